@@ -1,0 +1,36 @@
+"""Tune-A-Video (Wu et al., ICCV 2023, arXiv 2212.11565) on the Stable Diffusion U-Net that is already loaded.
+
+The names below are the public ones. They are imported when first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+
+_HOME = {
+    "VideoUNet": "inflation",
+    "inflate": "inflation",
+    "NoiseSchedule": "schedule",
+    "TuneSettings": "tuning",
+    "TuneState": "tuning",
+    "TuneResult": "tuning",
+    "tune": "tuning",
+    "TuningError": "errors",
+    "ddim_invert": "inversion",
+    "ddim_sample": "sampling",
+    "VideoClip": "video",
+    "load_video": "video",
+    "save_video": "video",
+    "save_tuned": "tuned",
+    "load_tuned": "tuned",
+    "save_tune_state": "tuned",
+    "load_tune_state": "tuned",
+    "architecture": "layout",
+    "fingerprint": "layout",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -1,0 +1,141 @@
+"""Attention between the frames of a video: which keys a frame sees, attention over time, and the kernels.
+
+Everywhere, frames ride in the batch, video-major: tokens are ``[(b f), n, c]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+MODES = ("sparse_causal", "spatial", "first_frame", "previous_frame", "full")
+"""What a frame attends to: frame 0 and the frame before it, itself, frame 0, the frame before it, all frames."""
+
+Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(query ``[b, heads, n, d]``, key ``[b, heads, m, d]``, value ``[b, heads, m, d]``) -> ``[b, heads, n, d]``."""
+
+
+def attention_kernel(name: str) -> Kernel:
+    """The attention kernel called ``name``: ``sdpa`` (torch) or ``xformers``.
+
+    Raises:
+        ValueError: the name is unknown, or xformers is asked for and not installed.
+    """
+    if name == "sdpa":
+        return F.scaled_dot_product_attention
+    if name == "xformers":
+        try:
+            from xformers.ops import memory_efficient_attention
+        except ImportError:
+            raise ValueError(
+                "The attention kernel 'xformers' was asked for, but the package xformers is not installed: "
+                "run 'pip install xformers' or choose the kernel 'sdpa'."
+            ) from None
+
+        def xformers(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            return memory_efficient_attention(*(x.transpose(1, 2) for x in (query, key, value))).transpose(1, 2)
+
+        return xformers
+    raise ValueError(f"The attention kernel {name!r} is unknown: choose 'sdpa' or 'xformers'.")
+
+
+def check_mode(mode: str) -> str:
+    """``mode`` itself.
+
+    Raises:
+        ValueError: it is none of :data:`MODES`.
+    """
+    if mode not in MODES:
+        raise ValueError(f"The attention mode {mode!r} is unknown: choose one of {', '.join(MODES)}.")
+    return mode
+
+
+def video_attention(
+    query: Tensor, key: Tensor, value: Tensor, heads: int, frames: int, mode: str, kernel: Kernel
+) -> Tensor:
+    """Self-attention whose keys and values come from other frames (Tune-A-Video, section 3.2).
+
+    Args:
+        query, key, value: projected tokens ``[(b f), n, c]``.
+        heads: number of attention heads; ``c`` is a multiple of it.
+        frames: frames per video.
+        mode: one of :data:`MODES`. Frame 0 stands in for the frame before it; one frame attends to itself.
+        kernel: see :func:`attention_kernel`.
+
+    Returns:
+        ``[(b f), n, c]``.
+    """
+    if frames > 1 and mode in ("sparse_causal", "previous_frame"):
+        key, value = (_neighbours(x, frames, mode == "sparse_causal") for x in (key, value))
+    elif frames > 1 and mode in ("full", "first_frame"):
+        # One set of keys serves all frames: their queries form one long sequence, and no key is copied.
+        tokens = query.shape[1]
+        query, key, value = (rearrange(x, "(b f) n c -> b (f n) c", f=frames) for x in (query, key, value))
+        if mode == "first_frame":
+            key, value = key[:, :tokens], value[:, :tokens]
+    query, key, value = (rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (query, key, value))
+    out = rearrange(kernel(query, key, value), "b h n d -> b n (h d)")
+    return rearrange(out, "b (f n) c -> (b f) n c", f=frames) if frames > 1 and mode in ("full", "first_frame") else out
+
+
+def _neighbours(tokens: Tensor, frames: int, with_first: bool) -> Tensor:
+    """Tokens of the previous frame (frame 0 for itself), after those of frame 0 if ``with_first``."""
+    tokens = rearrange(tokens, "(b f) n c -> b f n c", f=frames)
+    first = tokens[:, :1]
+    previous = torch.cat([first, tokens[:, :-1]], dim=1)
+    if with_first:
+        previous = torch.cat([first.expand_as(previous), previous], dim=2)
+    return rearrange(previous, "b f n c -> (b f) n c")
+
+
+class CastLinear(nn.Linear):
+    """A linear layer whose weights stay as they are (float32 while learning) and compute in the input's precision."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
+
+
+class CrossFrameAttention(nn.Module):
+    """Multi-head attention over the frames at each spatial position (``attn_temp`` of the published network).
+
+    The output projection starts at zero, weight and bias, so that a fresh one adds nothing.
+    """
+
+    def __init__(self, dim: int, inner_dim: int, heads: int, bias: bool, kernel: Kernel) -> None:
+        super().__init__()
+        self.heads = heads
+        self.kernel = kernel
+        self.to_q, self.to_k, self.to_v = (CastLinear(dim, inner_dim, bias=bias) for _ in range(3))
+        self.to_out = nn.ModuleList([CastLinear(inner_dim, dim)])
+        nn.init.zeros_(self.to_out[0].weight)
+        nn.init.zeros_(self.to_out[0].bias)
+
+    def forward(self, tokens: Tensor, frames: int) -> Tensor:
+        """``[(b f), n, c] -> [(b f), n, c]``; the projections need no reordering, only the attention does."""
+        query, key, value = (
+            rearrange(project(tokens), "(b f) n (h d) -> (b n) h f d", f=frames, h=self.heads)
+            for project in (self.to_q, self.to_k, self.to_v)
+        )
+        out = self.kernel(query, key, value)
+        return self.to_out[0](rearrange(out, "(b n) h f d -> (b f) n (h d)", n=tokens.shape[1]))
+
+
+class TemporalAttention(nn.Module):
+    """The layer norm and the attention over time that close a transformer block; the caller adds the residual."""
+
+    def __init__(self, dim: int, inner_dim: int, heads: int, bias: bool, kernel: Kernel) -> None:
+        super().__init__()
+        self.norm_temp = nn.LayerNorm(dim)
+        self.attn_temp = CrossFrameAttention(dim, inner_dim, heads, bias, kernel)
+
+    def forward(self, tokens: Tensor, frames: int) -> Tensor:
+        """``[(b f), n, c] -> [(b f), n, c]``."""
+        norm = self.norm_temp
+        normed = F.layer_norm(
+            tokens, norm.normalized_shape, norm.weight.to(tokens.dtype), norm.bias.to(tokens.dtype), norm.eps
+        )
+        return self.attn_temp(normed, frames)

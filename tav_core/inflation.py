@@ -1,0 +1,282 @@
+"""Inflates a text-to-image U-Net to a video U-Net in place, and takes it back (Tune-A-Video, section 3.2).
+
+Nothing of the network is copied or rebuilt: the forwards of its transformer blocks, of their self-attention and of
+its group norms are overridden on the instances, and come off again without a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from einops import rearrange, repeat
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .attention import TemporalAttention, attention_kernel, check_mode, video_attention
+from .layout import Block, find_blocks, is_diffusers_layout, joint_norms, residual_blocks
+from .learned import LearnedWeights
+from .overrides import Overrides
+from .precision import CastWeights
+
+_INFLATED = "_tune_a_video"
+
+
+class VideoUNet:
+    """A text-to-image U-Net seen as a video U-Net.
+
+    Args:
+        unet: a diffusers ``UNet2DConditionModel`` or an LDM-layout U-Net as ComfyUI builds it (SD 1.x, 2.x, SDXL).
+        attention: what self-attention becomes: ``sparse_causal`` (frame 0 and the previous frame; the paper's),
+            ``spatial`` (each frame alone), ``first_frame``, ``previous_frame`` or ``full`` (all frames).
+        temporal_attention: close every transformer block with attention over time, whose output starts at zero.
+        joint_norm: group norms take their statistics over all frames of a video (published behaviour).
+        kernel: attention kernel, ``sdpa`` or ``xformers``.
+
+    Raises:
+        ValueError: the network has no Stable Diffusion transformer blocks, or an option is unknown.
+    """
+
+    def __init__(
+        self,
+        unet: nn.Module,
+        attention: str = "sparse_causal",
+        temporal_attention: bool = True,
+        joint_norm: bool = True,
+        kernel: str = "sdpa",
+    ) -> None:
+        self.unet = unet
+        self.attention = check_mode(attention)
+        self.joint_norm = joint_norm
+        self.kernel = attention_kernel(kernel)
+        self.blocks: list[Block] = find_blocks(unet)
+        self.diffusers_layout = is_diffusers_layout(unet)
+        self.frames = 1
+        """Frames per video of the batch under way; a caller that calls ``unet`` itself sets it first."""
+        self.gradient_checkpointing = False
+        self.compute_dtype: torch.dtype | None = None
+        """What the network computes in; None means the precision of its weights."""
+        self.learned = LearnedWeights(self.blocks, self._make_temporal() if temporal_attention else None)
+        self._overrides = Overrides()
+        self._required_grad: list[nn.Parameter] = []
+        self._text: tuple[Tensor, Tensor] | None = None
+        self._text_cache: dict[nn.Module, Tensor] | None = None
+
+    @property
+    def temporal(self) -> nn.ModuleList | None:
+        """The temporal attention of every block, in the order of ``blocks``; None without temporal attention."""
+        return self.learned.temporal
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision that the network computes in."""
+        return self.compute_dtype or self.blocks[0].module.attn1.to_k.weight.dtype
+
+    def attach(self) -> VideoUNet:
+        """Put the overrides on. The network's own parameters stop asking for gradients.
+
+        Raises:
+            ValueError: the network is inflated already.
+        """
+        if hasattr(self.unet, _INFLATED):
+            raise ValueError("This U-Net is inflated already: deflate it first, or use the VideoUNet that inflated it.")
+        object.__setattr__(self.unet, _INFLATED, self)
+        for i, block in enumerate(self.blocks):
+            self._overrides.set(block.module, lambda original, i=i: self._block_forward(original, i))
+            self._overrides.set(block.module.attn1, lambda original, b=block: self._attention_forward(original, b))
+            for project in (block.module.attn2.to_k, block.module.attn2.to_v):
+                self._overrides.set(project, lambda original, p=project: self._text_forward(original, p))
+        for module in residual_blocks(self.unet):
+            self._overrides.set(module, self._checkpointed)
+        if self.joint_norm:
+            for norm in joint_norms(self.unet):
+                self._overrides.set(norm, self._norm_forward)
+        self.learned.attach()
+        self._required_grad = [p for p in self.unet.parameters() if p.requires_grad]
+        for parameter in self._required_grad:
+            parameter.requires_grad_(False)
+        return self
+
+    def detach(self) -> None:
+        """Take the overrides off; what was learned stays here, and the network is what it was before, to the bit.
+
+        Raises:
+            ValueError: the network is not inflated by this object.
+        """
+        if getattr(self.unet, _INFLATED, None) is not self:
+            raise ValueError("This U-Net is not inflated (any more): inflate it before deflating it.")
+        self.learned.detach()
+        self._overrides.clear()
+        self._text = None
+        for parameter in self._required_grad:
+            parameter.requires_grad_(True)
+        object.__delattr__(self.unet, _INFLATED)
+
+    def deflate(self) -> nn.Module:
+        """Undo :func:`inflate` and return the U-Net: same modules, same state-dict keys, same outputs.
+
+        Raises:
+            ValueError: it is deflated already.
+        """
+        self.detach()
+        return self.unet
+
+    def __call__(self, latents: Tensor, timesteps: Tensor | int, context: Tensor, **extra: Tensor) -> Tensor:
+        """Predict noise or velocity.
+
+        Args:
+            latents: ``[b, c, f, h, w]``, b videos of f frames.
+            timesteps: ``[b]`` or one for all, 0 to the number of training timesteps minus 1.
+            context: text states ``[b, tokens, dim]`` (or ``[1, tokens, dim]`` for all).
+            extra: further inputs of the network, one row per video (e.g. ``y`` of SDXL in the LDM layout).
+
+        Returns:
+            ``[b, c, f, h, w]``, in the precision of ``latents``.
+        """
+        if latents.ndim != 5:
+            raise ValueError(f"Video latents have 5 dimensions [b, c, f, h, w], these have {latents.ndim}.")
+        b, _, self.frames, _, _ = latents.shape
+        if context.shape[0] not in (1, b):
+            raise ValueError(f"The context holds {context.shape[0]} rows for {b} videos: give one per video, or one.")
+        dtype = self.dtype
+        timesteps = torch.as_tensor(timesteps, device=latents.device).expand(b)
+        x = rearrange(latents, "b c f h w -> (b f) c h w").to(dtype)
+        per_frame = {k: repeat(v.to(dtype), "b ... -> (b f) ...", f=self.frames) for k, v in extra.items()}
+        self._text = context.to(dtype), repeat(context.to(dtype).expand(b, -1, -1), "b n d -> (b f) n d", f=self.frames)
+        timesteps = repeat(timesteps, "b -> (b f)", f=self.frames)
+        with self._casting():
+            if self.diffusers_layout:
+                out = self.unet(x, timesteps, self._text[1], return_dict=False, **per_frame)[0]
+            else:
+                out = self.unet(x, timesteps, context=self._text[1], **per_frame)
+        return rearrange(out, "(b f) c h w -> b c f h w", b=b).to(latents.dtype)
+
+    def trainable_parameters(self, modules: tuple[str, ...] | None = None) -> dict[str, nn.Parameter]:
+        """The parameters that tuning changes, by published name; float32, and the only ones that hold a gradient.
+
+        Args:
+            modules: endings of the published module names, by default ``attn1.to_q``, ``attn2.to_q``, ``attn_temp``.
+
+        Raises:
+            ValueError: an ending names nothing that can be tuned here.
+        """
+        return self.learned.trainable_parameters(modules)
+
+    def tuned_state_dict(self) -> dict[str, Tensor]:
+        """Published names -> tensors: ``attn1.to_q``, ``attn2.to_q``, ``attn_temp.*`` and ``norm_temp.*`` per block."""
+        return self.learned.state_dict()
+
+    def load_tuned_state_dict(self, state: dict[str, Tensor], strength: float = 1.0) -> None:
+        """Use what was learned elsewhere.
+
+        Args:
+            state: as :meth:`tuned_state_dict` gives it.
+            strength: 0 (the untuned network) to 1 (all of it); scales the change of the projections and the output of
+                the temporal attention.
+
+        Raises:
+            ValueError: the names or shapes do not fit this network (the message lists what differs), or the strength
+                is out of range.
+        """
+        self.learned.load_state_dict(state, strength)
+
+    @contextmanager
+    def constant_context(self) -> Iterator[None]:
+        """Within this, the same context comes in every call: its keys and values are projected once and kept."""
+        self._text_cache = {}
+        try:
+            yield
+        finally:
+            self._text_cache = None
+
+    def _make_temporal(self) -> nn.ModuleList:
+        def for_block(attn1: nn.Module) -> TemporalAttention:
+            inner_dim, dim = attn1.to_q.weight.shape
+            return TemporalAttention(dim, inner_dim, attn1.heads, attn1.to_q.bias is not None, self.kernel)
+
+        with torch.inference_mode(False):
+            return nn.ModuleList(for_block(block.module.attn1) for block in self.blocks)
+
+    def _casting(self) -> CastWeights | nullcontext:
+        return nullcontext() if self.compute_dtype is None else CastWeights()
+
+    def _checkpointed(self, original: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """``original``, whose inner activations are computed again in the backward pass when that is asked for."""
+
+        def compute(*args, **kwargs) -> Tensor:
+            with self._casting():
+                return original(*args, **kwargs)
+
+        def forward(*args, **kwargs) -> Tensor:
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                return checkpoint(compute, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+            return original(*args, **kwargs)
+
+        return forward
+
+    def _block_forward(self, original: Callable[..., Tensor], index: int) -> Callable[..., Tensor]:
+        def forward(*args, **kwargs) -> Tensor:
+            tokens = original(*args, **kwargs)
+            if self.temporal is None:
+                return tokens
+            return tokens + self.temporal[index](tokens, self.frames)
+
+        return self._checkpointed(forward)
+
+    def _attention_forward(self, original: Callable[..., Tensor], block: Block) -> Callable[..., Tensor]:
+        attention = block.module.attn1
+
+        def forward(tokens: Tensor, encoder_hidden_states=None, context=None, value=None, mask=None, **kwargs):
+            if encoder_hidden_states is not None or mask is not None:
+                raise ValueError(
+                    "Self-attention to other tokens or with a mask cannot be inflated: use an SD 1.x, 2.x or SDXL U-Net."
+                )
+            keys = tokens if context is None else context
+            query, key = attention.to_q(tokens), attention.to_k(keys)
+            value = attention.to_v(keys if value is None else value)
+            out = video_attention(query, key, value, attention.heads, self.frames, self.attention, self.kernel)
+            return attention.to_out[0](out)
+
+        return forward
+
+    def _text_forward(self, original: Callable[[Tensor], Tensor], project: nn.Module) -> Callable[[Tensor], Tensor]:
+        """Project the text of a video once instead of once per frame, and once in all while the context stays."""
+
+        def forward(tokens: Tensor) -> Tensor:
+            if self._text is None or tokens is not self._text[1]:
+                return original(tokens)
+            projected = None if self._text_cache is None else self._text_cache.get(project)
+            if projected is None:
+                projected = original(self._text[0])
+                if self._text_cache is not None and not projected.requires_grad:
+                    self._text_cache[project] = projected
+            b = tokens.shape[0] // self.frames
+            return repeat(projected.expand(b, -1, -1), "b n d -> (b f) n d", f=self.frames)
+
+        return forward
+
+    def _norm_forward(self, original: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        def forward(x: Tensor) -> Tensor:
+            if self.frames == 1:
+                return original(x)
+            height = x.shape[-2]
+            joint = original(rearrange(x, "(b f) c h w -> b c (f h) w", f=self.frames))
+            return rearrange(joint, "b c (f h) w -> (b f) c h w", h=height)
+
+        return forward
+
+
+def inflate(
+    unet: nn.Module,
+    attention: str = "sparse_causal",
+    temporal_attention: bool = True,
+    joint_norm: bool = True,
+    kernel: str = "sdpa",
+) -> VideoUNet:
+    """Inflate ``unet`` in place and return it as a :class:`VideoUNet`, whose arguments and errors these are.
+
+    Raises:
+        ValueError: also when the network is inflated already.
+    """
+    return VideoUNet(unet, attention, temporal_attention, joint_norm, kernel).attach()

@@ -1,0 +1,137 @@
+"""Finds the places in a Stable Diffusion U-Net that the method touches, in both layouts in use.
+
+The diffusers layout is ``UNet2DConditionModel``; the LDM layout is the network of the original Stable Diffusion code,
+which ComfyUI builds. Both are told by their structure, so that neither library has to be installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Block:
+    """One transformer block of the U-Net, under the two names it goes by."""
+
+    published_name: str
+    """Name in the published Tune-A-Video U-Net, e.g. ``down_blocks.0.attentions.0.transformer_blocks.0``."""
+    host_name: str
+    """Name in this network, e.g. ``input_blocks.1.1.transformer_blocks.0``."""
+    module: nn.Module
+
+
+def is_diffusers_layout(unet: nn.Module) -> bool:
+    """True for a diffusers ``UNet2DConditionModel``, False for an LDM-layout U-Net.
+
+    Raises:
+        ValueError: the network is neither.
+    """
+    if hasattr(unet, "down_blocks") and hasattr(unet, "up_blocks"):
+        return True
+    if hasattr(unet, "input_blocks") and hasattr(unet, "output_blocks"):
+        return False
+    raise ValueError(
+        f"A {type(unet).__name__} is no Stable Diffusion U-Net: expected down_blocks/up_blocks (diffusers) or "
+        "input_blocks/output_blocks (LDM); use an SD 1.x, SD 2.x or SDXL checkpoint."
+    )
+
+
+def find_blocks(unet: nn.Module) -> list[Block]:
+    """The transformer blocks of ``unet`` in the order of the published network (down, up, mid, as it lists them).
+
+    Raises:
+        ValueError: the network has no transformer blocks with self- and cross-attention.
+    """
+    names = _diffusers_transformers(unet) if is_diffusers_layout(unet) else _ldm_transformers(unet)
+    blocks = [
+        Block(f"{published}.transformer_blocks.{i}", f"{host}.transformer_blocks.{i}", block)
+        for published, host in names
+        for i, block in enumerate(unet.get_submodule(host).transformer_blocks)
+    ]
+    if not blocks or not all(getattr(b.module, "attn1", None) and getattr(b.module, "attn2", None) for b in blocks):
+        raise ValueError(
+            f"This {type(unet).__name__} has no transformer blocks with self- and cross-attention to inflate; "
+            "use an SD 1.x, SD 2.x or SDXL checkpoint."
+        )
+    return blocks
+
+
+def joint_norms(unet: nn.Module) -> list[nn.GroupNorm]:
+    """Group norms whose statistics run over all frames of a video: all but the one opening a spatial transformer."""
+    opening = {id(m.norm) for m in unet.modules() if hasattr(m, "transformer_blocks")}
+    return [m for m in unet.modules() if isinstance(m, nn.GroupNorm) and id(m) not in opening]
+
+
+def residual_blocks(unet: nn.Module) -> list[nn.Module]:
+    """The convolutional residual blocks (LDM ``ResBlock``, diffusers ``ResnetBlock2D``)."""
+    return [
+        m
+        for m in unet.modules()
+        if (hasattr(m, "in_layers") and hasattr(m, "out_layers")) or (hasattr(m, "conv1") and hasattr(m, "norm2"))
+    ]
+
+
+def architecture(unet: nn.Module) -> str:
+    """A short name of the base network, e.g. ``SD 1.x (16 blocks, channels 320-1280, context 768)``."""
+    blocks = find_blocks(unet)
+    context_dim = blocks[0].module.attn2.to_k.in_features
+    channels = [b.module.attn1.to_q.in_features for b in blocks]
+    family = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}.get(context_dim, "custom")
+    return f"{family} ({len(blocks)} blocks, channels {min(channels)}-{max(channels)}, context {context_dim})"
+
+
+@torch.no_grad()
+def fingerprint(unet: nn.Module) -> str:
+    """Sixteen hex digits that tell one set of base weights from another.
+
+    Taken over the self-attention keys of every block, which tuning never changes, rounded to float16: the same
+    checkpoint gives the same digits in float32 and float16 and in both layouts.
+    """
+    digest = hashlib.sha256()
+    for block in find_blocks(unet):
+        digest.update(block.module.attn1.to_k.weight.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _diffusers_transformers(unet: nn.Module) -> Iterator[tuple[str, str]]:
+    for name, module in unet.named_modules():
+        if hasattr(module, "transformer_blocks"):
+            yield name, name
+
+
+def _ldm_transformers(unet: nn.Module) -> Iterator[tuple[str, str]]:
+    """(published name, LDM name) of every spatial transformer.
+
+    The published network counts resolution levels and, within a level, attentions; the LDM network counts input and
+    output blocks. A level ends with an input block that only downsamples, or with an output block that upsamples.
+    """
+    level, index = 0, 0
+    for i, block in enumerate(unet.input_blocks):
+        if i > 0 and not any(_is_residual(m) for m in block):
+            level, index = level + 1, 0
+        for j, module in enumerate(block):
+            if hasattr(module, "transformer_blocks"):
+                yield f"down_blocks.{level}.attentions.{index}", f"input_blocks.{i}.{j}"
+                index += 1
+    level, index = 0, 0
+    for i, block in enumerate(unet.output_blocks):
+        for j, module in enumerate(block):
+            if hasattr(module, "transformer_blocks"):
+                yield f"up_blocks.{level}.attentions.{index}", f"output_blocks.{i}.{j}"
+                index += 1
+        if not _is_residual(block[-1]) and not hasattr(block[-1], "transformer_blocks"):
+            level, index = level + 1, 0
+    index = 0
+    for j, module in enumerate(unet.middle_block if unet.middle_block is not None else ()):
+        if hasattr(module, "transformer_blocks"):
+            yield f"mid_block.attentions.{index}", f"middle_block.{j}"
+            index += 1
+
+
+def _is_residual(module: nn.Module) -> bool:
+    return hasattr(module, "in_layers")

@@ -1,0 +1,27 @@
+"""Computing in another precision than the weights are stored in, without a second copy of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
+
+_WEIGHTED = {F.linear, F.conv2d, torch.conv2d, F.group_norm, F.layer_norm}
+
+
+class CastWeights(TorchFunctionMode):
+    """Within this, weights follow the precision of the input they meet: each is cast for its one use."""
+
+    def __torch_function__(self, function: Callable, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in _WEIGHTED:
+            dtype = args[0].dtype
+            args = args[:1] + tuple(_cast(a, dtype) for a in args[1:])
+            kwargs = {name: _cast(a, dtype) for name, a in kwargs.items()}
+        return function(*args, **kwargs)
+
+
+def _cast(value, dtype: torch.dtype):
+    return value.to(dtype) if isinstance(value, torch.Tensor) else value

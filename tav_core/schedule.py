@@ -1,0 +1,118 @@
+"""The noise schedule of the checkpoint, and the arithmetic between clean latents, noise, velocity and predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+PREDICTION_TYPES = ("epsilon", "v_prediction")
+
+
+class NoiseSchedule:
+    """A variance-preserving schedule: latents at timestep t are ``sqrt(a_t) clean + sqrt(1 - a_t) noise``.
+
+    Args:
+        alphas_cumprod: ``[T]``, a_0 > a_1 > ... (DDPM, arXiv 2006.11239, equation 4).
+        prediction_type: what the network predicts, ``epsilon`` (noise) or ``v_prediction`` (velocity,
+            arXiv 2202.00512: ``sqrt(a_t) noise - sqrt(1 - a_t) clean``).
+        steps_offset: added to the evenly spaced timesteps; 1 for Stable Diffusion.
+        final_alpha_cumprod: what the last sampling step lands on; a_0 when None (published behaviour).
+
+    Raises:
+        ValueError: an unknown prediction type, or alphas that are no schedule.
+    """
+
+    def __init__(
+        self,
+        alphas_cumprod: Tensor,
+        prediction_type: str = "epsilon",
+        steps_offset: int = 1,
+        final_alpha_cumprod: float | None = None,
+    ) -> None:
+        if prediction_type not in PREDICTION_TYPES:
+            raise ValueError(
+                f"The prediction type {prediction_type!r} is not supported: the checkpoint must predict noise "
+                "(epsilon) or velocity (v_prediction), as SD 1.x, SD 2.x and SDXL do."
+            )
+        alphas = torch.as_tensor(alphas_cumprod).detach().to("cpu", torch.float32)
+        if alphas.ndim != 1 or len(alphas) < 2 or not bool(((alphas >= 0) & (alphas <= 1)).all()):
+            raise ValueError(f"alphas_cumprod must be a list of values from 0 to 1, not a tensor {list(alphas.shape)}.")
+        self.alphas_cumprod = alphas
+        self.prediction_type = prediction_type
+        self.steps_offset = steps_offset
+        self.final_alpha_cumprod = float(alphas[0] if final_alpha_cumprod is None else final_alpha_cumprod)
+
+    @classmethod
+    def from_scheduler(cls, scheduler: Any) -> NoiseSchedule:
+        """The schedule of a diffusers scheduler (DDIM, DDPM, PNDM, ... of a Stable Diffusion checkpoint)."""
+        config = scheduler.config
+        return cls(
+            scheduler.alphas_cumprod,
+            config.get("prediction_type", "epsilon"),
+            config.get("steps_offset", 0),
+            1.0 if config.get("set_alpha_to_one", False) else None,
+        )
+
+    @property
+    def train_timesteps(self) -> int:
+        """Number of training timesteps T."""
+        return len(self.alphas_cumprod)
+
+    def timesteps(self, steps: int) -> list[int]:
+        """The ``steps`` timesteps of a DDIM trajectory, noisiest first ("leading" spacing).
+
+        Raises:
+            ValueError: fewer than 1 or more than T steps.
+        """
+        stride = self.stride(steps)
+        return [min(i * stride + self.steps_offset, self.train_timesteps - 1) for i in reversed(range(steps))]
+
+    def stride(self, steps: int) -> int:
+        """Training timesteps between two of ``steps`` DDIM steps.
+
+        Raises:
+            ValueError: fewer than 1 or more than T steps.
+        """
+        if not 1 <= steps <= self.train_timesteps:
+            raise ValueError(f"The number of steps lies between 1 and {self.train_timesteps}, not {steps}.")
+        return self.train_timesteps // steps
+
+    def alpha(self, timestep: int) -> float:
+        """a_t; for a timestep before the first, the final alpha."""
+        return float(self.alphas_cumprod[timestep]) if timestep >= 0 else self.final_alpha_cumprod
+
+    def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Latents at ``timesteps`` ``[b]``; ``clean`` and ``noise`` are ``[b, ...]``."""
+        signal, deviation = self._scales(timesteps, clean)
+        return signal * clean + deviation * noise
+
+    def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """What the network should predict at ``timesteps`` ``[b]``."""
+        if self.prediction_type == "epsilon":
+            return noise
+        signal, deviation = self._scales(timesteps, clean)
+        return signal * noise - deviation * clean
+
+    def ddim_move(self, latents: Tensor, prediction: Tensor, alpha: float, alpha_next: float) -> Tensor:
+        """One deterministic DDIM step (arXiv 2010.02502, equation 12 with eta 0), up or down.
+
+        Args:
+            latents: at noise level ``alpha`` (a cumulative alpha).
+            prediction: the network's output for them.
+            alpha_next: the level to move to.
+        """
+        signal, deviation = alpha**0.5, (1 - alpha) ** 0.5
+        if self.prediction_type == "epsilon":
+            noise = prediction
+            clean = (latents - deviation * noise) / signal
+        else:
+            clean = signal * latents - deviation * prediction
+            noise = signal * prediction + deviation * latents
+        return alpha_next**0.5 * clean + (1 - alpha_next) ** 0.5 * noise
+
+    def _scales(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        alphas = self.alphas_cumprod[timesteps.to("cpu")].to(like.device)
+        alphas = alphas.view(-1, *[1] * (like.ndim - 1))
+        return alphas.sqrt(), (1 - alphas).sqrt()

@@ -1,0 +1,131 @@
+"""Files of learned weights: the tuned file that people share, and the state that a stopped tuning resumes from."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .files import replacing
+from .tuning import TuneState
+
+FORMAT_VERSION = 1
+_TUNED, _STATE = "tune_a_video", "tune_a_video_state"
+_LEARNED = (".attn1.to_q.", ".attn2.to_q.", ".attn_temp.", ".norm_temp.")
+
+
+def save_tuned(path: str | os.PathLike, state: dict[str, Tensor], metadata: dict) -> None:
+    """Write the tuned file: safetensors with the published parameter names.
+
+    Args:
+        path: ends in ``.safetensors``.
+        state: from :meth:`VideoUNet.tuned_state_dict`.
+        metadata: anything JSON holds; by custom ``base_architecture``, ``base_fingerprint``, ``prompt``, ``frames``,
+            ``width``, ``height``, ``fps``, ``steps`` and ``learning_rate``. The format version is added.
+
+    Raises:
+        ValueError: another ending.
+    """
+    _save(path, state, {"format_version": FORMAT_VERSION, **metadata}, _TUNED)
+
+
+def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
+    """Read a tuned file, or the tuned parameters of a published Tune-A-Video checkpoint.
+
+    Args:
+        path: a file of :func:`save_tuned`, or a published U-Net in the diffusers layout: its ``.safetensors``, or the
+            folder that holds it (the U-Net's or the whole pipeline's).
+
+    Returns:
+        The parameters by published name, and the metadata (empty for a published checkpoint).
+
+    Raises:
+        FileNotFoundError: there is no such file, or none in the folder.
+        ValueError: the file is a pickle, no safetensors file, holds no tuned parameters, or has a newer format.
+    """
+    tensors, metadata, kind = _load(_weights_file(Path(path)))
+    if kind != _TUNED:
+        tensors = {name: t for name, t in tensors.items() if any(part in name for part in _LEARNED)}
+        if not any(".attn_temp." in name for name in tensors):
+            raise ValueError(
+                f"{path} holds no tuned video weights: expected a file saved by Save Tuned Video Model or a published "
+                "Tune-A-Video U-Net."
+            )
+    elif metadata["format_version"] > FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has format version {metadata['format_version']}, this program reads up to {FORMAT_VERSION}: "
+            "update Tune-A-Video."
+        )
+    return tensors, metadata
+
+
+def save_tune_state(path: str | os.PathLike, state: TuneState) -> None:
+    """Write what tuning resumes from; ``path`` ends in ``.safetensors``."""
+    tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
+    for name, values in state.optimizer.items():
+        tensors |= {f"optimizer/{name}/{key}": value for key, value in values.items()}
+    tensors["generator"] = state.generator
+    _save(path, tensors, {"loss_scale": state.loss_scale, "losses": state.losses}, _STATE)
+
+
+def load_tune_state(path: str | os.PathLike) -> TuneState:
+    """Read what :func:`save_tune_state` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds something else.
+    """
+    tensors, metadata, kind = _load(Path(path))
+    if kind != _STATE:
+        raise ValueError(f"{path} holds no saved tuning state: give the file that an interrupted tuning left.")
+    state = TuneState({}, {}, tensors.pop("generator"), metadata["loss_scale"], metadata["losses"])
+    for key, tensor in tensors.items():
+        part, name = key.split("/", 1)
+        if part == "weights":
+            state.weights[name] = tensor
+        else:
+            name, value = name.rsplit("/", 1)
+            state.optimizer.setdefault(name, {})[value] = tensor
+    return state
+
+
+def _save(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict, kind: str) -> None:
+    if Path(path).suffix != ".safetensors":
+        raise ValueError(f"Tuned weights are written as .safetensors, not as {Path(path).name!r}: change the ending.")
+    tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as partial:
+        save_file(tensors, partial, {"format": "pt", kind: json.dumps(metadata)})
+
+
+def _load(path: Path) -> tuple[dict[str, Tensor], dict, str | None]:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}: check the name and the folder.")
+    if path.suffix in (".bin", ".pt", ".pth", ".ckpt"):
+        raise ValueError(
+            f"{path.name} is a pickle, which could run code when opened and is never loaded: convert it once, where "
+            f"you trust it, with safetensors.torch.save_file(torch.load({path.name!r}, weights_only=True), "
+            f"{path.stem + '.safetensors'!r})."
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            kind = next((k for k in (_TUNED, _STATE) if k in header), None)
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(header.get(kind, "{}")), kind  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file ({error}): it may be incomplete; get it again.") from error
+
+
+def _weights_file(path: Path) -> Path:
+    """The file that holds the U-Net when ``path`` is a folder of the diffusers layout."""
+    if not path.is_dir():
+        return path
+    name = "diffusion_pytorch_model"
+    candidates = [folder / f"{name}{ending}" for ending in (".safetensors", ".bin") for folder in (path / "unet", path)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise FileNotFoundError(f"The folder {path} holds no {name}.safetensors: give the folder of a diffusers U-Net.")

@@ -1,0 +1,270 @@
+"""One-shot tuning: the U-Net learns the motion of a single clip (Tune-A-Video, section 3.3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .errors import TuningError
+from .inflation import VideoUNet
+from .schedule import NoiseSchedule
+
+_PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass
+class TuneSettings:
+    """Settings of tuning; the defaults are the published ones.
+
+    Raises:
+        ValueError: a value is out of range (on construction).
+    """
+
+    steps: int = 500
+    """Steps in all, those of a resumed state included."""
+    learning_rate: float = 3e-5
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 1e-2
+    eps: float = 1e-8
+    max_grad_norm: float = 1.0
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises from 0."""
+    lr_scheduler: str = "constant"
+    """What the learning rate does after that: ``constant``, or ``linear`` or ``cosine`` down to 0 at the last step."""
+    gradient_checkpointing: bool = True
+    """Compute activations again in the backward pass instead of keeping them: less memory, a slower step."""
+    precision: str = "auto"
+    """What the network computes in: ``auto`` (as its weights were loaded), ``fp32``, ``fp16`` (with loss scaling) or
+    ``bf16``. Learned weights, loss and optimizer are float32 always."""
+    optimizer: str = "adamw"
+    """``adamw``, or ``adamw8bit`` where bitsandbytes is installed."""
+    seed: int = 33
+    trainable_modules: tuple[str, ...] | None = None
+    """Endings of the published names of the modules to tune; None for the published choice."""
+
+    def __post_init__(self) -> None:
+        for ok, sentence in (
+            (self.steps >= 1, f"Tuning takes at least 1 step, not {self.steps}."),
+            (self.learning_rate > 0, f"The learning rate must be above 0, not {self.learning_rate}; try 3e-5."),
+            (self.max_grad_norm > 0, f"The largest gradient norm must be above 0, not {self.max_grad_norm}; try 1."),
+            (self.warmup_steps >= 0, f"The number of warm-up steps cannot be negative ({self.warmup_steps})."),
+            (
+                self.lr_scheduler in ("constant", "linear", "cosine"),
+                f"The learning-rate schedule {self.lr_scheduler!r} is unknown: choose constant, linear or cosine.",
+            ),
+            (
+                self.precision == "auto" or self.precision in _PRECISIONS,
+                f"The precision {self.precision!r} is unknown: choose auto, {', '.join(_PRECISIONS)}.",
+            ),
+            (
+                self.optimizer in ("adamw", "adamw8bit"),
+                f"The optimizer {self.optimizer!r} is unknown: choose adamw or adamw8bit.",
+            ),
+        ):
+            if not ok:
+                raise ValueError(sentence)
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of ``step``, counted from 0."""
+        if step < self.warmup_steps:
+            return self.learning_rate * step / self.warmup_steps
+        if self.lr_scheduler == "constant":
+            return self.learning_rate
+        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        decay = 1 - progress if self.lr_scheduler == "linear" else (1 + math.cos(math.pi * progress)) / 2
+        return self.learning_rate * decay
+
+
+@dataclass
+class TuneState:
+    """What tuning needs to go on where it stopped. The tensors are the live ones until it is saved or dropped."""
+
+    weights: dict[str, Tensor]
+    optimizer: dict[str, dict[str, Tensor]]
+    """By parameter name, the optimizer's own tensors."""
+    generator: Tensor
+    """State of the random generator that draws noise and timesteps."""
+    loss_scale: float | None
+    losses: list[float]
+    """Of all steps so far; their number is the step to go on from."""
+
+
+@dataclass
+class TuneResult:
+    """What :func:`tune` gives back; the learned weights are in the video U-Net."""
+
+    losses: list[float]
+    """One per step, those of a resumed state included."""
+    state: TuneState
+    stopped: bool
+    """True when ``on_step`` ended it early."""
+
+
+def tune(
+    video_unet: VideoUNet,
+    schedule: NoiseSchedule,
+    latents: Tensor,
+    context: Tensor,
+    settings: TuneSettings | None = None,
+    draws: Iterable[tuple[Tensor, Tensor]] | None = None,
+    on_step: Callable[[int, float], bool | None] | None = None,
+    state: TuneState | None = None,
+    **extra: Tensor,
+) -> TuneResult:
+    """Tune an inflated U-Net on one clip, or on a few of the same shape.
+
+    One timestep per video per step, independent noise per frame, mean squared error in float32 against what the
+    network should predict. The network's own weights are not written to.
+
+    Args:
+        video_unet: from :func:`inflate`; it keeps what was learned.
+        latents: the clip's clean latents ``[b, c, f, h, w]``, encoded once.
+        context: text states of its prompt ``[b, tokens, dim]``, encoded once.
+        settings: the published ones when None.
+        draws: (noise like ``latents``, timesteps ``[b]``) for each step; drawn from the seed when None.
+        on_step: called with (step counted from 1, loss) after each step; returning False stops early and keeps what
+            was learned.
+        state: go on from here; the step count and the losses continue.
+        extra: further inputs of the network per video, as for :class:`VideoUNet`.
+
+    Raises:
+        ValueError: a setting does not fit the network.
+        TuningError: the loss is not a number any more, or the memory does not suffice.
+    """
+    settings = settings or TuneSettings()
+    with torch.inference_mode(False), torch.enable_grad():
+        latents, context = (_usable(x.detach()) for x in (latents.float(), context))
+        extra = {name: _usable(value.detach()) for name, value in extra.items()}
+        parameters = video_unet.trainable_parameters(settings.trainable_modules)
+        video_unet.learned.move(latents.device)
+        optimizer = _make_optimizer(settings, list(parameters.values()))
+        generator = torch.Generator().manual_seed(settings.seed)
+        losses: list[float] = []
+        if state is not None:
+            _restore(state, parameters, optimizer, generator)
+            losses = list(state.losses)
+        steps = range(len(losses), settings.steps)
+        draws = iter(draws) if draws is not None else _draw(schedule, latents, generator)
+        stopped = False
+        with _prepared(video_unet, settings):
+            scaler = torch.amp.GradScaler(latents.device.type, enabled=video_unet.dtype == torch.float16)
+            if state is not None and state.loss_scale is not None:
+                scaler = torch.amp.GradScaler(
+                    latents.device.type, init_scale=state.loss_scale, enabled=scaler.is_enabled()
+                )
+            for step, (noise, timesteps) in zip(steps, draws):
+                for group in optimizer.param_groups:
+                    group["lr"] = settings.learning_rate_at(step)
+                loss = _step(video_unet, schedule, latents, context, noise, timesteps, extra, scaler)
+                losses.append(_finite(loss, step))
+                scaler.unscale_(optimizer)
+                torch.nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
+                scaler.step(optimizer)
+                scaler.update()
+                optimizer.zero_grad(set_to_none=True)
+                if on_step is not None and on_step(step + 1, losses[-1]) is False:
+                    stopped = True
+                    break
+        result_state = TuneState(
+            weights={name: p.detach() for name, p in parameters.items()},
+            optimizer={name: dict(optimizer.state[p]) for name, p in parameters.items()},
+            generator=generator.get_state(),
+            loss_scale=scaler.get_scale() if scaler.is_enabled() else None,
+            losses=losses,
+        )
+    return TuneResult(losses, result_state, stopped)
+
+
+def _step(video_unet, schedule, latents, context, noise, timesteps, extra, scaler) -> float:
+    """Forward and backward of one step; gradients land on the learned parameters."""
+    noise, timesteps = noise.to(latents), timesteps.to(latents.device)
+    noisy = schedule.add_noise(latents, noise, timesteps)
+    try:
+        prediction = video_unet(noisy, timesteps, context, **extra)
+        loss = F.mse_loss(prediction.float(), schedule.target(latents, noise, timesteps))
+        scaler.scale(loss).backward()
+    except torch.OutOfMemoryError as error:
+        _, _, f, h, w = latents.shape
+        raise TuningError(
+            f"The device ran out of memory while tuning on {f} frames with latents of {h}x{w}: use fewer or smaller "
+            "frames, or switch gradient checkpointing on."
+        ) from error
+    return loss.item()
+
+
+def _finite(loss: float, step: int) -> float:
+    if not math.isfinite(loss):
+        raise TuningError(
+            f"The loss of step {step + 1} is {loss}: lower the learning rate, or use precision fp32 or bf16."
+        )
+    return loss
+
+
+def _usable(tensor: Tensor) -> Tensor:
+    """``tensor``, cloned if it was made in inference mode and could not take part in learning."""
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
+def _draw(schedule: NoiseSchedule, latents: Tensor, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Noise and timesteps from the seed; on the CPU, so that every device gets the same."""
+    while True:
+        noise = torch.randn(latents.shape, generator=generator)
+        yield noise, torch.randint(schedule.train_timesteps, latents.shape[:1], generator=generator)
+
+
+def _make_optimizer(settings: TuneSettings, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    options = {
+        "lr": settings.learning_rate,
+        "betas": settings.betas,
+        "weight_decay": settings.weight_decay,
+        "eps": settings.eps,
+    }
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, fused=parameters[0].device.type in ("cpu", "cuda"), **options)
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError:
+        raise ValueError(
+            "The optimizer 'adamw8bit' was asked for, but the package bitsandbytes is not installed: "
+            "run 'pip install bitsandbytes' or choose 'adamw'."
+        ) from None
+    return AdamW8bit(parameters, **options)
+
+
+def _restore(state: TuneState, parameters, optimizer, generator) -> None:
+    if state.weights.keys() != parameters.keys():
+        raise ValueError(
+            f"The saved tuning state holds {len(state.weights)} parameters, this network tunes {len(parameters)} "
+            "others: resume with the checkpoint and the trainable modules that it was saved with."
+        )
+    for name, parameter in parameters.items():
+        with torch.no_grad():
+            parameter.copy_(state.weights[name])
+        optimizer.state[parameter] = {
+            key: value.to(parameter.device, copy=True) if key != "step" or parameter.is_cuda else value.clone()
+            for key, value in state.optimizer[name].items()
+        }
+    generator.set_state(state.generator)
+
+
+@contextmanager
+def _prepared(video_unet: VideoUNet, settings: TuneSettings) -> Iterator[None]:
+    """The video U-Net set up for learning, and as it was afterwards, whatever happens."""
+    before = video_unet.compute_dtype, video_unet.gradient_checkpointing
+    if settings.precision != "auto" and _PRECISIONS[settings.precision] != video_unet.dtype:
+        video_unet.compute_dtype = _PRECISIONS[settings.precision]
+    video_unet.gradient_checkpointing = settings.gradient_checkpointing
+    try:
+        with video_unet.constant_context():
+            yield
+    finally:
+        video_unet.compute_dtype, video_unet.gradient_checkpointing = before
+        for parameter in video_unet.trainable_parameters(settings.trainable_modules).values():
+            parameter.grad = None
+            parameter.requires_grad_(False)
