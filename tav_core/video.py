@@ -1,0 +1,229 @@
+"""Clips in and out of tensors: H.264, VP9, GIF and whatever else FFmpeg decodes in, mp4 and GIF out.
+
+Reading is here, the timing of frames in video_timeline.py, writing in video_writing.py.
+"""
+
+import math
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from av.stream import Disposition
+from av.video.reformatter import ColorRange, VideoReformatter
+
+from .video_timeline import scan
+from .video_writing import SCALING, save_video
+
+__all__ = ["RESIZE_MODES", "VideoClip", "VideoInfo", "load_video", "probe_video", "save_video"]
+
+RESIZE_MODES = ("stretch", "crop", "pad")
+
+
+@dataclass(frozen=True)
+class VideoClip:
+    """Frames of a video.
+
+    Attributes:
+        frames: float32 tensor [f, h, w, 3], RGB in 0..1.
+        fps: frames per second at which `frames` plays at the speed of the source: `source_fps / stride`.
+        source_fps: frames per second of the file; where the rate varies, the constant one that frames are counted in.
+        source_frames: frames of the file at that rate (of a file that breaks off: those that are there).
+    """
+
+    frames: torch.Tensor
+    fps: float
+    source_fps: float
+    source_frames: int
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file holds: `width` and `height` in pixels as displayed (rotated), `duration` in seconds."""
+
+    frames: int
+    fps: float
+    width: int
+    height: int
+    duration: float
+
+
+def load_video(
+    path: str | os.PathLike,
+    frames: int = 24,
+    start: int = 0,
+    stride: int = 1,
+    width: int | None = 512,
+    height: int | None = 512,
+    resize: str = "stretch",
+) -> VideoClip:
+    """Decode `frames` frames of a video, every `stride`-th from frame `start` (counted from 0), at one size.
+
+    Frame i is the frame on display at i / source_fps seconds: in a file of constant rate exactly the i-th decoded
+    frame; where the rate varies, frames are repeated or left out so that motion keeps its speed. A rotation tag is
+    applied. Only the frames up to the last one needed are decoded, and none is held at full size.
+
+    Args:
+        path: a file that FFmpeg can decode.
+        frames, start, stride: at least 1, 0 and 1.
+        width, height: size of the result in pixels, a multiple of 8; None takes the source's, rounded down to one.
+        resize: "stretch" to the size, "crop" (fill it and cut off what stands out) or "pad" (fit inside, black bars).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: an argument is out of range, the file is no video, or it holds fewer frames than asked for.
+
+    A file that breaks off gives the frames that could be read, with a warning when these are fewer than asked for.
+    """
+    _check_request(frames, start, stride, width, height, resize)
+    with _open(path) as container:
+        timeline = scan(container, _video_stream(container, path))
+    available = len(range(start, len(timeline.shown), stride))
+    if available < frames and timeline.complete:
+        raise ValueError(
+            f"{path} has {len(timeline.shown)} frames, which gives {available} with start {start} and stride {stride}, "
+            f"but {frames} were asked for: ask for fewer frames, or lower start or stride."
+        )
+    numbers = timeline.shown[start::stride][:frames]
+
+    clip, read = None, 0
+    with _open(path) as container:
+        stream = _video_stream(container, path)
+        pixel_aspect = float(stream.sample_aspect_ratio or 1)
+        reformatter = VideoReformatter()
+        for frame in _pick(_decode(container, stream), numbers):
+            if clip is None:
+                source_width, source_height = (max(8, size // 8 * 8) for size in _display_size(frame, pixel_aspect))
+                width, height = width or source_width, height or source_height
+                clip = torch.empty(len(numbers), height, width, 3)
+            clip[read] = torch.from_numpy(_picture(reformatter, frame, pixel_aspect, width, height, resize))
+            read += 1
+
+    if clip is None:
+        raise ValueError(f"{path} breaks off before frame {start} could be read: use a whole file or a lower start.")
+    if read < frames:
+        warnings.warn(f"{path} breaks off: only {read} of the {frames} frames asked for could be read.", stacklevel=2)
+    clip = clip[:read].div_(255)
+    return VideoClip(clip, timeline.fps / stride, timeline.fps, len(timeline.shown))
+
+
+def probe_video(path: str | os.PathLike) -> VideoInfo:
+    """Number of frames, rate, displayed size and duration, from the header where it says so, else by reading the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no video.
+    """
+    with _open(path) as container:
+        stream = _video_stream(container, path)
+        first = next(_decode(container, stream), None)
+        if first is None:
+            raise ValueError(f"{path} breaks off before its first frame: use a whole file.")
+        width, height = _display_size(first, float(stream.sample_aspect_ratio or 1))
+        count, rate = stream.frames, stream.average_rate
+        # A header is believed when its count, duration and rates tell the same story (an edit list breaks the first,
+        # a variable rate the last).
+        constant = rate and rate == stream.base_rate and stream.duration
+        if constant and count == round(stream.duration * stream.time_base * rate):
+            return VideoInfo(count, float(rate), width, height, count / float(rate))
+    with _open(path) as container:
+        timeline = scan(container, _video_stream(container, path))
+    return VideoInfo(len(timeline.shown), timeline.fps, width, height, len(timeline.shown) / timeline.fps)
+
+
+def _check_request(frames: int, start: int, stride: int, width: int | None, height: int | None, resize: str) -> None:
+    for name, value, least in (("frames", frames, 1), ("start", start, 0), ("stride", stride, 1)):
+        if value < least:
+            raise ValueError(f"{name} is {value}, but must be at least {least}.")
+    for name, value in (("width", width), ("height", height)):
+        if value is not None and (value < 8 or value % 8):
+            raise ValueError(f"{name} is {value}, but must be a positive multiple of 8.")
+    if resize not in RESIZE_MODES:
+        raise ValueError(f"resize is {resize!r}, but must be one of {', '.join(RESIZE_MODES)}.")
+
+
+def _open(path: str | os.PathLike) -> av.container.InputContainer:
+    if not Path(path).exists():
+        raise FileNotFoundError(f"There is no video file {path}: check the name.")
+    try:
+        return av.open(os.fspath(path))
+    except av.FFmpegError as error:
+        reason = error.strerror.lower()
+        raise ValueError(f"{path} is no video that can be read ({reason}): give a whole mp4, webm or GIF.") from error
+
+
+def _video_stream(container: av.container.InputContainer, path: str | os.PathLike) -> av.VideoStream:
+    # an attached picture is the cover of an audio file
+    stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
+    if stream is None or stream.codec_context is None:
+        raise ValueError(f"{path} has no video stream that can be decoded: give a file with moving pictures.")
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """Decoded frames in the order of display, up to the end or to where the file breaks off."""
+    with suppress(av.FFmpegError):
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                break
+            yield from packet.decode()
+    with suppress(av.FFmpegError):
+        yield from stream.decode()  # what the decoder still holds when the end was not reached
+
+
+def _pick(frames: Iterable[av.VideoFrame], numbers: Iterable[int]) -> Iterator[av.VideoFrame]:
+    """The frames of these numbers (never falling, some repeated), as far as there are any."""
+    numbered = enumerate(frames)
+    number, frame = -1, None
+    for wanted in numbers:
+        while number < wanted:
+            number, frame = next(numbered, (math.inf, None))
+        if frame is None:
+            return
+        yield frame
+
+
+def _display_size(frame: av.VideoFrame, pixel_aspect: float) -> tuple[int, int]:
+    width, height = round(frame.width * pixel_aspect), frame.height
+    return (height, width) if frame.rotation % 180 else (width, height)
+
+
+def _picture(
+    reformatter: VideoReformatter, frame: av.VideoFrame, pixel_aspect: float, width: int, height: int, resize: str
+) -> np.ndarray:
+    """One frame upright as uint8 RGB [height, width, 3]."""
+    inner_width, inner_height = width, height
+    if resize != "stretch":
+        shown_width, shown_height = _display_size(frame, pixel_aspect)
+        scales = width / shown_width, height / shown_height
+        scale = max(scales) if resize == "crop" else min(scales)
+        inner_width, inner_height = max(1, round(shown_width * scale)), max(1, round(shown_height * scale))
+
+    sideways = frame.rotation % 180 != 0
+    # RGB is full range whatever is asked for, but PyAV 14 minds the colour space only where the two ranges differ.
+    other_range = ColorRange.MPEG if frame.color_range == ColorRange.JPEG else ColorRange.JPEG
+    picture = reformatter.reformat(
+        frame,
+        width=inner_height if sideways else inner_width,
+        height=inner_width if sideways else inner_height,
+        format="rgb24",
+        interpolation=SCALING,
+        src_color_range=frame.color_range,
+        dst_color_range=other_range,
+    ).to_ndarray()
+    picture = np.rot90(picture, frame.rotation // 90)
+
+    if resize == "crop":
+        top, left = (inner_height - height) // 2, (inner_width - width) // 2
+        picture = picture[top : top + height, left : left + width]
+    elif resize == "pad":
+        top, left = (height - inner_height) // 2, (width - inner_width) // 2
+        bars = (top, height - inner_height - top), (left, width - inner_width - left), (0, 0)
+        picture = np.pad(picture, bars)
+    return np.ascontiguousarray(picture)

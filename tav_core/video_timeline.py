@@ -1,0 +1,99 @@
+"""When each frame of a video file is on display, and whether the file is whole; nothing is decoded for it."""
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The frames of a video counted at a constant rate.
+
+    Attributes:
+        shown: int array [n]; frame i of that rate shows the decoded frame number `shown[i]`, counted from 0.
+        fps: that rate, in frames per second.
+        complete: False where the file breaks off before its end.
+    """
+
+    shown: np.ndarray
+    fps: float
+    complete: bool
+
+
+def scan(container: av.container.InputContainer, stream: av.VideoStream) -> Timeline:
+    """Read all packets, without decoding them, for the time of every frame and for whether the file is whole."""
+    times, last_decoding_time, end, complete = [], None, 0, True
+    try:
+        for packet in container.demux():
+            if packet.is_corrupt:
+                complete = False
+                break
+            if packet.size == 0:
+                continue
+            time = packet.dts if packet.pts is None else packet.pts
+            if time is not None:
+                end = max(end, (time + (packet.duration or 0)) * packet.time_base)
+            if packet.stream_index == stream.index and not packet.is_discard:
+                times.append(packet.pts)
+                last_decoding_time = packet.dts
+    except av.FFmpegError:
+        complete = False
+
+    if container.duration and end:
+        declared_end = Fraction((container.start_time or 0) + container.duration, av.time_base)
+        complete &= end > declared_end - 2 / (stream.average_rate or 20)  # headers are off by up to a frame or so
+    if container.format.name == "gif" and not _ends_in_gif_trailer(container.name):
+        complete = False
+        times = times[:-1]  # half drawn
+    if not complete and last_decoding_time is not None and None not in times:
+        times = _before_gap(times, last_decoding_time)
+    shown, fps = _shown(times, stream)
+    return Timeline(shown, fps, complete and len(times) > 0)
+
+
+def _before_gap(times: list[int], last_decoding_time: int) -> list[int]:
+    """The times up to where frames begin to be missing, in a file that breaks off.
+
+    Packets come in the order of decoding, so that only frames shown after the last decoding time can be missing.
+    """
+    times = sorted(times)
+    longest = 1.5 * float(np.median(np.diff(times))) if len(times) > 1 else 0
+    for number, (time, following) in enumerate(pairwise(times), start=1):
+        if following > last_decoding_time and following - time > longest:
+            return times[:number]
+    return times
+
+
+def _shown(times: list[int | None], stream: av.VideoStream) -> tuple[np.ndarray, float]:
+    """Which decoded frame is on display at frame i of a constant rate, and that rate in frames per second.
+
+    The constant rate is the average one, or, where at least nine in ten frames last equally long, theirs (a few were
+    dropped, or one is held). A frame's time is rounded to the nearest i, so that jitter of less than half a frame
+    changes nothing, and in whole numbers, so that a file of constant rate gives 0, 1, 2, ... however long it is.
+    """
+    declared = stream.average_rate
+    if len(times) < 2 or None in times or max(times) == min(times):
+        return np.arange(len(times)), float(declared or 1)
+    times = np.sort(np.array(times, dtype=np.int64))
+    steps = np.diff(times)
+    usual = np.abs(steps / np.median(steps).clip(1) - 1) < 0.25
+    intervals = len(steps)
+    if usual.mean() >= 0.9:
+        intervals = int(np.rint(steps / steps[usual].mean()).sum())
+    since, span = times - times[0], int(times[-1] - times[0])
+    due = (2 * since * intervals + span) // (2 * span)
+    shown = np.searchsorted(due, np.arange(intervals + 1), side="right") - 1
+
+    rate = intervals / (span * stream.time_base)
+    drifts = declared is None or abs(span * stream.time_base * declared - intervals) >= 1
+    return shown, float(rate if drifts else declared)
+
+
+def _ends_in_gif_trailer(path: str) -> bool:
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - 64))
+        return file.read().rstrip(b"\0").endswith(b";")

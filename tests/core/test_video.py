@@ -1,0 +1,355 @@
+"""Reading and writing clips. Every file is made here; the number of a frame is written in its brightness."""
+
+import struct
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tav_core.contact_sheet import contact_sheet
+from tav_core.video import load_video, probe_video, save_video
+
+pytestmark = pytest.mark.filterwarnings("error:.*breaks off")
+
+MARKS = np.array([[[220, 40, 40], [40, 200, 40]], [[40, 40, 220], [230, 230, 230]]], np.uint8)  # red green / blue white
+
+
+def flat(number: int, width: int = 64, height: int = 48) -> np.ndarray:
+    return np.full((height, width, 3), 30 + 6 * number, np.uint8)
+
+
+def numbers(frames: torch.Tensor) -> list[int]:
+    return ((frames.mean((1, 2, 3)) * 255 - 30) / 6).round().int().tolist()
+
+
+def quarters(width: int, height: int) -> np.ndarray:
+    return MARKS.repeat(height // 2, 0).repeat(width // 2, 1)
+
+
+def corners(frame: torch.Tensor) -> np.ndarray:
+    """The colours of the four quarters, in the layout of MARKS."""
+    h, w, _ = frame.shape
+    return frame[h // 4 :: h // 2, w // 4 :: w // 2].numpy() * 255
+
+
+def write(
+    path, pictures, codec="libx264", fps=10, times=None, pix_fmt="yuv420p", full_range=False, pixel_aspect=1, **options
+):
+    """Encode with PyAV alone; `times` are seconds, for a variable rate."""
+    container_options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", options=container_options) as container:
+        stream = container.add_stream(codec, rate=fps, options={key: str(value) for key, value in options.items()})
+        stream.height, stream.width, _ = pictures[0].shape
+        stream.pix_fmt = pix_fmt
+        stream.codec_context.sample_aspect_ratio = pixel_aspect
+        clock = Fraction(1, 90000)
+        if times is not None:
+            stream.codec_context.time_base = clock
+        if full_range:
+            stream.codec_context.color_range = 2
+        for number, picture in enumerate(pictures):
+            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
+                format=pix_fmt, dst_color_range=2 if full_range else None
+            )
+            if times is not None:
+                frame.pts, frame.time_base = round(times[number] / clock), clock
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "fps"),
+    [
+        ("clip.mp4", "libx264", "yuv420p", 10),
+        ("clip.mp4", "libx264", "yuv420p", Fraction(30000, 1001)),
+        ("clip.webm", "libvpx-vp9", "yuv420p", Fraction(30000, 1001)),
+        ("clip.gif", "gif", "rgb8", 10),
+    ],
+)
+def test_a_constant_rate_gives_exactly_the_decoded_frames(tmp_path, name, codec, pix_fmt, fps):
+    pictures = [flat(number) for number in range(30)]
+    if codec == "gif":
+        pictures = [np.full((48, 64, 3), 36 * (number % 7), np.uint8) for number in range(30)]
+    path = write(tmp_path / name, pictures, codec, fps, pix_fmt=pix_fmt)
+    with av.open(str(path)) as container:
+        decoded = [frame.to_ndarray(format="rgb24").mean() for frame in container.decode(video=0)]
+    assert len(decoded) == 30
+
+    clip = load_video(path, frames=30, width=64, height=48)
+    assert clip.frames.shape == (30, 48, 64, 3)
+    assert clip.frames.dtype == torch.float32
+    assert clip.source_frames == 30
+    assert clip.fps == pytest.approx(float(fps))
+    np.testing.assert_allclose(clip.frames.mean((1, 2, 3)).numpy() * 255, decoded, atol=3)
+
+    part = load_video(path, frames=7, start=3, stride=4, width=64, height=48)
+    assert torch.equal(part.frames, clip.frames[3:30:4])
+    assert part.fps == pytest.approx(float(fps) / 4)
+    assert part.source_fps == pytest.approx(float(fps))
+
+    info = probe_video(path)
+    assert (info.frames, info.width, info.height) == (30, 64, 48)
+    assert info.fps == pytest.approx(float(fps))
+    assert info.duration == pytest.approx(30 / float(fps), abs=0.02)
+
+
+def test_a_variable_rate_keeps_the_speed_of_the_motion(tmp_path):
+    times = [number / 5 for number in range(6)] + [1 + number / 20 for number in range(1, 17)]  # 1 s slow, 0.8 s fast
+    path = write(tmp_path / "clip.mp4", [flat(number) for number in range(22)], times=times)
+    clip = load_video(path, frames=22, width=64, height=48)
+    assert clip.fps == pytest.approx(21 / 1.8)
+    assert probe_video(path).fps == pytest.approx(clip.fps)
+    shown_at = np.array(times)[numbers(clip.frames)]
+    assert np.abs(shown_at - np.arange(22) / clip.fps).max() < 0.16  # within a slow frame and half a step
+    assert numbers(clip.frames)[0] == 0
+    assert numbers(clip.frames)[-1] == 21
+    assert numbers(clip.frames)[12] in (6, 7)  # 1.03 s; counting decoded frames would show number 12, of 1.35 s
+
+
+def test_jitter_changes_nothing_and_a_dropped_frame_leaves_the_one_before_on_display(tmp_path):
+    jitter = np.random.default_rng(0).uniform(-0.01, 0.01, 30)
+    kept = [number for number in range(30) if number != 17]
+    path = write(tmp_path / "a.mp4", [flat(n) for n in range(30)], times=[n / 20 + 0.01 + jitter[n] for n in range(30)])
+    assert numbers(load_video(path, frames=30, width=64, height=48).frames) == list(range(30))
+    path = write(tmp_path / "b.mp4", [flat(number) for number in kept], times=[number / 20 for number in kept])
+    clip = load_video(path, frames=30, width=64, height=48)
+    assert numbers(clip.frames) == [16 if number == 17 else number for number in range(30)]
+    assert clip.fps == pytest.approx(20)
+
+
+@pytest.mark.parametrize(("degrees", "turns"), [(0, 0), (90, 1), (180, 2), (270, 3)])
+def test_a_rotation_tag_is_honoured(tmp_path, degrees, turns):
+    path = write(tmp_path / "clip.mp4", [quarters(96, 64)] * 2)
+    cos, sin = [(1, 0), (0, 1), (-1, 0), (0, -1)][turns]
+    matrix = struct.pack(">9i", cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30)  # turned clockwise
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 44
+    data[place : place + 36] = matrix
+    path.write_bytes(data)
+
+    width, height = (64, 96) if degrees % 180 else (96, 64)
+    info = probe_video(path)
+    assert (info.width, info.height) == (width, height)
+    for clip in (
+        load_video(path, frames=2, width=None, height=None),
+        load_video(path, frames=2, width=width, height=height, resize="pad"),
+    ):
+        assert clip.frames.shape == (2, height, width, 3)
+        np.testing.assert_allclose(corners(clip.frames[1]), np.rot90(MARKS, -turns), atol=12)
+
+
+def test_stretch_crop_and_pad(tmp_path):
+    path = write(tmp_path / "clip.mp4", [quarters(128, 64)])
+    stretched = load_video(path, frames=1, width=64, height=64).frames[0]
+    np.testing.assert_allclose(corners(stretched), MARKS, atol=12)
+
+    padded = load_video(path, frames=1, width=64, height=64, resize="pad").frames[0]
+    assert padded[:16].max() == 0
+    assert padded[48:].max() == 0
+    np.testing.assert_allclose(corners(padded[16:48]), MARKS, atol=12)
+
+    picture = quarters(128, 64)
+    picture[:, :31], picture[:, 97:] = 0, 0
+    path = write(tmp_path / "bars.mp4", [picture])
+    cropped = load_video(path, frames=1, width=64, height=64, resize="crop").frames[0]
+    np.testing.assert_allclose(corners(cropped), MARKS, atol=12)
+    assert cropped[[16, 48]][:, [2, -3]].amax(-1).min() > 0.7  # of the black bars nothing is left
+
+
+def test_no_size_means_the_size_of_the_source_rounded_down(tmp_path):
+    path = write(tmp_path / "clip.mp4", [flat(0, 102, 54)])
+    assert load_video(path, frames=1, width=None, height=None).frames.shape == (1, 48, 96, 3)
+    assert load_video(path, frames=1, width=64, height=None).frames.shape == (1, 48, 64, 3)
+
+
+def test_pixels_that_are_not_square_are_shown_in_their_shape(tmp_path):
+    path = write(tmp_path / "clip.mp4", [flat(0, 48, 64)], pixel_aspect=2)
+    assert probe_video(path).width == 96
+    assert load_video(path, frames=1, width=None, height=None, resize="pad").frames.shape == (1, 64, 96, 3)
+    assert load_video(path, frames=1, width=96, height=64, resize="pad").frames.min() > 0.05  # no bars
+
+
+def test_full_range_and_limited_range_give_the_same_colours(tmp_path):
+    for name, codec, full_range in (
+        ("limited.mp4", "libx264", False),
+        ("full.mp4", "libx264", True),
+        ("full.webm", "libvpx-vp9", True),
+    ):
+        path = write(tmp_path / name, [quarters(64, 64)], codec, full_range=full_range)
+        frame = load_video(path, frames=1, width=64, height=64).frames[0]
+        np.testing.assert_allclose(corners(frame), MARKS, atol=8)
+
+
+def test_too_many_frames_is_an_error_with_the_number_there_is(tmp_path):
+    path = write(tmp_path / "clip.mp4", [flat(number) for number in range(20)])
+    assert len(load_video(path, frames=6, start=2, stride=3, width=64, height=48).frames) == 6
+    with pytest.raises(ValueError, match=r"20 frames.* 6 with start 2 and stride 3.* 7 were"):
+        load_video(path, frames=7, start=2, stride=3)
+    with pytest.raises(ValueError, match="gives 0 with start 20"):
+        load_video(path, frames=1, start=20)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"),
+    [("a.mp4", "libx264", "yuv420p"), ("a.webm", "libvpx-vp9", "yuv420p"), ("a.gif", "gif", "rgb8")],
+)
+def test_a_file_that_breaks_off_gives_what_can_be_read(tmp_path, name, codec, pix_fmt):
+    noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
+    b_frames = {"bf": 3, "b_strategy": 0, "sc_threshold": 0} if codec == "libx264" else {}
+    path = write(tmp_path / name, list(noise), codec, pix_fmt=pix_fmt, **b_frames)
+    whole = load_video(path, frames=40, width=64, height=48)
+    broken = tmp_path / f"broken{path.suffix}"
+    for percent in (45, 50, 55, 60, 65):  # B-frames are cut off in different ways
+        broken.write_bytes(path.read_bytes()[: path.stat().st_size * percent // 100])
+        with pytest.warns(UserWarning, match="breaks off: only"):
+            clip = load_video(broken, frames=40, width=64, height=48)
+        assert 12 < len(clip.frames) == clip.source_frames < 30
+        assert torch.equal(clip.frames, whole.frames[: len(clip.frames)])
+        assert clip.fps == pytest.approx(whole.fps)
+    assert torch.equal(load_video(broken, frames=12, width=64, height=48).frames, whole.frames[:12])  # and no warning
+    with pytest.raises(ValueError, match="breaks off before frame 35"):
+        load_video(broken, frames=2, start=35)
+
+
+def test_damage_in_the_middle_matters_only_to_those_who_need_what_follows(tmp_path):
+    path = write(tmp_path / "clip.mp4", [flat(number % 30) for number in range(100)], preset="ultrafast", g=10)
+    data = bytearray(path.read_bytes())
+    half = (len(data) + data.index(b"mdat")) // 2
+    data[half:] = bytes(len(data) - half)
+    path.write_bytes(data)
+    assert numbers(load_video(path, frames=30, width=64, height=48).frames) == list(range(30))
+    with pytest.warns(UserWarning, match="breaks off: only"):
+        clip = load_video(path, frames=100, width=64, height=48)
+    assert 30 < len(clip.frames) < 70
+
+
+def test_what_is_no_video_is_refused_in_one_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no video file .*missing\.mp4"):
+        load_video(tmp_path / "missing.mp4")
+    text = tmp_path / "text.mp4"
+    text.write_text("This is not a video. " * 100)
+    with pytest.raises(ValueError, match="is no video that can be read"):
+        load_video(text)
+    with pytest.raises(ValueError, match="is no video that can be read"):
+        probe_video(tmp_path)
+    sound = tmp_path / "sound.wav"
+    with av.open(str(sound), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(ValueError, match="no video stream"):
+        load_video(sound)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"frames": 0}, {"start": -1}, {"stride": 0}, {"width": 0}, {"width": 100}, {"height": -8}, {"resize": "squash"}],
+)
+def test_wrong_arguments_are_named(tmp_path, wrong):
+    path = write(tmp_path / "clip.mp4", [flat(0)])
+    with pytest.raises(ValueError, match=f"^{next(iter(wrong))} is "):
+        load_video(path, **{"frames": 1, **wrong})
+
+
+def moving_squares(count: int, width: int, height: int) -> torch.Tensor:
+    """A coloured gradient with a bright square that moves."""
+    y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
+    frames = torch.stack([x, y, 0.8 - 0.5 * x], -1).repeat(count, 1, 1, 1)
+    for number in range(count):
+        frames[number, 8:24, 3 * number : 3 * number + 16] = torch.tensor([1.0, 0.9, 0.1])
+    return frames
+
+
+def test_mp4_plays_in_browsers_and_reads_back(tmp_path):
+    frames = moving_squares(12, 96, 64)
+    path = tmp_path / "new" / "folder" / "clip.mp4"
+    save_video(path, frames * 1.2 - 0.1, fps=30000 / 1001)  # the overshoot is clamped
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.frames, stream.average_rate) == (12, Fraction(30000, 1001))
+        assert int(stream.codec_context.colorspace) == 1  # BT.709
+        assert int(stream.codec_context.color_range) == 1  # limited
+    data = path.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+    clip = load_video(path, frames=12, width=96, height=64)
+    assert (clip.frames - (frames * 1.2 - 0.1).clamp(0, 1)).abs().mean() < 0.012
+    assert [entry.name for entry in path.parent.iterdir()] == ["clip.mp4"]
+
+
+def test_mp4_of_an_odd_size_repeats_its_edge(tmp_path):
+    frames = moving_squares(3, 63, 49).half()
+    save_video(tmp_path / "clip.mp4", frames, fps=8)
+    info = probe_video(tmp_path / "clip.mp4")
+    assert (info.width, info.height, info.frames) == (64, 50, 3)
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        decoded = next(container.decode(video=0)).to_ndarray(format="rgb24") / 255
+    assert np.abs(decoded[:49, :63] - frames[0].float().numpy()).mean() < 0.03
+
+
+@pytest.mark.parametrize(("fps", "shown"), [(8, 12), (24, 12), (60, 8)])
+def test_gif_loops_at_the_right_speed_and_reads_back(tmp_path, fps, shown):
+    frames = moving_squares(12, 96, 64)
+    path = tmp_path / "clip.gif"
+    save_video(path, frames, fps)
+    with Image.open(path) as picture:
+        assert picture.info["loop"] == 0
+        assert picture.n_frames == shown
+        delays = []
+        for number in range(shown):
+            picture.seek(number)
+            delays.append(picture.info["duration"])
+    assert min(delays) >= 20
+    assert sum(delays) == pytest.approx(12000 / fps, abs=10)
+    clip = load_video(path, frames=shown, width=96, height=64)
+    kept = frames if shown == 12 else frames[[0, 1, 3, 4, 6, 7, 9, 10]]
+    assert (clip.frames - kept).abs().mean() < 0.02
+
+
+def test_a_still_clip_keeps_all_its_frames_in_a_gif(tmp_path):
+    save_video(tmp_path / "clip.gif", torch.full((5, 16, 16, 3), 0.5), fps=10)
+    assert probe_video(tmp_path / "clip.gif").frames == 5
+
+
+def test_saving_leaves_nothing_behind_when_it_fails(tmp_path, monkeypatch):
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"what was there")
+    frames = torch.zeros(2, 16, 16, 3)
+    wrong = [(tmp_path / "clip.avi", frames, 8), (path, frames[0], 8), (path, frames.int(), 8), (path, frames, 0)]
+    for arguments in wrong:
+        with pytest.raises(ValueError, match=r"\.mp4 or \.gif|Expected frames|fps is 0"):
+            save_video(*arguments)
+
+    def refuse(*_):
+        raise PermissionError("in use")
+
+    monkeypatch.setattr("os.replace", refuse)
+    with pytest.raises(PermissionError):
+        save_video(path, frames, 8)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["clip.mp4"]
+    assert path.read_bytes() == b"what was there"
+
+
+def test_contact_sheet_shows_the_rows_under_their_labels(tmp_path):
+    rows = [torch.linspace(0, 1, 20)[:, None, None, None].expand(20, 64, 96, 3), torch.full((3, 64, 64, 3), 0.5)]
+    path = tmp_path / "sheets" / "sheet.png"
+    contact_sheet(path, rows, ["source", "a very long prompt " * 40], frames_shown=5)
+    with Image.open(path) as sheet:
+        pixels = np.asarray(sheet.convert("RGB")).astype(int)
+    assert pixels.shape[1] >= 5 * 96
+    for number in (0, 5, 10, 14, 19):  # evenly spaced, first and last among them
+        assert (np.abs(pixels - round(255 * number / 19)).max(-1) <= 1).sum() >= 96 * 64
+    grey = (np.abs(pixels - 128).max(-1) <= 1).sum()
+    assert 3 * 64 * 64 <= grey < 4 * 64 * 64
+    assert [entry.name for entry in path.parent.iterdir()] == ["sheet.png"]
+
+
+def test_contact_sheet_refuses_rows_without_labels(tmp_path):
+    with pytest.raises(ValueError, match="2 rows and 1 labels"):
+        contact_sheet(tmp_path / "sheet.png", [torch.zeros(1, 8, 8, 3)] * 2, ["source"])
