@@ -1,0 +1,43 @@
+"""Fixtures for tests against a real ComfyUI; they skip where there is none."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from checkpoint import make_checkpoint
+from comfy_install import REPOSITORY, ComfyInstall, find_comfyui
+from comfy_server import PACK_FOLDER, ComfyServer
+
+
+@pytest.fixture(scope="session")
+def comfyui() -> ComfyInstall:
+    """The ComfyUI that the tests run against."""
+    install = find_comfyui()
+    if install is None:
+        pytest.skip("no ComfyUI in ~/comfy/ComfyUI; set COMFYUI_PATH (and COMFYUI_PYTHON) to test against one")
+    return install
+
+
+@pytest.fixture(scope="session")
+def server(comfyui: ComfyInstall, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """A running ComfyUI with this pack, the probe nodes of these tests, and the checkpoint `tiny.safetensors`."""
+    packs = {PACK_FOLDER: REPOSITORY, "probe": Path(__file__).parent / "probe"}
+    server = ComfyServer(comfyui, tmp_path_factory.mktemp("comfyui"), packs)
+    make_checkpoint(server.folder / "models" / "checkpoints" / "tiny.safetensors")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(server.folder / "models")  # pytest keeps the folders of the last three runs
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Say how many tests met a real ComfyUI, and which."""
+    root, here = terminalreporter.config.rootpath, Path(__file__).parent
+    reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
+    ran = sum(report.when == "call" and (root / report.fspath).is_relative_to(here) for report in reports)
+    if ran:
+        install = find_comfyui()
+        terminalreporter.write_line(f"{ran} tests ran against ComfyUI {install.version} in {install.folder}")

@@ -1,0 +1,54 @@
+"""Test-only ComfyUI nodes that look inside a MODEL, loaded as a custom node pack by the host tests."""
+
+import hashlib
+import json
+
+import torch
+
+
+class ProbeModel:
+    """Reports the state of a MODEL's network as JSON text on the node.
+
+    weights: a hash of every parameter's and buffer's name, type and bytes; overrides: modules whose `forward` was
+    replaced on the instance; modules: how many there are; requires_grad, gradients: parameters that ask for or hold
+    a gradient; injected: whether the host has injections in place; patches: weight patches of this MODEL.
+    """
+
+    RETURN_TYPES = ()
+    FUNCTION = "probe"
+    OUTPUT_NODE = True
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        # `after` makes the node wait for whatever gives it
+        return {"required": {"model": ("MODEL",)}, "optional": {"after": ("*",)}}
+
+    @classmethod
+    def VALIDATE_INPUTS(cls, input_types):
+        return True  # takes `after` from any node
+
+    @classmethod
+    def IS_CHANGED(cls, **inputs):
+        return float("nan")  # a probe looks anew every time
+
+    def probe(self, model, after=None):
+        network = model.model.diffusion_model
+        digest = hashlib.sha256()
+        for name, tensor in sorted(network.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        parameters = list(network.parameters())
+        report = {
+            "weights": digest.hexdigest(),
+            "overrides": [name for name, module in network.named_modules() if "forward" in module.__dict__],
+            "modules": sum(1 for _ in network.modules()),
+            "requires_grad": sum(parameter.requires_grad for parameter in parameters),
+            "gradients": sum(parameter.grad is not None for parameter in parameters),
+            "injected": model.is_injected,
+            "patches": len(model.patches),
+        }
+        return {"ui": {"text": [json.dumps(report)]}}
+
+
+NODE_CLASS_MAPPINGS = {"ProbeModel": ProbeModel}
