@@ -93,10 +93,10 @@ def _neighbours(tokens: Tensor, frames: int, with_first: bool) -> Tensor:
 
 
 class CastLinear(nn.Linear):
-    """A linear layer whose weights stay as they are (float32 while learning) and compute in the input's precision."""
+    """A linear layer whose weights stay as they are (float32 while learning) and compute as their input is."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
+        return F.linear(x, self.weight.to(x), None if self.bias is None else self.bias.to(x))
 
 
 class CrossFrameAttention(nn.Module):
@@ -135,7 +135,5 @@ class TemporalAttention(nn.Module):
     def forward(self, tokens: Tensor, frames: int) -> Tensor:
         """``[(b f), n, c] -> [(b f), n, c]``."""
         norm = self.norm_temp
-        normed = F.layer_norm(
-            tokens, norm.normalized_shape, norm.weight.to(tokens.dtype), norm.bias.to(tokens.dtype), norm.eps
-        )
+        normed = F.layer_norm(tokens, norm.normalized_shape, norm.weight.to(tokens), norm.bias.to(tokens), norm.eps)
         return self.attn_temp(normed, frames)

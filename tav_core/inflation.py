@@ -30,7 +30,8 @@ class VideoUNet:
         unet: a diffusers ``UNet2DConditionModel`` or an LDM-layout U-Net as ComfyUI builds it (SD 1.x, 2.x, SDXL).
         attention: what self-attention becomes: ``sparse_causal`` (frame 0 and the previous frame; the paper's),
             ``spatial`` (each frame alone), ``first_frame``, ``previous_frame`` or ``full`` (all frames).
-        temporal_attention: close every transformer block with attention over time, whose output starts at zero.
+        temporal_attention: close every transformer block with attention over time, whose output starts at zero; a
+            ``temporal`` of an earlier video U-Net to use that one.
         joint_norm: group norms take their statistics over all frames of a video (published behaviour).
         kernel: attention kernel, ``sdpa`` or ``xformers``.
 
@@ -42,7 +43,7 @@ class VideoUNet:
         self,
         unet: nn.Module,
         attention: str = "sparse_causal",
-        temporal_attention: bool = True,
+        temporal_attention: bool | nn.ModuleList = True,
         joint_norm: bool = True,
         kernel: str = "sdpa",
     ) -> None:
@@ -57,7 +58,8 @@ class VideoUNet:
         self.gradient_checkpointing = False
         self.compute_dtype: torch.dtype | None = None
         """What the network computes in; None means the precision of its weights."""
-        self.learned = LearnedWeights(self.blocks, self._make_temporal() if temporal_attention else None)
+        temporal = self._make_temporal() if temporal_attention is True else temporal_attention or None
+        self.learned = LearnedWeights(self.blocks, temporal)
         self._overrides = Overrides()
         self._required_grad: list[nn.Parameter] = []
         self._text: tuple[Tensor, Tensor] | None = None
@@ -112,6 +114,16 @@ class VideoUNet:
         for parameter in self._required_grad:
             parameter.requires_grad_(True)
         object.__delattr__(self.unet, _INFLATED)
+
+    @contextmanager
+    def attached(self, frames: int) -> Iterator[VideoUNet]:
+        """Within this, a direct call of the U-Net computes on videos of ``frames`` frames, video-major in the batch."""
+        self.frames = frames
+        self.attach()
+        try:
+            yield self
+        finally:
+            self.detach()
 
     def deflate(self) -> nn.Module:
         """Undo :func:`inflate` and return the U-Net: same modules, same state-dict keys, same outputs.
@@ -230,7 +242,7 @@ class VideoUNet:
         def forward(tokens: Tensor, encoder_hidden_states=None, context=None, value=None, mask=None, **kwargs):
             if encoder_hidden_states is not None or mask is not None:
                 raise ValueError(
-                    "Self-attention to other tokens or with a mask cannot be inflated: use an SD 1.x, 2.x or SDXL U-Net."
+                    "Self-attention with a mask or other tokens cannot be inflated: use an SD 1.x, 2.x or SDXL U-Net."
                 )
             keys = tokens if context is None else context
             query, key = attention.to_q(tokens), attention.to_k(keys)

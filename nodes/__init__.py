@@ -1,0 +1,23 @@
+"""The nodes: thin schemas over tav_core. ComfyUI itself is known to host.py only."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import host
+from .ddim_invert import DDIMInvert
+from .inflate_unet import InflateUNet
+from .load_video import LoadVideo
+from .one_shot_tune import OneShotTune
+from .sample_video import SampleVideo
+from .tuned_files import LoadTuned, SaveTuned
+
+
+class TuneAVideoExtension(ComfyExtension):
+    """What ComfyUI asks for the nodes of this pack."""
+
+    async def on_load(self) -> None:
+        host.register_model_folder()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [LoadVideo, InflateUNet, OneShotTune, DDIMInvert, SampleVideo, SaveTuned, LoadTuned]

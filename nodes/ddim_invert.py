@@ -1,0 +1,39 @@
+"""DDIM Invert: from a clip to the noise that samples back to it."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from . import host
+
+
+class DDIMInvert(io.ComfyNode):
+    """The clip's latents, carried up to noise that keeps its layout and motion."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TAVDDIMInvert",
+            display_name="DDIM Invert",
+            category="Tune-A-Video",
+            description="Finds the noise that leads back to the clip, so that edits keep its motion. Goes on in Sample "
+            "Video, or in KSampler (Advanced) with add_noise disabled, sampler ddim, scheduler ddim_uniform and the "
+            "same number of steps.",
+            inputs=[
+                io.Model.Input("model", tooltip="The tuned video model from One-Shot Tune."),
+                io.Latent.Input("latent", tooltip="The clip, encoded by the checkpoint's VAE (VAE Encode)."),
+                io.Conditioning.Input("positive", tooltip="Published: an empty prompt (CLIP Text Encode, no text)."),
+                io.Int.Input(
+                    "steps",
+                    default=50,
+                    min=1,
+                    max=1000,
+                    tooltip="Published: 50. Use the same number for sampling.",
+                ),
+            ],
+            outputs=[io.Latent.Output(tooltip="The clip's noise, for Sample Video.")],
+        )
+
+    @classmethod
+    def execute(cls, model, latent, positive, steps) -> io.NodeOutput:
+        return io.NodeOutput(host.invert(model, latent, positive, steps))

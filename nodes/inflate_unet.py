@@ -1,0 +1,46 @@
+"""Inflate UNet: a text-to-image MODEL becomes a video MODEL."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from . import host
+
+
+class InflateUNet(io.ComfyNode):
+    """The checkpoint's U-Net, whose frames see each other; a batch of latents is the frames of one video."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TAVInflateUNet",
+            display_name="Inflate UNet",
+            category="Tune-A-Video",
+            description="Turns a Stable Diffusion checkpoint (SD 1.x, 2.x, SDXL) into a video model. The checkpoint "
+            "itself is not changed: other branches of the graph use it as before.",
+            inputs=[
+                io.Model.Input("model", tooltip="The MODEL of a checkpoint, with or without LoRAs."),
+                io.Combo.Input(
+                    "attention",
+                    options=["sparse_causal", "spatial", "first_frame", "previous_frame", "full"],
+                    default="sparse_causal",
+                    tooltip="What a frame sees: the first and the previous frame (sparse_causal, published), itself "
+                    "(spatial), the first, the previous, or all frames (full, slow).",
+                ),
+                io.Boolean.Input(
+                    "temporal_attention",
+                    default=True,
+                    tooltip="Add attention over time, which tuning teaches the motion. It does nothing before tuning.",
+                ),
+                io.Boolean.Input(
+                    "joint_norm",
+                    default=True,
+                    tooltip="Normalise over all frames together (published). Off: each frame by itself.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="The video model: KSampler, LoRAs and ControlNet work on it.")],
+        )
+
+    @classmethod
+    def execute(cls, model, attention, temporal_attention, joint_norm) -> io.NodeOutput:
+        return io.NodeOutput(host.inflate_model(model, attention, temporal_attention, joint_norm))

@@ -1,0 +1,71 @@
+"""Load Video: the frames that the method learns from."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .. import tav_core
+from . import host
+
+RESIZE = ["stretch", "crop", "pad"]
+
+
+class LoadVideo(io.ComfyNode):
+    """A clip from the input folder as an IMAGE batch, picked by start, stride and count."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TAVLoadVideo",
+            display_name="Load Video (Tune-A-Video)",
+            category="Tune-A-Video",
+            description="Reads the frames to learn the motion from. 8 to 24 frames of one clear movement work best.",
+            inputs=[
+                io.Combo.Input(
+                    "video",
+                    options=host.input_videos(),
+                    upload=io.UploadType.video,
+                    tooltip="The clip: mp4, webm, gif, mov or mkv in ComfyUI's input folder. Upload adds one.",
+                ),
+                io.Int.Input("start", default=0, min=0, max=1_000_000, tooltip="First frame to take, counted from 0."),
+                io.Int.Input(
+                    "stride", default=1, min=1, max=1000, tooltip="Take every n-th frame: 2 halves the frame rate."
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=24,
+                    min=1,
+                    max=1024,
+                    tooltip="How many frames to take. Published: 24. Memory and time grow with it.",
+                ),
+                io.Int.Input("width", default=512, min=64, max=4096, step=8, tooltip="Width in pixels."),
+                io.Int.Input("height", default=512, min=64, max=4096, step=8, tooltip="Height in pixels."),
+                io.Combo.Input(
+                    "resize",
+                    options=RESIZE,
+                    default="stretch",
+                    tooltip="How the clip gets that size: stretch (published), crop (fill, cut the edges), "
+                    "pad (fit, black bars).",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="The frames, in order."),
+                io.Float.Output(display_name="fps", tooltip="Frames per second of the taken frames (source / stride)."),
+                io.Int.Output(display_name="frames", tooltip="How many frames there are."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, video, start, stride, frames, width, height, resize) -> io.NodeOutput:
+        clip = tav_core.load_video(host.input_path(video), frames, start, stride, width, height, resize)
+        return io.NodeOutput(clip.frames, clip.fps, len(clip.frames))
+
+    @classmethod
+    def fingerprint_inputs(cls, video, **_):
+        return host.input_path(video).stat().st_mtime
+
+    @classmethod
+    def validate_inputs(cls, video):
+        if not host.input_path(video).is_file():
+            return f"There is no video {video} in the input folder: upload it or choose another."
+        return True

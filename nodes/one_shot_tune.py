@@ -1,0 +1,119 @@
+"""One-Shot Tune: the video MODEL learns the motion of one clip."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .. import tav_core
+from . import host
+
+Tuned = io.Custom("TAV_TUNED")
+
+
+class OneShotTune(io.ComfyNode):
+    """Tunes the queries and the temporal attention on the clip's latents."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TAVOneShotTune",
+            display_name="One-Shot Tune",
+            category="Tune-A-Video",
+            description="Learns the motion of one clip. The result is an ordinary MODEL that renders the motion with "
+            "other words.",
+            inputs=[
+                io.Model.Input("model", tooltip="From Inflate UNet."),
+                io.Latent.Input("latent", tooltip="The clip, encoded by the checkpoint's VAE (VAE Encode)."),
+                io.Conditioning.Input("positive", tooltip="What the clip shows, in plain words: 'a man is skiing'."),
+                io.Int.Input(
+                    "steps",
+                    default=500,
+                    min=1,
+                    max=100_000,
+                    tooltip="How long to learn. Published: 500. Too few: the motion is lost; too many: edits are.",
+                ),
+                io.Float.Input(
+                    "learning_rate",
+                    default=3e-5,
+                    min=1e-8,
+                    max=1.0,
+                    step=1e-6,
+                    round=1e-9,
+                    tooltip="How fast to learn. Published: 0.00003.",
+                ),
+                io.Int.Input(
+                    "seed",
+                    default=33,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=False,
+                    tooltip="Seed of the noise it learns with. Another seed gives another, equally good, tuning.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=["auto", "fp32", "fp16", "bf16"],
+                    default="auto",
+                    tooltip="What the network computes in; auto: as ComfyUI loaded it. Learned weights are float32.",
+                ),
+                io.Boolean.Input(
+                    "gradient_checkpointing",
+                    default=True,
+                    tooltip="Much less memory for a slower step. Switch it off if the memory suffices.",
+                ),
+                io.Combo.Input(
+                    "lr_scheduler",
+                    options=["constant", "linear", "cosine"],
+                    default="constant",
+                    tooltip="What the learning rate does after the warm-up: stay (published) or sink to zero.",
+                ),
+                io.Int.Input(
+                    "warmup_steps", default=0, min=0, max=10_000, tooltip="Steps over which the learning rate rises."
+                ),
+                io.Float.Input(
+                    "weight_decay", default=0.01, min=0.0, max=1.0, step=0.001, tooltip="AdamW's. Published: 0.01."
+                ),
+                io.Float.Input(
+                    "max_grad_norm", default=1.0, min=0.01, max=1000.0, step=0.1, tooltip="Gradients are cut to this."
+                ),
+                io.Combo.Input(
+                    "optimizer",
+                    options=["adamw", "adamw8bit"],
+                    default="adamw",
+                    tooltip="adamw8bit needs the package bitsandbytes, and saves about 0.4 GB for SD 1.5.",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=8.0,
+                    min=0.01,
+                    max=1000.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Frame rate of the clip, kept in the tuned file for whoever loads it.",
+                ),
+            ],
+            outputs=[
+                io.Model.Output(display_name="model", tooltip="The tuned video model, an ordinary MODEL."),
+                Tuned.Output(display_name="tuned", tooltip="What was learned, for Save Tuned Video Model."),
+                io.Image.Output(display_name="loss_plot", tooltip="The loss of every step."),
+            ],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+        )
+
+    @classmethod
+    def execute(cls, model, latent, positive, fps=8.0, **settings) -> io.NodeOutput:
+        settings = tav_core.TuneSettings(**settings)
+        node_id = cls.hidden.unique_id
+        model, tuned, losses = host.tune_model(model, latent, positive, settings, node_id)
+        tuned.metadata.update(prompt=prompt_text(cls.hidden.prompt, node_id, "positive"), fps=fps)
+        return io.NodeOutput(model, tuned, tav_core.loss_plot(losses)[None])
+
+
+def prompt_text(graph: dict, node_id: str, name: str) -> str:
+    """The text behind an input of a node, followed through the graph; empty if there is none."""
+    link = graph.get(node_id, {}).get("inputs", {}).get(name)
+    while isinstance(link, list):
+        inputs = graph.get(link[0], {}).get("inputs", {})
+        if isinstance(inputs.get("text"), str):
+            return inputs["text"]
+        link = next((value for value in inputs.values() if isinstance(value, list)), None)
+    return ""

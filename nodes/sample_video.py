@@ -1,0 +1,40 @@
+"""Sample Video: the motion of the clip, rendered with other words."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from . import host
+
+
+class SampleVideo(io.ComfyNode):
+    """DDIM sampling from the inverted clip, as published."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TAVSampleVideo",
+            display_name="Sample Video",
+            category="Tune-A-Video",
+            description="Renders the clip again with other words, starting from the noise of DDIM Invert.",
+            inputs=[
+                io.Model.Input("model", tooltip="The tuned video model from One-Shot Tune or Load Tuned Video Model."),
+                io.Latent.Input("latent", tooltip="From DDIM Invert."),
+                io.Conditioning.Input("positive", tooltip="The new words: 'spider man is skiing on the beach'."),
+                io.Conditioning.Input("negative", tooltip="What to keep away from. Published: an empty prompt."),
+                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Published: 50, as in DDIM Invert."),
+                io.Float.Input(
+                    "guidance",
+                    default=12.5,
+                    min=1.0,
+                    max=100.0,
+                    step=0.5,
+                    tooltip="How strongly to follow the words. Published: 12.5. 1 gives the clip back.",
+                ),
+            ],
+            outputs=[io.Latent.Output(tooltip="The video's latents, for VAE Decode.")],
+        )
+
+    @classmethod
+    def execute(cls, model, latent, positive, negative, steps, guidance) -> io.NodeOutput:
+        return io.NodeOutput(host.sample(model, latent, positive, negative, steps, guidance))

@@ -1,0 +1,71 @@
+"""Save and Load Tuned Video Model: what was learned, as a file to keep and share."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .. import tav_core
+from . import host
+from .one_shot_tune import Tuned
+
+
+class SaveTuned(io.ComfyNode):
+    """Writes what One-Shot Tune learned into the model folder tune_a_video."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TAVSaveTuned",
+            display_name="Save Tuned Video Model",
+            category="Tune-A-Video",
+            description="Keeps what was learned in models/tune_a_video. An existing file is never overwritten: the "
+            "name gets a number.",
+            inputs=[
+                Tuned.Input("tuned", tooltip="From One-Shot Tune."),
+                io.String.Input("name", default="my_motion", tooltip="Name of the file; may begin with a folder/."),
+            ],
+            outputs=[],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, tuned, name) -> io.NodeOutput:
+        path = host.new_tuned_path(name)
+        tav_core.save_tuned(path, tuned.state, tuned.metadata)
+        return io.NodeOutput(ui={"text": [f"saved as {path.name}"]})
+
+
+class LoadTuned(io.ComfyNode):
+    """Puts a saved motion on a checkpoint."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="TAVLoadTuned",
+            display_name="Load Tuned Video Model",
+            category="Tune-A-Video",
+            description="Uses a saved motion with this checkpoint. A model that is not inflated yet is inflated as it "
+            "was when the motion was tuned.",
+            inputs=[
+                io.Model.Input("model", tooltip="The MODEL of a checkpoint of the same family, inflated or not."),
+                io.Combo.Input("name", options=host.tuned_files(), tooltip="A file in models/tune_a_video."),
+                io.Float.Input(
+                    "strength",
+                    default=1.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How much of what was learned to use: 0 none, 1 all.",
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="The tuned video model, an ordinary MODEL.")],
+        )
+
+    @classmethod
+    def execute(cls, model, name, strength) -> io.NodeOutput:
+        state, metadata = tav_core.load_tuned(host.tuned_path(name))
+        return io.NodeOutput(host.apply_tuned(model, state, metadata, strength))
+
+    @classmethod
+    def fingerprint_inputs(cls, name, **_):
+        return host.tuned_path(name).stat().st_mtime

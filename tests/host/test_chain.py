@@ -1,0 +1,282 @@
+"""The nodes on a real ComfyUI: the whole chain on a video, and what people put around it."""
+
+import json
+
+import pytest
+import torch
+from checkpoint import make_lora
+from comfy_server import ComfyError, Graph, Interrupted, Node
+
+from tav_core import save_video
+
+FRAMES, SIZE = 4, 64
+
+
+@pytest.fixture(scope="module")
+def clip(server) -> str:
+    """The name of an uploaded mp4 in which a light square moves over a dark ground."""
+    video = torch.full((6, 96, 96, 3), 0.2)
+    for i in range(6):
+        video[i, 30:60, 10 + 8 * i : 40 + 8 * i] = torch.tensor([0.9, 0.5, 0.1])
+    path = server.folder / "moving square.mp4"
+    save_video(path, video, fps=8)
+    return server.upload(path)
+
+
+class Chain(Graph):
+    """Checkpoint, text and clip, and the five nodes on demand."""
+
+    def __init__(self, clip: str) -> None:
+        super().__init__()
+        self.checkpoint = self.add("CheckpointLoaderSimple", ckpt_name="tiny.safetensors")
+        self.words, self.empty = (
+            self.add("CLIPTextEncode", clip=self.checkpoint[1], text=text) for text in ("a square is moving", "")
+        )
+        self.video = self.add(
+            "TAVLoadVideo", video=clip, start=0, stride=1, frames=FRAMES, width=SIZE, height=SIZE, resize="stretch"
+        )
+        self.latents = self.add("VAEEncode", pixels=self.video[0], vae=self.checkpoint[2])
+
+    def inflate(self, model: list | None = None, **options) -> Node:
+        options = {"attention": "sparse_causal", "temporal_attention": True, "joint_norm": True, **options}
+        return self.add("TAVInflateUNet", model=model or self.checkpoint[0], **options)
+
+    def tune(self, model: list, **options) -> Node:
+        options = {
+            "steps": 3, "learning_rate": 1e-2, "seed": 1, "precision": "auto", "gradient_checkpointing": True,
+            "lr_scheduler": "constant", "warmup_steps": 0, "weight_decay": 0.01, "max_grad_norm": 1.0,
+            "optimizer": "adamw", **options,
+        }  # fmt: skip
+        return self.add(
+            "TAVOneShotTune", model=model, latent=self.latents[0], positive=self.words[0], fps=self.video[1], **options
+        )
+
+    def invert(self, model: list, steps: int = 5, latent: list | None = None) -> Node:
+        latent = latent or self.latents[0]
+        return self.add("TAVDDIMInvert", model=model, latent=latent, positive=self.empty[0], steps=steps)
+
+    def sample(self, model: list, latent: list, steps: int = 5, guidance: float = 3.0) -> Node:
+        return self.add(
+            "TAVSampleVideo", model=model, latent=latent, positive=self.words[0], negative=self.empty[0],
+            steps=steps, guidance=guidance,
+        )  # fmt: skip
+
+    def ksample(self, model: list, latent: list, steps: int = 5, cfg: float = 3.0, noise: str = "enable") -> Node:
+        return self.add(
+            "KSamplerAdvanced", model=model, latent_image=latent, positive=self.words[0], negative=self.empty[0],
+            add_noise=noise, noise_seed=7, steps=steps, cfg=cfg, sampler_name="ddim", scheduler="ddim_uniform",
+            start_at_step=0, end_at_step=10000, return_with_leftover_noise="disable",
+        )  # fmt: skip
+
+    def save(self, latent: list) -> Node:
+        return self.add("SaveLatent", samples=latent, filename_prefix="test")
+
+    def probe(self, after: list | None = None) -> Node:
+        """A look at the checkpoint's network when ComfyUI has it loaded without any patches (after one plain step)."""
+        step = self.ksample(self.checkpoint[0], after or self.latents[0], steps=1)
+        return self.add("ProbeModel", model=self.checkpoint[0], after=step[0])
+
+
+def difference(a: torch.Tensor, b: torch.Tensor) -> float:
+    return ((a - b).norm() / b.norm()).item()
+
+
+def report(entry: dict, probe: Node) -> dict:
+    return json.loads(entry["outputs"][probe.id]["text"][0])
+
+
+def base_state(server, clip: str) -> dict:
+    graph = Chain(clip)
+    probe = graph.probe()
+    return report(server.run(graph), probe)
+
+
+def test_whole_chain_on_a_video(server, clip):
+    before = base_state(server, clip)
+    graph = Chain(clip)
+    tuned = graph.tune(graph.inflate()[0])
+    inverted = graph.invert(tuned[0])
+    sampled = graph.sample(tuned[0], inverted[0])
+    decoded = graph.add("VAEDecode", samples=sampled[0], vae=graph.checkpoint[2])
+    images = graph.add("SaveImage", images=decoded[0], filename_prefix="chain")
+    plot = graph.add("SaveImage", images=tuned[2], filename_prefix="plot")
+    graph.add("TAVSaveTuned", tuned=tuned[1], name="square")
+    probe = graph.probe(after=sampled[0])
+    start = len(server.events)
+    entry = server.run(graph)
+
+    assert server.images(entry, images).shape == (FRAMES, SIZE, SIZE, 3)
+    assert server.images(entry, plot).shape[0] == 1
+    after = report(entry, probe)
+    assert (after["weights"], after["modules"]) == (before["weights"], before["modules"])
+    assert not after["overrides"] and not after["gradients"] and not after["patches"]
+    events = server.events[start:]
+    steps = [e.data["value"] for e in events if e.kind == "progress" and e.data.get("node") == tuned.id]
+    assert steps[-1] == 3
+    assert any(e.kind == "text" and "loss" in str(e.data) for e in events)
+    assert sampled.id in {e.data["node_id"] for e in events if e.kind == "preview"}
+
+    from tav_core import load_tuned
+
+    state, metadata = load_tuned(server.folder / "models" / "tune_a_video" / "square.safetensors")
+    assert metadata["prompt"] == "a square is moving" and metadata["frames"] == FRAMES and metadata["fps"] == 8
+    assert metadata["base_architecture"].startswith("SD 1.x")
+    assert any(name.startswith("mid_block.attentions.0.transformer_blocks.0.attn_temp.") for name in state)
+
+
+def test_saved_motion_equals_the_tuned_model(server, clip):
+    """A tuned file on the plain checkpoint samples what the tuned MODEL samples; at strength 0, the untuned one's."""
+    graph = Chain(clip)
+    inflated = graph.inflate()
+    tuned = graph.tune(inflated[0])
+    graph.add("TAVSaveTuned", tuned=tuned[1], name="again")
+    noise = graph.latents[0]
+    results = [graph.save(graph.ksample(model[0], noise)[0]) for model in (tuned, inflated)]
+    entry = server.run(graph)
+    expected, untuned = (server.latent(entry, node) for node in results)
+    assert difference(expected, untuned) > 1e-3
+
+    graph = Chain(clip)
+    loaded = [
+        graph.add("TAVLoadTuned", model=graph.checkpoint[0], name="again.safetensors", strength=s) for s in (1.0, 0.0)
+    ]
+    results = [graph.save(graph.ksample(model[0], graph.latents[0])[0]) for model in loaded]
+    entry = server.run(graph)
+    assert difference(server.latent(entry, results[0]), expected) < 1e-4
+    assert difference(server.latent(entry, results[1]), untuned) < 1e-5
+
+
+@pytest.mark.parametrize("plain_first", [True, False])
+def test_two_branches_of_one_checkpoint(server, clip, plain_first):
+    """The plain branch gives what it gives alone, whether it runs before or after the inflated one."""
+    alone = Chain(clip)
+    saved = alone.save(alone.ksample(alone.checkpoint[0], alone.latents[0])[0])
+    expected = server.latent(server.run(alone), saved)
+
+    graph = Chain(clip)
+    model, noise = graph.checkpoint[0], graph.latents[0]
+    if plain_first:
+        plain = graph.ksample(model, noise)
+        video = graph.ksample(graph.inflate()[0], plain[0])
+    else:
+        video = graph.ksample(graph.inflate()[0], noise)
+        moved = graph.add("LatentSubtract", samples1=video[0], samples2=video[0])
+        plain = graph.ksample(model, graph.add("LatentAdd", samples1=noise, samples2=moved[0])[0])
+    results = [graph.save(plain[0]), graph.save(video[0])]
+    entry = server.run(graph)
+    assert difference(server.latent(entry, results[0]), expected) < 1e-6
+    assert difference(server.latent(entry, results[1]), expected) > 1e-3
+
+
+def test_ksampler_continues_from_the_inversion(server, clip):
+    """KSampler (Advanced) and Sample Video agree on the inverted latents, and lead back to the clip at guidance 1."""
+    graph = Chain(clip)
+    model = graph.inflate()[0]
+    inverted = graph.invert(model, steps=20)
+    by_node = graph.save(graph.sample(model, inverted[0], steps=20, guidance=3.0)[0])
+    by_host = graph.save(graph.ksample(model, inverted[0], steps=20, cfg=3.0, noise="disable")[0])
+    graph.words = graph.empty
+    back = graph.save(graph.sample(model, inverted[0], steps=20, guidance=1.0)[0])
+    clean = graph.save(graph.latents[0])
+    entry = server.run(graph)
+    by_node, by_host, back, clean = (server.latent(entry, node) for node in (by_node, by_host, back, clean))
+    assert difference(by_node, by_host) < 0.02
+    assert difference(back, clean) < 0.2
+
+
+def test_lora_on_an_inflated_model_takes_effect(server, clip):
+    modules = ["down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"]
+    make_lora(server.folder / "models" / "loras" / "test.safetensors", modules)
+    graph = Chain(clip)
+    inflated = graph.inflate()
+    lora = graph.add(
+        "LoraLoaderModelOnly", model=inflated[0], lora_name="test.safetensors", strength_model=1.0
+    )
+    results = [graph.save(graph.ksample(model[0], graph.latents[0])[0]) for model in (inflated, lora)]
+    entry = server.run(graph)
+    plain, changed = (server.latent(entry, node) for node in results)
+    assert difference(changed, plain) > 1e-3
+
+
+def test_cancel_during_tuning_then_a_normal_run(server, clip):
+    before = base_state(server, clip)
+    graph = Chain(clip)
+    tuned = graph.tune(graph.inflate()[0], steps=1000)
+    graph.add("TAVSaveTuned", tuned=tuned[1], name="cancelled")
+    prompt_id = server.post(graph)
+    server.wait_for("progress", node=tuned.id)
+    server.interrupt()
+    with pytest.raises(Interrupted):
+        server.finish(prompt_id)
+    assert not (server.folder / "models" / "tune_a_video" / "cancelled.safetensors").exists()
+    after = base_state(server, clip)
+    assert after["weights"] == before["weights"] and not after["overrides"] and not after["gradients"]
+    graph = Chain(clip)
+    tuned = graph.tune(graph.inflate()[0], seed=2)
+    graph.save(graph.sample(tuned[0], graph.invert(tuned[0])[0])[0])
+    assert server.run(graph)["status"]["status_str"] == "success"
+
+
+def inflated_twice(graph):
+    return graph.ksample(graph.inflate(graph.inflate()[0])[0], graph.latents[0])
+
+
+def too_few_frames(graph):
+    graph.nodes[graph.video.id]["inputs"]["frames"] = 50
+    return graph.latents
+
+
+def tuned_without_inflating(graph):
+    return graph.tune(graph.checkpoint[0])
+
+
+def inverted_without_inflating(graph):
+    return graph.invert(graph.checkpoint[0])
+
+
+def sampled_from_nothing(graph):
+    empty = graph.add("EmptyLatentImage", width=SIZE, height=SIZE, batch_size=FRAMES)
+    return graph.sample(graph.inflate()[0], empty[0])
+
+
+def tuned_twice_from_file(graph):
+    name = "again.safetensors"
+    first = graph.add("TAVLoadTuned", model=graph.checkpoint[0], name=name, strength=1.0)
+    second = graph.add("TAVLoadTuned", model=first[0], name=name, strength=1.0)
+    return graph.ksample(second[0], graph.latents[0])
+
+
+def saved_outside(graph):
+    return graph.add("TAVSaveTuned", tuned=graph.tune(graph.inflate()[0])[1], name="../outside")
+
+
+def no_bitsandbytes(graph):
+    return graph.tune(graph.inflate()[0], optimizer="adamw8bit")
+
+
+WRONG = [
+    ("TAVInflateUNet", inflated_twice, "inflated already"),
+    ("TAVLoadVideo", too_few_frames, "only 6"),
+    ("TAVOneShotTune", tuned_without_inflating, "put Inflate UNet between"),
+    ("TAVDDIMInvert", inverted_without_inflating, "put Inflate UNet between"),
+    ("TAVSampleVideo", sampled_from_nothing, "connect the latent of DDIM Invert"),
+    ("TAVLoadTuned", tuned_twice_from_file, "tuned already"),
+    ("TAVSaveTuned", saved_outside, "no name for a file"),
+    ("TAVOneShotTune", no_bitsandbytes, "pip install bitsandbytes"),
+]
+
+
+@pytest.mark.parametrize("node, build, message", WRONG, ids=[build.__name__ for _, build, _ in WRONG])
+def test_wrong_input_is_told_and_harms_nothing(server, clip, node, build, message):
+    before = base_state(server, clip)
+    graph = Chain(clip)
+    end = build(graph)
+    if graph.nodes[end.id]["class_type"] == "TAVOneShotTune":
+        graph.save(graph.ksample(end[0], graph.latents[0])[0])
+    elif graph.nodes[end.id]["class_type"] != "TAVSaveTuned":
+        graph.save(end[0])
+    with pytest.raises(ComfyError) as failed:
+        server.run(graph)
+    assert failed.value.node_type == node
+    assert message in failed.value.message
+    assert base_state(server, clip) == before
