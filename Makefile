@@ -1,0 +1,30 @@
+# make test               all tests that this machine allows
+# make run CONFIG=...     tune on a clip and render it with other words, from a YAML file (see configs/)
+# make clean              remove what the above installed
+#
+# Each sets up its own virtual environment in .venv first. Without an NVIDIA GPU, the smaller CPU build of torch will do:
+#   make test TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+PYTEST_ARGS ?=
+CONFIG ?= configs/example.yaml
+
+.PHONY: test run clean
+
+test: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+run: $(VENV)/.installed
+	$(VENV)/bin/python -m tav_core run $(CONFIG)
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet $(TORCH)
+	$(VENV)/bin/python -m pip install --quiet --editable ".[dev]"
+	touch $@

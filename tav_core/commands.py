@@ -1,0 +1,260 @@
+"""The work of the command line: tune, invert and sample, with progress bars, into an output folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from .contact_sheet import contact_sheet
+from .files import replacing
+from .interrupt import Interrupted, StopRequest
+from .inversion import ddim_invert
+from .inverted import load_inverted, save_inverted
+from .layout import architecture, fingerprint
+from .sampling import ddim_sample
+from .session import Session
+from .tuned import load_tune_state, save_tune_state, save_tuned
+from .tuning import TuneState
+from .tuning import tune as tune_unet
+from .video import save_video
+
+TUNED, STATE, INVERTED = "tuned.safetensors", "tune-state.safetensors", "inverted.safetensors"
+LOSSES, CONFIG, SHEET, SAMPLES = "losses.csv", "config.yaml", "contact-sheet.png", "samples"
+PUBLISHED_FPS = 8.0
+"""Frames per second of what is sampled where no clip gives them."""
+
+
+@dataclass
+class Start:
+    """Where sampling starts: inverted latents ``[1, c, f, h, w]``, the clean ones, and the clip's rate and prompt."""
+
+    latents: Tensor
+    clean: Tensor
+    fps: float
+    prompt: str
+
+
+def run(session: Session) -> None:
+    """Tune on the clip, invert it, and sample every prompt."""
+    tune(session)
+    start = invert(session) if session.config.validation_data.use_inv_latent else None
+    sample(session, start)
+
+
+def tune(session: Session) -> None:
+    """Tune on the clip; writes the configuration, the tuned file, the state to resume from, and the losses.
+
+    Every ``validation_steps`` steps but the last, the prompts are sampled into ``samples/step-N``.
+
+    Raises:
+        Interrupted: after Ctrl-C, once the state is saved.
+    """
+    config, folder, settings = session.config, session.folder, session.settings
+    _check_for_tuning(session)
+    state = _saved_state(session)
+    # loaded before the bar appears, so that its times are those of the steps
+    latents, context, video_unet = session.latents, session.context(config.train_data.prompt), session.video_unet
+    replace(config, resume_from_checkpoint=None).save(folder / CONFIG)
+    prompts, total = config.validation_data.prompts, config.max_train_steps
+    every = [config.checkpointing_steps] + ([config.validation_steps] if prompts else [])
+    done = len(state.losses) if state else 0
+    with StopRequest() as stop, _bar("tuning", total, done) as bar:
+        while True:
+            pause = min(total, *(done - done % steps + steps for steps in every))
+
+            def on_step(step: int, loss: float, pause: int = pause) -> bool:
+                bar.set_postfix(loss=f"{loss:.4f}", lr=f"{settings.learning_rate_at(step - 1):.1e}", refresh=False)
+                bar.update()
+                return step < pause and not stop.pressed
+
+            with session.stage("tuning"):
+                result = tune_unet(
+                    video_unet, session.pipeline.schedule, latents, context, settings, on_step=on_step, state=state
+                )
+            state, done = result.state, len(result.losses)
+            if stop.pressed or done >= total or done % config.checkpointing_steps == 0:
+                _save_state(session, state)
+            if prompts and done < total and done % config.validation_steps == 0 and not stop.pressed:
+                _sample_while_tuning(session, folder / SAMPLES / f"step-{done}", stop)
+            if stop.pressed:
+                raise Interrupted(f"Stopped after step {done} of {total}; the same command with --resume goes on.")
+            if done >= total:
+                break
+    save_tuned(folder / TUNED, video_unet.tuned_state_dict(), _metadata(session, done))
+
+
+def invert(session: Session) -> Start:
+    """Invert the clip with the empty prompt; writes the inverted latents."""
+    clean, steps = session.latents, session.config.validation_data.num_inv_steps
+    start = _invert(session)
+    metadata = {"prompt": start.prompt, "fps": start.fps, "steps": steps}
+    save_inverted(session.folder / INVERTED, start.latents, clean, metadata)
+    return start
+
+
+def read_start(path: Path) -> Start:
+    """The start that an earlier inversion wrote; errors as for :func:`load_inverted`."""
+    latents, clean, metadata = load_inverted(path)
+    return Start(latents, clean, metadata.get("fps", PUBLISHED_FPS), metadata.get("prompt", ""))
+
+
+def sample(session: Session, start: Start | None, folder: Path | None = None, stop: StopRequest | None = None) -> None:
+    """Sample every prompt from ``start``, or from noise of the seed; writes an mp4 and a GIF each, and a contact sheet.
+
+    Nothing more is written once ``stop`` was pressed.
+    """
+    config, data, folder = session.config, session.config.validation_data, folder or session.folder
+    if not data.prompts:
+        raise ValueError("No prompt was given: use --prompt, or validation_data.prompts in the YAML.")
+    pipeline, video_unet, negative = session.pipeline, session.video_unet, session.context(data.negative_prompt)
+    fps = start.fps if start else session.tuned_metadata.get("fps") or _clip_fps(session)
+    generator = torch.Generator().manual_seed(config.seed)
+    rows, names = [], file_names(data.prompts)
+    for prompt, name in zip(data.prompts, names):
+        noise = start.latents if start else torch.randn(_noise_shape(session), generator=generator)
+        with session.stage("sampling"), _bar(name, data.num_inference_steps) as bar:
+            latents = ddim_sample(
+                video_unet,
+                pipeline.schedule,
+                noise.to(session.device),
+                session.context(prompt),
+                negative,
+                data.num_inference_steps,
+                data.guidance_scale,
+                on_step=_stepping(bar, stop),
+            )
+        if stop and stop.pressed:
+            return
+        with session.stage("decoding"):
+            rows.append(pipeline.decode_video(latents))
+            for ending in (".mp4", ".gif"):
+                save_video(folder / f"{name}{ending}", rows[-1], fps)
+    labels = list(data.prompts)
+    if start:
+        with session.stage("decoding"):
+            rows.insert(0, session.clip.frames if config.train_data.video_path else pipeline.decode_video(start.clean))
+        labels.insert(0, start.prompt or "source")
+    contact_sheet(folder / SHEET, rows, labels)
+
+
+def file_names(prompts: Sequence[str]) -> list[str]:
+    """A file name without ending for each prompt: its words joined by hyphens, safe on every system, all different."""
+    names: list[str] = []
+    for prompt in prompts:
+        words = "-".join(re.findall(r"\w+", prompt)).encode()[:100].decode(errors="ignore") or "prompt"
+        name, number = words, 2
+        while name.lower() in (n.lower() for n in names):
+            name, number = f"{words}-{number}", number + 1
+        names.append(name)
+    return names
+
+
+def _invert(session: Session, stop: StopRequest | None = None) -> Start:
+    clean, context, steps = session.latents, session.context(""), session.config.validation_data.num_inv_steps
+    video_unet = session.video_unet
+    with session.stage("inverting"), _bar("inverting", steps) as bar:
+        trajectory = ddim_invert(
+            video_unet, session.pipeline.schedule, clean, context, steps, on_step=_stepping(bar, stop)
+        )
+    return Start(trajectory[-1], clean, session.clip.fps, session.config.train_data.prompt)
+
+
+def _sample_while_tuning(session: Session, folder: Path, stop: StopRequest) -> None:
+    start = _invert(session, stop) if session.config.validation_data.use_inv_latent else None
+    if not stop.pressed:
+        sample(session, start, folder, stop)
+
+
+def _check_for_tuning(session: Session) -> None:
+    """Errors that would otherwise show after hours of tuning."""
+    data, validation = session.config.train_data, session.config.validation_data
+    if not data.prompt:
+        raise ValueError("The clip has no prompt: say what it shows with --prompt, or train_data.prompt in the YAML.")
+    frames = session.clip.frames
+    if not validation.prompts or not validation.use_inv_latent:
+        return
+    for name, asked, there in zip(
+        ("video_length", "height", "width"),
+        (validation.video_length, validation.height, validation.width),
+        frames.shape,
+    ):
+        if asked not in (None, there):
+            raise ValueError(
+                f"validation_data.{name} is {asked}, but the clip has {there}, and a video that starts from the "
+                "inverted clip has its size: make them equal, leave it out, or set use_inv_latent to false."
+            )
+
+
+def _saved_state(session: Session) -> TuneState | None:
+    path = session.config.resume_from_checkpoint
+    if path is None:
+        return None
+    if path == "latest":
+        path = session.folder / STATE
+        if not path.exists():
+            tqdm.write(f"Nothing to resume in {session.folder}: tuning starts at the first step.")
+            return None
+    return load_tune_state(path)
+
+
+def _save_state(session: Session, state: TuneState) -> None:
+    save_tune_state(session.folder / STATE, state)
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["step", "loss", "learning_rate"])
+    for step, loss in enumerate(state.losses, start=1):
+        writer.writerow([step, f"{loss:.6g}", f"{session.settings.learning_rate_at(step - 1):.6g}"])
+    with replacing(session.folder / LOSSES) as partial:
+        partial.write_text(table.getvalue(), encoding="utf-8")
+
+
+def _metadata(session: Session, steps: int) -> dict:
+    config, clip, unet = session.config, session.clip, session.video_unet.unet
+    frames, height, width, _ = clip.frames.shape
+    return {
+        "base_architecture": architecture(unet),
+        "base_fingerprint": fingerprint(unet),
+        "prompt": config.train_data.prompt,
+        "frames": frames,
+        "width": width,
+        "height": height,
+        "fps": clip.fps,
+        "steps": steps,
+        "learning_rate": session.settings.learning_rate,
+        "attention": config.attention,
+        "temporal_attention": config.temporal_attention,
+        "joint_norm": config.joint_norm,
+    }
+
+
+def _clip_fps(session: Session) -> float:
+    return session.clip.fps if session.config.train_data.video_path else PUBLISHED_FPS
+
+
+def _noise_shape(session: Session) -> tuple[int, ...]:
+    data, asked, tuned = session.config.train_data, session.config.validation_data, session.tuned_metadata
+    frames = asked.video_length or tuned.get("frames") or data.n_sample_frames
+    height = asked.height or tuned.get("height") or data.height
+    width = asked.width or tuned.get("width") or data.width
+    scale = session.pipeline.pixels_per_latent
+    return 1, session.pipeline.unet.config.in_channels, frames, height // scale, width // scale
+
+
+def _bar(name: str, steps: int, done: int = 0) -> tqdm:
+    return tqdm(total=steps, initial=done, desc=name[:40], unit="step", dynamic_ncols=True)
+
+
+def _stepping(bar: tqdm, stop: StopRequest | None) -> Callable[[int, Tensor], bool]:
+    def on_step(step: int, latents: Tensor) -> bool:
+        bar.update()
+        return not (stop and stop.pressed)
+
+    return on_step

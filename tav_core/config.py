@@ -1,0 +1,236 @@
+"""The settings of a run, in the layout of the published ``configs/*.yaml``, with a few keys of our own."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import yaml
+
+from .files import replacing
+
+# As attention.MODES and video.RESIZE_MODES have them; importing those would load torch to print a --help.
+ATTENTION_MODES = ("sparse_causal", "spatial", "first_frame", "previous_frame", "full")
+RESIZE_MODES = ("stretch", "crop", "pad")
+
+
+def _setting(default: Any, least: float | None = None, above: float | None = None, among: tuple = ()) -> Any:
+    """A field with a default and the values that it allows."""
+    return field(default=default, metadata={"least": least, "above": above, "among": among})
+
+
+@dataclass
+class TrainData:
+    """The clip to learn from."""
+
+    video_path: str = ""
+    prompt: str = ""
+    n_sample_frames: int = _setting(24, least=1)
+    width: int = _setting(512, least=8)
+    height: int = _setting(512, least=8)
+    sample_start_idx: int = _setting(0, least=0)
+    sample_frame_rate: int = _setting(1, least=1)
+    """Take every n-th frame."""
+    resize: str = _setting("stretch", among=RESIZE_MODES)
+    """Ours. How frames of another shape come to the size."""
+
+
+@dataclass
+class ValidationData:
+    """The videos to render."""
+
+    prompts: tuple[str, ...] = ()
+    video_length: int | None = _setting(None, least=1)
+    """Frames, width and height: those of the clip when left out."""
+    width: int | None = _setting(None, least=8)
+    height: int | None = _setting(None, least=8)
+    num_inference_steps: int = _setting(50, least=1)
+    guidance_scale: float = _setting(12.5, least=0)
+    use_inv_latent: bool = True
+    """Start from the inverted clip; otherwise from noise of the seed."""
+    num_inv_steps: int = _setting(50, least=1)
+    negative_prompt: str = ""
+    """Ours. What guidance leads away from."""
+
+
+@dataclass
+class Config:
+    """Everything that a run is told. The names are the published ones; the docstrings mark what is ours."""
+
+    pretrained_model_path: str = ""
+    """A diffusers folder, or a single-file ``.safetensors`` checkpoint."""
+    output_dir: str = "outputs"
+    train_data: TrainData = field(default_factory=TrainData)
+    validation_data: ValidationData = field(default_factory=ValidationData)
+    validation_steps: int = _setting(100, least=1)
+    """Render the prompts every so many steps while tuning."""
+    trainable_modules: tuple[str, ...] | None = None
+    """None for the published choice: ``attn1.to_q``, ``attn2.to_q``, ``attn_temp``."""
+    train_batch_size: int = _setting(1, least=1)
+    """With one clip there is nothing to batch: this and ``gradient_accumulation_steps`` only count for ``scale_lr``."""
+    max_train_steps: int = _setting(500, least=1)
+    learning_rate: float = _setting(3e-5, above=0)
+    scale_lr: bool = False
+    lr_scheduler: str = _setting("constant", among=("constant", "constant_with_warmup", "linear", "cosine"))
+    lr_warmup_steps: int = _setting(0, least=0)
+    adam_beta1: float = _setting(0.9, least=0)
+    adam_beta2: float = _setting(0.999, least=0)
+    adam_weight_decay: float = _setting(1e-2, least=0)
+    adam_epsilon: float = _setting(1e-8, above=0)
+    max_grad_norm: float = _setting(1.0, above=0)
+    gradient_accumulation_steps: int = _setting(1, least=1)
+    gradient_checkpointing: bool = True
+    checkpointing_steps: int = _setting(500, least=1)
+    """Save the state to resume from every so many steps."""
+    resume_from_checkpoint: str | None = None
+    """``latest`` (in the output folder) or the file of a saved state."""
+    mixed_precision: str = _setting("auto", among=("auto", "no", "fp32", "fp16", "bf16"))
+    """What the networks are held and computed in. ``auto`` is ours: fp16 on CUDA, fp32 elsewhere; ``no`` is fp32."""
+    use_8bit_adam: bool = False
+    enable_xformers_memory_efficient_attention: bool = False
+    seed: int = _setting(33, least=0)
+
+    attention: str = _setting("sparse_causal", among=ATTENTION_MODES)
+    """Ours, like all that follow. What self-attention becomes."""
+    temporal_attention: bool = True
+    joint_norm: bool = True
+    device: str = "auto"
+    """``auto`` (CUDA where there is one), or a torch device such as ``cpu`` or ``cuda:1``."""
+    tokenizer_path: str | None = None
+    """Folder with ``vocab.json`` and ``merges.txt``, for single-file checkpoints."""
+    prediction_type: str = _setting("auto", among=("auto", "epsilon", "v_prediction"))
+    """What the network predicts, where a single-file checkpoint does not tell."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """The configuration with ``values`` in place of the defaults; a value of None leaves the default.
+
+        Raises:
+            ValueError: an unknown key (the message names the nearest known one), or a value that does not fit.
+        """
+        return _fill(cls, values, "")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> Config:
+        """The configuration in the YAML file ``path``.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is no YAML, or says something that :meth:`from_dict` refuses.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"There is no configuration file {path}: check the name and the folder.")
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            line = getattr(error, "problem_mark", None)
+            where = f" (line {line.line + 1})" if line else ""
+            raise ValueError(f"{path} is not readable as YAML{where}: see configs/ for an example.") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} holds no settings: it must consist of lines 'key: value', see configs/.")
+        try:
+            return cls.from_dict(values)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def with_values(self, values: dict[str, Any]) -> Config:
+        """A copy with ``values`` in place, by name (``train_data.prompt``); errors as in :meth:`from_dict`."""
+        nested = asdict(self)
+        for name, value in values.items():
+            *groups, key = name.split(".")
+            inner = nested
+            for group in groups:
+                inner = inner.setdefault(group, {})
+                if not isinstance(inner, dict):
+                    raise ValueError(f"The key {name!r} is unknown: {_nearest(key)}")
+            inner[key] = value
+        return self.from_dict(nested)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the configuration as YAML that :meth:`read` reads."""
+        plain = _plain(asdict(self))
+        with replacing(path) as partial:
+            partial.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _fill(kind: type, values: dict[str, Any], prefix: str) -> Any:
+    hints = get_type_hints(kind)
+    settings = {f.name: f for f in fields(kind)}
+    filled = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if key not in settings:
+            raise ValueError(f"The key {name!r} is unknown: {_nearest(str(key))}")
+        if is_dataclass(hints[key]):
+            if not isinstance(value, dict):
+                raise ValueError(f"{name} must hold further settings, indented below it, not {value!r}.")
+            filled[key] = _fill(hints[key], value, f"{name}.")
+        elif value is not None:
+            filled[key] = _checked(_convert(value, hints[key], name), settings[key].metadata, name)
+    return kind(**filled)
+
+
+def _convert(value: Any, hint: Any, name: str) -> Any:
+    """``value`` as YAML gives it, in the type of its field; YAML reads 3e-5 as text, and 1984 as a number."""
+    if get_origin(hint) is UnionType:
+        hint = get_args(hint)[0]
+    if get_origin(hint) is tuple:
+        return tuple(_convert(v, str, name) for v in ([value] if isinstance(value, str) else _listed(value, name)))
+    if hint is bool:
+        if isinstance(value, bool):
+            return value
+        raise ValueError(f"{name} must be true or false, not {value!r}.")
+    if hint is str and isinstance(value, (str, int, float)):
+        return str(value)
+    if hint in (int, float) and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+            if hint is float or number.is_integer():
+                return hint(number)
+        except (ValueError, OverflowError):
+            pass
+    wanted = {int: "a whole number", float: "a number", str: "text"}[hint]
+    raise ValueError(f"{name} must be {wanted}, not {value!r}.")
+
+
+def _listed(value: Any, name: str) -> list:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{name} must be a list, not {value!r}.")
+    return list(value)
+
+
+def _checked(value: Any, allowed: Any, name: str) -> Any:
+    if not allowed:
+        return value
+    if allowed["among"] and value not in allowed["among"]:
+        raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(allowed['among'])}.")
+    if allowed["least"] is not None and not value >= allowed["least"]:
+        raise ValueError(f"{name} is {value}, but must be at least {allowed['least']}.")
+    if allowed["above"] is not None and not value > allowed["above"]:
+        raise ValueError(f"{name} is {value}, but must be above {allowed['above']}.")
+    return value
+
+
+def _names(kind: type = Config, prefix: str = "") -> Iterator[str]:
+    for name, hint in get_type_hints(kind).items():
+        if is_dataclass(hint):
+            yield from _names(hint, f"{prefix}{name}.")
+        yield f"{prefix}{name}"
+
+
+def _nearest(key: str) -> str:
+    known = {name.rsplit(".", 1)[-1]: name for name in _names()}
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {known[close[0]]!r}?" if close else f"the known ones are {', '.join(sorted(_names()))}."
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with lists in place of tuples, which YAML has no plain form for."""
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    return list(value) if isinstance(value, tuple) else value

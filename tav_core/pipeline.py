@@ -1,0 +1,263 @@
+"""Stable Diffusion outside ComfyUI: text, pictures and the U-Net of a checkpoint, loaded with diffusers.
+
+Nothing here reaches the network, and pickled weights are never opened.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from einops import rearrange
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from .checkpoint import SingleFile
+from .inflation import VideoUNet, inflate
+from .schedule import NoiseSchedule
+
+FRAMES_AT_ONCE = 4
+"""Frames that the autoencoder takes together; bounds its memory whatever the length of the clip."""
+_CACHED_TOKENIZERS = (
+    ("openai/clip-vit-large-patch14", ""),
+    ("stable-diffusion-v1-5/stable-diffusion-v1-5", "tokenizer"),
+    ("CompVis/stable-diffusion-v1-4", "tokenizer"),
+)
+_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+# What every SD 1.x and 2.x scheduler says; a folder saved with another kind of scheduler may leave it out.
+_SCHEDULER_DEFAULTS = {"steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False}
+_SINGLE_FILE_SCHEDULER = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+
+
+@dataclass
+class Pipeline:
+    """The parts of a Stable Diffusion 1.x or 2.x checkpoint.
+
+    The parts lie in main memory; each comes to ``device`` for its work, and the text encoder and the autoencoder leave
+    it again. Set ``text_encoder`` to None to free it for good.
+    """
+
+    unet: nn.Module
+    vae: nn.Module
+    text_encoder: nn.Module | None
+    tokenizer: Any
+    schedule: NoiseSchedule
+    device: torch.device
+    dtype: torch.dtype
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        tokenizer: str | os.PathLike | None = None,
+        prediction_type: str | None = None,
+    ) -> Pipeline:
+        """Load a diffusers folder or a single-file ``.safetensors`` checkpoint.
+
+        Args:
+            path: the folder or file, on this machine.
+            device: where to compute; CUDA where there is one when None.
+            dtype: precision of weights and computation; float16 on CUDA and float32 elsewhere when None.
+            tokenizer: folder with ``vocab.json`` and ``merges.txt``. A single file holds none; it is then sought in the
+                person's Hugging Face cache.
+            prediction_type: ``epsilon`` or ``v_prediction``, where the checkpoint does not say.
+
+        Raises:
+            FileNotFoundError: the path, a part of the folder or a tokenizer is missing.
+            ValueError: pickled weights, or no SD 1.x or 2.x checkpoint.
+        """
+        path = Path(path)
+        device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
+        if not path.exists():
+            raise FileNotFoundError(
+                f"There is no checkpoint {path}: give a diffusers folder or a .safetensors file on this machine "
+                "(a model of the Hugging Face Hub is fetched with 'hf download NAME --local-dir FOLDER')."
+            )
+        load = _load_folder if path.is_dir() else _load_file
+        try:
+            parts = load(path, dtype, tokenizer, prediction_type)
+        except (FileNotFoundError, ValueError):
+            raise
+        except (SafetensorError, OSError, RuntimeError, LookupError, StopIteration, TypeError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise ValueError(
+                f"{path} cannot be read as an SD 1.x or 2.x checkpoint ({reason}): it may be incomplete; get it again."
+            ) from error
+        return cls(*parts, device, dtype)
+
+    @property
+    def pixels_per_latent(self) -> int:
+        """Height and width of the picture area that one latent stands for; 8 in Stable Diffusion."""
+        config = self.vae.config
+        levels = config.get("block_out_channels") or config["encoder_block_out_channels"]
+        return 2 ** (len(levels) - 1)
+
+    def inflate(self, **options: Any) -> VideoUNet:
+        """Bring the U-Net to the device and inflate it; ``options`` as for :func:`tav_core.inflate`."""
+        return inflate(self.unet.to(self.device), **options)
+
+    def encode_prompt(self, prompt: str) -> Tensor:
+        """Text states ``[1, tokens, dim]``; what CLIP cannot take in (beyond 77 tokens) is cut off, with a warning."""
+        return self.encode_prompts([prompt])[0]
+
+    @torch.no_grad()
+    def encode_prompts(self, prompts: Sequence[str]) -> list[Tensor]:
+        """Text states ``[1, tokens, dim]`` of each prompt.
+
+        Raises:
+            ValueError: the text encoder has been freed.
+        """
+        if self.text_encoder is None:
+            raise ValueError("The text encoder has been freed: encode all prompts before, or load the model again.")
+        length = self.text_encoder.config.max_position_embeddings
+        states = []
+        with self._working(self.text_encoder):
+            for prompt in prompts:
+                tokens = self.tokenizer(prompt).input_ids
+                if len(tokens) > length:
+                    warnings.warn(f"Only the first {length} tokens of the prompt {prompt!r} are used.", stacklevel=2)
+                ids = self.tokenizer(
+                    prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+                ).input_ids
+                states.append(self.text_encoder(ids.to(self.device))[0])
+        return states
+
+    @torch.no_grad()
+    def encode_video(self, frames: Tensor) -> Tensor:
+        """Frames ``[f, h, w, 3]`` in 0..1 to scaled latents ``[1, c, f, h/8, w/8]`` in float32.
+
+        The mean of the autoencoder's distribution, not a sample: the clip is encoded once, and a sample's noise would
+        stay in it as if it belonged to the picture.
+        """
+        latents = []
+        with self._working(self.vae):
+            for some in frames.split(FRAMES_AT_ONCE):
+                pictures = rearrange(some.to(self.device, self.dtype) * 2 - 1, "f h w c -> f c h w")
+                encoded = self.vae.encode(pictures)
+                some = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
+                latents.append(some.float() * self.vae.config.scaling_factor)
+        return rearrange(torch.cat(latents), "f c h w -> 1 c f h w")
+
+    @torch.no_grad()
+    def decode_video(self, latents: Tensor) -> Tensor:
+        """Scaled latents ``[1, c, f, h/8, w/8]`` to frames ``[f, h, w, 3]`` in 0..1, float32, in main memory."""
+        frames = []
+        with self._working(self.vae):
+            for some in rearrange(latents, "1 c f h w -> f c h w").split(FRAMES_AT_ONCE):
+                some = (some / self.vae.config.scaling_factor).to(self.device, self.dtype)
+                pictures = rearrange(self.vae.decode(some).sample, "f c h w -> f h w c")
+                frames.append((pictures.float() / 2 + 0.5).clamp(0, 1).cpu())
+        return torch.cat(frames)
+
+    @contextmanager
+    def _working(self, part: nn.Module) -> Iterator[None]:
+        part.to(self.device)
+        try:
+            yield
+        finally:
+            part.to("cpu")
+
+
+def _load_folder(path: Path, dtype: torch.dtype, tokenizer: Any, prediction_type: str | None) -> tuple:
+    from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextModel
+
+    if (path / "text_encoder_2").is_dir():
+        raise ValueError(f"{path} is an SDXL checkpoint: without ComfyUI, use an SD 1.x or 2.x checkpoint.")
+    missing = [part for part in _PARTS if not (path / part).is_dir() and not (part == "tokenizer" and tokenizer)]
+    if missing:
+        raise FileNotFoundError(
+            f"{path} is no whole diffusers folder, it lacks {', '.join(missing)}: give the folder that holds "
+            f"{', '.join(_PARTS)}, or a single .safetensors file."
+        )
+    light = {"low_cpu_mem_usage": find_spec("accelerate") is not None}
+
+    def part(kind: type, name: str, stem: str, **options: Any) -> nn.Module:
+        variant = _variant(path / name, stem)
+        model = kind.from_pretrained(
+            path / name, variant=variant, use_safetensors=True, local_files_only=True, **options
+        )
+        return model.requires_grad_(False).eval()
+
+    unet = part(UNet2DConditionModel, "unet", "diffusion_pytorch_model", torch_dtype=dtype, **light)
+    if unet.config.in_channels != unet.config.out_channels:
+        raise ValueError(
+            f"The U-Net of {path} takes {unet.config.in_channels} channels and gives {unet.config.out_channels}: it is "
+            "one for inpainting, depth or editing; use an ordinary text-to-image checkpoint."
+        )
+    kind = AutoencoderTiny if "AutoencoderTiny" in (path / "vae/config.json").read_text() else AutoencoderKL
+    vae = part(kind, "vae", "diffusion_pytorch_model", torch_dtype=dtype, **light)
+    text_encoder = part(CLIPTextModel, "text_encoder", "model").to(dtype)
+    config = _SCHEDULER_DEFAULTS | DDIMScheduler.load_config(path / "scheduler", local_files_only=True)
+    if prediction_type:
+        config["prediction_type"] = prediction_type
+    schedule = NoiseSchedule.from_scheduler(DDIMScheduler.from_config(config))
+    return unet, vae, text_encoder, _tokenizer(tokenizer or path / "tokenizer"), schedule
+
+
+def _load_file(path: Path, dtype: torch.dtype, tokenizer: Any, prediction_type: str | None) -> tuple:
+    from diffusers import DDIMScheduler
+
+    if path.suffix != ".safetensors":
+        raise ValueError(
+            f"{path} is no .safetensors file: pickled checkpoints (.ckpt, .pt, .bin) could run code when opened and "
+            "are never loaded; get the .safetensors version."
+        )
+    found = _tokenizer(tokenizer) if tokenizer else _cached_tokenizer(path)
+    file = SingleFile(path)
+    if file.is_v2:
+        found.pad_token = "!"  # what OpenCLIP was trained with
+    scheduler = DDIMScheduler(
+        **_SCHEDULER_DEFAULTS,
+        **_SINGLE_FILE_SCHEDULER,
+        prediction_type=prediction_type or file.prediction_type(),
+    )
+    parts = file.unet(dtype), file.vae(dtype), file.text_encoder(dtype)
+    return *parts, found, NoiseSchedule.from_scheduler(scheduler)
+
+
+def _variant(folder: Path, stem: str) -> str | None:
+    """Which of the usual names the weights of ``folder`` have; half-precision ones serve where there are no others."""
+    for variant in (None, "fp16"):
+        name = f"{stem}.{variant}" if variant else stem
+        if (folder / f"{name}.safetensors").is_file() or (folder / f"{stem}.safetensors.index.json").is_file():
+            return variant
+    if any(folder.glob("*.bin")):
+        raise ValueError(
+            f"{folder} holds only pickled weights (.bin), which could run code when opened and are never loaded: get "
+            "the .safetensors version of this model, or convert it where you trust it."
+        )
+    raise FileNotFoundError(f"{folder} holds no {stem}.safetensors: the folder is incomplete, get it again.")
+
+
+def _tokenizer(folder: str | os.PathLike) -> Any:
+    from transformers import CLIPTokenizer
+
+    if not (Path(folder) / "vocab.json").is_file() or not (Path(folder) / "merges.txt").is_file():
+        raise FileNotFoundError(f"{folder} holds no tokenizer: give a folder with vocab.json and merges.txt.")
+    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def _cached_tokenizer(path: Path) -> Any:
+    from huggingface_hub import try_to_load_from_cache
+
+    for name, folder in _CACHED_TOKENIZERS:
+        prefix = f"{folder}/" if folder else ""
+        files = [try_to_load_from_cache(name, f"{prefix}{file}") for file in ("vocab.json", "merges.txt")]
+        if all(isinstance(file, str) for file in files):
+            return _tokenizer(Path(files[0]).parent)
+    raise FileNotFoundError(
+        f"{path.name} holds no tokenizer and none is in the Hugging Face cache: give its folder (--tokenizer, or "
+        "tokenizer_path in the YAML; ComfyUI's comfy/sd1_tokenizer serves), or get it once with "
+        "'hf download openai/clip-vit-large-patch14 vocab.json merges.txt tokenizer_config.json'."
+    )

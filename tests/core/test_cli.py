@@ -1,0 +1,228 @@
+"""The command line, on a checkpoint of a few hundred kilobytes and a drawn clip."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+
+from tiny_checkpoint import make_folder
+
+import tav_core
+from tav_core import attention, cli, config, video
+from tav_core.commands import file_names
+from tav_core.inverted import load_inverted
+
+PROMPTS = ["a cat, cartoon style", "a dog / on: the beach?"]
+NAMES = ["a-cat-cartoon-style", "a-dog-on-the-beach"]
+STEPS = 4
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small are slower on several threads, and much slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """A folder with a checkpoint `model` and a clip `clip.mp4` of a square that moves to the right."""
+    path = tmp_path_factory.mktemp("world")
+    make_folder(path / "model")
+    frames = torch.zeros(8, 32, 32, 3)
+    for number, frame in enumerate(frames):
+        frame[8:16, 2 * number : 2 * number + 10] = torch.tensor([1.0, 0.5, 0.0])
+    tav_core.save_video(path / "clip.mp4", frames, 10)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(world: Path) -> Path:
+    """The output folder of an uninterrupted run."""
+    return run(world, "finished")
+
+
+def settings(world: Path, output: str, **changes) -> Path:
+    """A YAML file in the layout and with the keys of the published ones."""
+    values = {
+        "pretrained_model_path": str(world / "model"),
+        "output_dir": str(world / output),
+        "train_data": {
+            "video_path": str(world / "clip.mp4"),
+            "prompt": "a square is moving",
+            "n_sample_frames": 3,
+            "width": 32,
+            "height": 24,
+            "sample_start_idx": 1,
+            "sample_frame_rate": 2,
+        },
+        "validation_data": {
+            "prompts": PROMPTS,
+            "video_length": 3,
+            "width": 32,
+            "height": 24,
+            "num_inference_steps": 2,
+            "guidance_scale": 12.5,
+            "use_inv_latent": True,
+            "num_inv_steps": 2,
+        },
+        "learning_rate": "3e-5",
+        "train_batch_size": 1,
+        "max_train_steps": STEPS,
+        "checkpointing_steps": 1000,
+        "validation_steps": 100,
+        "trainable_modules": ["attn1.to_q", "attn2.to_q", "attn_temp"],
+        "seed": 33,
+        "mixed_precision": "fp16",
+        "use_8bit_adam": False,
+        "gradient_checkpointing": True,
+        "enable_xformers_memory_efficient_attention": True,
+    } | changes
+    file = world / f"{output}.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return file
+
+
+def run(world: Path, output: str, *flags: str, code: int = 0, **changes) -> Path:
+    assert cli.main(["run", str(settings(world, output, **changes)), "--device", "cpu", *flags]) == code
+    return world / output
+
+
+def learned(folder: Path) -> dict[str, torch.Tensor]:
+    return tav_core.load_tuned(folder / "tuned.safetensors")[0]
+
+
+def test_run_writes_everything(finished: Path):
+    written = {path.name for path in finished.iterdir()}
+    videos = {f"{name}{ending}" for name in NAMES for ending in (".mp4", ".gif")}
+    others = {"tuned.safetensors", "tune-state.safetensors", "inverted.safetensors"}
+    assert written == videos | others | {"losses.csv", "config.yaml", "contact-sheet.png"}
+    for name in videos:
+        clip = tav_core.load_video(finished / name, frames=3, width=None, height=None)
+        assert clip.frames.shape == (3, 24, 32, 3)
+        assert clip.fps == pytest.approx(5)  # every second frame of 10 per second
+    _, metadata = tav_core.load_tuned(finished / "tuned.safetensors")
+    expected = {"prompt": "a square is moving", "frames": 3, "width": 32, "height": 24, "fps": 5.0, "steps": STEPS}
+    assert expected.items() <= metadata.items()
+    assert (finished / "losses.csv").read_text().count("\n") == STEPS + 1
+    saved = config.Config.read(finished / "config.yaml")
+    assert saved.validation_data.prompts == tuple(PROMPTS) and saved.learning_rate == 3e-5
+    inverted, clean, _ = load_inverted(finished / "inverted.safetensors")
+    assert inverted.shape == clean.shape == (1, 4, 3, 12, 16)
+
+
+def test_ctrl_c_saves_and_resume_equals_uninterrupted(world: Path, finished: Path, monkeypatch, capsys):
+    from tav_core import commands
+
+    def tune_and_press(*arguments, on_step, **options):
+        def press(step, loss):
+            if step == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            return on_step(step, loss)
+
+        return tav_core.tune(*arguments, on_step=press, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "tune_unet", tune_and_press)
+        folder = run(world, "resumed", code=130)
+    assert "step 3 of 4" in capsys.readouterr().err
+    assert not (folder / "tuned.safetensors").exists()
+    run(world, "resumed", "--resume")
+    assert learned(folder).keys() == learned(finished).keys()
+    for name, tensor in learned(finished).items():
+        assert torch.equal(learned(folder)[name], tensor), name
+    assert (folder / "losses.csv").read_text() == (finished / "losses.csv").read_text()
+    start, repeated = (load_inverted(f / "inverted.safetensors")[0] for f in (finished, folder))
+    assert torch.equal(start, repeated)
+
+
+def test_saving_and_sampling_while_tuning_change_nothing(world: Path, finished: Path):
+    folder = run(world, "watched", checkpointing_steps=1, validation_steps=2)
+    assert {path.name for path in (folder / "samples").iterdir()} == {"step-2"}
+    assert (folder / "samples/step-2" / f"{NAMES[0]}.mp4").is_file()
+    for name, tensor in learned(finished).items():
+        assert torch.equal(learned(folder)[name], tensor), name
+
+
+def test_step_by_step_equals_run(world: Path, finished: Path):
+    folder, clip = world / "steps", str(world / "clip.mp4")
+    common = ["--model", str(world / "model"), "--output", str(folder), "--device", "cpu"]
+    the_clip = ["--video", clip, "--frames", "3", "--start", "1", "--stride", "2", "--width", "32", "--height", "24"]
+    tune = ["tune", *common, *the_clip, "--prompt", "a square is moving", "--steps", str(STEPS)]
+    assert cli.main(tune) == 0
+    assert cli.main(["invert", *common, *the_clip, "--steps", "2"]) == 0
+    prompts = [part for prompt in PROMPTS for part in ("--prompt", prompt)]
+    assert cli.main(["sample", *common, *prompts, "--steps", "2"]) == 0
+    for name in NAMES:
+        one, other = (tav_core.load_video(f / f"{name}.mp4", 3, width=None, height=None) for f in (finished, folder))
+        assert torch.equal(one.frames, other.frames)
+        assert one.fps == other.fps
+    assert (folder / "contact-sheet.png").is_file()
+
+
+def test_sampling_from_noise_at_another_length(world: Path, finished: Path, tmp_path: Path):
+    sample = ["sample", "--config", str(finished / "config.yaml"), "--tuned", str(finished / "tuned.safetensors")]
+    flags = ["--output", str(tmp_path), "--from-noise", "--set", "validation_data.video_length=2", "--device", "cpu"]
+    assert cli.main([*sample, *flags, "--prompt", "x"]) == 0
+    assert tav_core.load_video(tmp_path / "x.mp4", 2, width=None, height=None).frames.shape == (2, 24, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags", "message"),
+    [
+        ({"learning_rat": 1}, [], "did you mean 'learning_rate'?"),
+        ({"learning_rate": "fast"}, [], "learning_rate must be a number"),
+        ({"max_train_steps": 0}, [], "max_train_steps is 0"),
+        ({"pretrained_model_path": "nowhere"}, [], "There is no checkpoint nowhere"),
+        ({"device": "quantum"}, [], "device 'quantum'"),
+        ({}, ["--video", "nowhere.mp4"], "no video file nowhere.mp4"),
+        ({}, ["--frames", "50"], "50"),
+        ({}, ["--set", "validation_data.video_length=5"], "validation_data.video_length is 5, but the clip has 3"),
+        ({}, ["--set", "train_data.promt=x"], "did you mean 'train_data.prompt'?"),
+        ({}, ["--resume", "nowhere.safetensors"], "nowhere.safetensors"),
+        ({"trainable_modules": ["attn3"]}, [], "attn3"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_code_2(world: Path, capsys, changes: dict, flags: list[str], message: str):
+    file = settings(world, "wrong", **changes)
+    if "device" not in changes:
+        flags = [*flags, "--device", "cpu"]
+    assert cli.main(["run", str(file), *flags]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("tav: ")]
+    assert len(errors) == 1 and message in errors[0]
+
+
+def test_what_the_machine_lacks_is_replaced_with_a_note(world: Path, capsys):
+    """The published configurations ask for half precision and xformers; they have to run on any machine."""
+    run(world, "noted", "--steps", "1")
+    assert capsys.readouterr().err.count("Note: Half precision (fp16)") == 1
+
+
+def test_file_names():
+    names = file_names(["Ein Bär, 熊!", "../../etc/passwd", "a b", "a-B", "?", "x" * 300])
+    assert names == ["Ein-Bär-熊", "etc-passwd", "a-b", "a-B-2", "prompt", "x" * 100]
+
+
+def test_choices_are_those_of_the_core():
+    assert config.ATTENTION_MODES == attention.MODES
+    assert config.RESIZE_MODES == video.RESIZE_MODES
+
+
+def test_example_configuration_holds_the_defaults():
+    example = config.Config.read(Path(__file__).parents[2] / "configs/example.yaml")
+    default = config.Config()
+    for name in ("train_data", "validation_data"):
+        for key in ("video_path", "prompt", "prompts"):
+            if hasattr(getattr(example, name), key):
+                setattr(getattr(default, name), key, getattr(getattr(example, name), key))
+    default.pretrained_model_path, default.output_dir = example.pretrained_model_path, example.output_dir
+    default.trainable_modules = example.trainable_modules
+    assert example == default

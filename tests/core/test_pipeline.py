@@ -1,0 +1,162 @@
+"""Checkpoints loaded with diffusers: folders and single files, without network and without pickles."""
+
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+
+from safetensors.torch import load_file, save_file
+from tiny_checkpoint import make_file, make_folder
+
+from tav_core.pipeline import Pipeline
+
+FRAMES = torch.rand(5, 16, 24, 3, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("the network was reached for")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Networks this small are slower on several threads, and much slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", params=["v1", "v2"])
+def kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(kind: str, tmp_path_factory) -> Path:
+    return make_folder(tmp_path_factory.mktemp(kind) / "model", v2=kind == "v2")
+
+
+def everything(pipeline: Pipeline) -> list[torch.Tensor]:
+    """What each part of a pipeline computes."""
+    context, latents = pipeline.encode_prompt("a man is skiing, fast"), pipeline.encode_video(FRAMES)
+    prediction = pipeline.inflate()(latents, 500, context)
+    return [context, latents, prediction, pipeline.decode_video(latents), pipeline.schedule.alphas_cumprod]
+
+
+def test_folder(folder: Path, kind: str):
+    pipeline = Pipeline.load(folder, "cpu")
+    context, latents, prediction, frames, _ = everything(pipeline)
+    assert context.shape == (1, 77, 64)
+    assert latents.shape == prediction.shape == (1, 4, 5, 8, 12)
+    assert frames.shape == FRAMES.shape
+    assert pipeline.schedule.prediction_type == {"v1": "epsilon", "v2": "v_prediction"}[kind]
+    assert pipeline.schedule.timesteps(50)[-1] == 1  # steps_offset of a PNDM configuration
+    assert pipeline.schedule.final_alpha_cumprod == pipeline.schedule.alpha(0)
+
+
+def test_single_file_computes_what_the_folder_does(folder: Path, kind: str, tmp_path: Path):
+    file = make_file(tmp_path / "model.safetensors", folder, v2=kind == "v2")
+    one, other = (
+        Pipeline.load(folder, "cpu"),
+        Pipeline.load(file, "cpu", tokenizer=folder / "tokenizer"),
+    )
+    assert one.schedule.prediction_type == other.schedule.prediction_type
+    for a, b in zip(everything(one), everything(other)):
+        torch.testing.assert_close(a, b)
+
+
+def test_clip_is_encoded_frame_by_frame_without_noise(folder: Path):
+    pipeline = Pipeline.load(folder, "cpu")
+    latents = pipeline.encode_video(FRAMES)
+    with torch.no_grad():
+        one = pipeline.vae.encode(FRAMES[4:].permute(0, 3, 1, 2) * 2 - 1).latent_dist.mean * 0.18215
+    torch.testing.assert_close(latents[:, :, 4], one)
+
+
+def test_tiny_autoencoder(tmp_path: Path):
+    folder = make_folder(tmp_path / "model", tiny_autoencoder=True)
+    file = make_file(tmp_path / "model.safetensors", folder)
+    one, other = Pipeline.load(folder, "cpu"), Pipeline.load(file, "cpu", tokenizer=folder / "tokenizer")
+    latents = one.encode_video(FRAMES)
+    assert latents.shape == (1, 4, 5, 2, 3)
+    assert one.pixels_per_latent == other.pixels_per_latent == 8
+    torch.testing.assert_close(other.encode_video(FRAMES), latents)
+    torch.testing.assert_close(other.decode_video(latents), one.decode_video(latents))
+
+
+def test_half_precision_files(folder: Path):
+    plain, half = (folder / f"unet/diffusion_pytorch_model.{name}" for name in ("safetensors", "fp16.safetensors"))
+    save_file({name: tensor.half() for name, tensor in load_file(plain).items()}, half)
+    whole = plain.rename(folder / "kept")
+    try:
+        assert Pipeline.load(folder, "cpu").unet.conv_in.weight.dtype == torch.float32
+    finally:
+        half.unlink()
+        whole.rename(plain)
+
+
+def test_prompt_beyond_77_tokens_is_cut_with_a_warning(folder: Path):
+    with pytest.warns(UserWarning, match="first 77 tokens"):
+        assert Pipeline.load(folder, "cpu").encode_prompt("a b c " * 40).shape == (1, 77, 64)
+
+
+def test_pickles_are_refused(folder: Path, tmp_path: Path):
+    checkpoint = tmp_path / "model.ckpt"
+    checkpoint.write_bytes(b"")
+    with pytest.raises(ValueError, match="pickle"):
+        Pipeline.load(checkpoint, "cpu")
+    weights = folder / "vae/diffusion_pytorch_model.safetensors"
+    hidden = weights.rename(folder / "vae/diffusion_pytorch_model.bin")
+    try:
+        with pytest.raises(ValueError, match="pickle"):
+            Pipeline.load(folder, "cpu")
+    finally:
+        hidden.rename(weights)
+
+
+def test_single_file_without_a_tokenizer(folder: Path, kind: str, tmp_path: Path, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    file = make_file(tmp_path / "model.safetensors", folder, v2=kind == "v2")
+    with pytest.raises(FileNotFoundError, match="--tokenizer"):
+        Pipeline.load(file, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda state: {k: v for k, v in state.items() if "first_stage" not in k}, "no autoencoder"),
+        (lambda state: {k: v for k, v in state.items() if "middle_block.0" not in k}, "U-Net lacks"),
+        (lambda state: state | {"conditioner.embedders.1.x": torch.ones(1)}, "SDXL"),
+        (
+            lambda state: state | {"model.diffusion_model.input_blocks.0.0.weight": torch.ones(32, 9, 3, 3)},
+            "inpainting",
+        ),
+    ],
+)
+def test_files_that_are_no_checkpoint(spoil, message: str, tmp_path: Path):
+    folder = make_folder(tmp_path / "model")
+    file = make_file(tmp_path / "model.safetensors", folder)
+    save_file(spoil(load_file(file)), file)
+    with pytest.raises(ValueError, match=message):
+        Pipeline.load(file, "cpu", tokenizer=folder / "tokenizer")
+
+
+def test_half_a_file_and_no_folder(folder: Path, kind: str, tmp_path: Path):
+    file = make_file(tmp_path / "model.safetensors", folder, v2=kind == "v2")
+    file.write_bytes(file.read_bytes()[:10_000])
+    with pytest.raises(ValueError, match="cannot be read"):
+        Pipeline.load(file, "cpu", tokenizer=folder / "tokenizer")
+    with pytest.raises(FileNotFoundError, match="lacks unet, vae"):
+        Pipeline.load(tmp_path, "cpu")
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        Pipeline.load(tmp_path / "nowhere", "cpu")
