@@ -1,9 +1,10 @@
 """The ground that the other host tests stand on: ComfyUI starts, takes the small checkpoint, and answers."""
 
 import json
+import re
 
 import pytest
-from comfy_server import ComfyError, Graph, Interrupted
+from comfy_server import PACK_FOLDER, ComfyError, Graph, Interrupted
 
 
 def text_to_image(width: int = 64, seed: int = 1) -> tuple[Graph, dict]:
@@ -20,6 +21,17 @@ def text_to_image(width: int = 64, seed: int = 1) -> tuple[Graph, dict]:
     saved = graph.add("SaveImage", images=decoded[0], filename_prefix="test")
     latents = graph.add("SaveLatent", samples=sampled[0], filename_prefix="test")
     return graph, {"model": loader, "sampler": sampled, "image": saved, "latent": latents}
+
+
+def test_pack_loads_fast_under_a_folder_name_that_is_no_python_name(server):
+    nodes = {name for name in server.object_info() if name.startswith("TAV")}
+    assert nodes == {
+        "TAVLoadVideo", "TAVInflateUNet", "TAVOneShotTune", "TAVDDIMInvert", "TAVSampleVideo", "TAVSaveTuned",
+        "TAVLoadTuned",
+    }  # fmt: skip
+    line = re.search(rf"([\d.]+) seconds(.*): .*{re.escape(PACK_FOLDER)}", server.log.read_text())
+    assert line[2] == "", "ComfyUI could not import the pack"
+    assert float(line[1]) <= 0.3
 
 
 def test_small_checkpoint_makes_images(server):
