@@ -13,6 +13,7 @@ import yaml
 
 from .config import ATTENTION_MODES, RESIZE_MODES, Config
 from .errors import TuningError
+from .interrupt import Interrupted
 
 _DESCRIPTION = """\
 Learn the motion of one video with a Stable Diffusion checkpoint, and render it again with other words (Tune-A-Video).
@@ -48,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise
             print(f"tav: {error}", file=sys.stderr)
             return 2
+        except (Interrupted, KeyboardInterrupt) as stopped:
+            print(f"tav: {str(stopped) or 'Stopped.'}", file=sys.stderr)
+            return 130
 
 
 def _work(arguments: argparse.Namespace) -> int:
@@ -58,7 +62,6 @@ def _work(arguments: argparse.Namespace) -> int:
     from transformers.utils import logging as transformers_logging
 
     from . import commands
-    from .interrupt import Interrupted
     from .session import Session
 
     for logging in (diffusers_logging, transformers_logging):
@@ -78,9 +81,6 @@ def _work(arguments: argparse.Namespace) -> int:
                 if config.validation_data.use_inv_latent:
                     start = commands.read_start(arguments.latents or folder / commands.INVERTED)
                 commands.sample(session, start)
-    except (Interrupted, KeyboardInterrupt) as stopped:
-        print(f"tav: {stopped or 'Stopped.'}", file=sys.stderr)
-        return 130
     except OutOfMemoryError:
         print("tav: The GPU ran out of memory: use fewer or smaller frames.", file=sys.stderr)
         return 1
@@ -91,6 +91,9 @@ def _work(arguments: argparse.Namespace) -> int:
 def _config(arguments: argparse.Namespace) -> Config:
     config = Config.read(arguments.config) if arguments.config else Config()
     given = {name: value for name, value in vars(arguments).items() if name in _NAMES}
+    for clip, video in _OF_BOTH.items():
+        if clip in given:
+            given[video] = given[clip]
     for setting in arguments.set:
         name, separator, value = setting.partition("=")
         if not separator:
@@ -100,11 +103,17 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
-    """Ours go to the person in one line; those of libraries are for their developers."""
+    """In one line for the person; deprecations and the like are for developers."""
     if category is UserWarning:
         print(f"Note: {message}", file=sys.stderr)
 
 
+_OF_BOTH = {
+    "train_data.n_sample_frames": "validation_data.video_length",
+    "train_data.width": "validation_data.width",
+    "train_data.height": "validation_data.height",
+}
+"""A flag for the size of the clip also stands for the size of the videos, which start from the inverted clip."""
 _NAMES: set[str] = set()
 """Configuration keys that have a flag of their own."""
 

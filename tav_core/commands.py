@@ -61,7 +61,7 @@ def tune(session: Session) -> None:
     _check_for_tuning(session)
     state = _saved_state(session)
     # loaded before the bar appears, so that its times are those of the steps
-    latents, context, video_unet = session.latents, session.context(config.train_data.prompt), session.video_unet
+    latents, context, video_unet = session.latents, session.contexts[config.train_data.prompt], session.video_unet
     replace(config, resume_from_checkpoint=None).save(folder / CONFIG)
     prompts, total = config.validation_data.prompts, config.max_train_steps
     every = [config.checkpointing_steps] + ([config.validation_steps] if prompts else [])
@@ -114,7 +114,7 @@ def sample(session: Session, start: Start | None, folder: Path | None = None, st
     config, data, folder = session.config, session.config.validation_data, folder or session.folder
     if not data.prompts:
         raise ValueError("No prompt was given: use --prompt, or validation_data.prompts in the YAML.")
-    pipeline, video_unet, negative = session.pipeline, session.video_unet, session.context(data.negative_prompt)
+    pipeline, video_unet, negative = session.pipeline, session.video_unet, session.contexts[data.negative_prompt]
     fps = start.fps if start else session.tuned_metadata.get("fps") or _clip_fps(session)
     generator = torch.Generator().manual_seed(config.seed)
     rows, names = [], file_names(data.prompts)
@@ -125,7 +125,7 @@ def sample(session: Session, start: Start | None, folder: Path | None = None, st
                 video_unet,
                 pipeline.schedule,
                 noise.to(session.device),
-                session.context(prompt),
+                session.contexts[prompt],
                 negative,
                 data.num_inference_steps,
                 data.guidance_scale,
@@ -158,7 +158,7 @@ def file_names(prompts: Sequence[str]) -> list[str]:
 
 
 def _invert(session: Session, stop: StopRequest | None = None) -> Start:
-    clean, context, steps = session.latents, session.context(""), session.config.validation_data.num_inv_steps
+    clean, context, steps = session.latents, session.contexts[""], session.config.validation_data.num_inv_steps
     video_unet = session.video_unet
     with session.stage("inverting"), _bar("inverting", steps) as bar:
         trajectory = ddim_invert(

@@ -48,7 +48,6 @@ class Session:
         self.tuned_weights, self.tuned_metadata = load_tuned(tuned) if tuned else (None, {})
         self.seconds: dict[str, float] = {}
         """Time spent, by kind of work."""
-        self._contexts: dict[str, Tensor] = {}
 
     @cached_property
     def clip(self) -> VideoClip:
@@ -69,16 +68,24 @@ class Session:
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """The checkpoint. All prompts are encoded at once, and its text encoder is freed."""
-        config, data = self.config, self.config.validation_data
+        """The checkpoint."""
+        config = self.config
         kind = None if config.prediction_type == "auto" else config.prediction_type
         with self.stage("loading the checkpoint"):
-            loaded = Pipeline.load(config.pretrained_model_path, self.device, self.dtype, config.tokenizer_path, kind)
-        prompts = list(dict.fromkeys(["", config.train_data.prompt, data.negative_prompt, *data.prompts]))
+            return Pipeline.load(config.pretrained_model_path, self.device, self.dtype, config.tokenizer_path, kind)
+
+    @cached_property
+    def contexts(self) -> dict[str, Tensor]:
+        """Text states ``[1, tokens, dim]`` of the empty prompt and of every prompt that the configuration names.
+
+        All are encoded at once, and the text encoder is freed.
+        """
+        data, pipeline = self.config.validation_data, self.pipeline
+        prompts = list(dict.fromkeys(["", self.config.train_data.prompt, data.negative_prompt, *data.prompts]))
         with self.stage("encoding"):
-            self._contexts = dict(zip(prompts, loaded.encode_prompts(prompts)))
-        loaded.text_encoder = None
-        return loaded
+            states = pipeline.encode_prompts(prompts)
+        pipeline.text_encoder = None
+        return dict(zip(prompts, states))
 
     @cached_property
     def latents(self) -> Tensor:
@@ -103,10 +110,6 @@ class Session:
             self.tuned_weights = None
         video_unet.learned.move(self.device)
         return video_unet
-
-    def context(self, prompt: str) -> Tensor:
-        """Text states ``[1, tokens, dim]`` of a prompt that the configuration names."""
-        return (self.pipeline and self._contexts)[prompt]
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -206,6 +206,11 @@ def test_what_the_machine_lacks_is_replaced_with_a_note(world: Path, capsys):
     assert capsys.readouterr().err.count("Note: Half precision (fp16)") == 1
 
 
+def test_size_flags_count_for_clip_and_videos(world: Path):
+    folder = run(world, "resized", "--steps", "1", "--frames", "2", "--width", "16", "--height", "16")
+    assert tav_core.load_video(folder / f"{NAMES[0]}.mp4", 2, width=None, height=None).frames.shape == (2, 16, 16, 3)
+
+
 def test_file_names():
     names = file_names(["Ein Bär, 熊!", "../../etc/passwd", "a b", "a-B", "?", "x" * 300])
     assert names == ["Ein-Bär-熊", "etc-passwd", "a-b", "a-B-2", "prompt", "x" * 100]
