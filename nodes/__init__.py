@@ -16,8 +16,6 @@ from .tuned_files import LoadTuned, SaveTuned
 class TuneAVideoExtension(ComfyExtension):
     """What ComfyUI asks for the nodes of this pack."""
 
-    async def on_load(self) -> None:
-        host.register_model_folder()
-
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        host.register_model_folder()
         return [LoadVideo, InflateUNet, OneShotTune, DDIMInvert, SampleVideo, SaveTuned, LoadTuned]

@@ -48,6 +48,8 @@ class Inflation:
 
     def __call__(self, executor, x, timesteps=None, context=None, y=None, control=None, transformer_options=None, **kw):
         videos = len(transformer_options["cond_or_uncond"])
+        if self.temporal is not None:
+            self.temporal.to(x.device)  # a model that is loaded in part only streams ComfyUI's own layers
         with self.video_unet(executor.class_obj).attached(frames=x.shape[0] // videos):
             return executor(x, timesteps, context, y, control, transformer_options, **kw)
 
@@ -132,11 +134,11 @@ def tune_model(model, latent: dict, positive: list, settings: tav_core.TuneSetti
         TuningError: the loss is not a number any more, or the memory does not suffice.
     """
     inflation, schedule, latents = _inflation(model), _schedule(model), _latents(model, latent)
-    learner = model.clone(disable_dynamic=True) if getattr(model, "is_dynamic", bool)() else model
+    learner = _trainable_clone(model)
     b, c, f, h, w = latents.shape
     memory = 3 * learner.memory_required([2 * b * f, c, h, w]) + (2 << 30)
     comfy.model_management.load_models_gpu([learner], memory_required=memory, force_full_load=True)
-    unet, device = learner.model.diffusion_model, learner.load_device
+    unet, device = learner.model.diffusion_model.to(learner.load_device), learner.load_device
     progress = comfy.utils.ProgressBar(settings.steps)
 
     def on_step(step: int, loss: float) -> None:
@@ -289,8 +291,8 @@ def _with_inflation(model, inflation: Inflation):
     model.remove_wrappers_with_key(WrappersMP.DIFFUSION_MODEL, KEY)
     model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, inflation)
     if inflation.temporal is not None:
-        patcher = comfy.model_patcher.ModelPatcher(inflation.temporal, model.load_device, model.offload_device)
-        model.set_additional_models(KEY, [patcher])
+        patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+        model.set_additional_models(KEY, [patcher(inflation.temporal, model.load_device, model.offload_device)])
     return model
 
 
@@ -356,9 +358,22 @@ def _model_conds(model, positive: list, latents: Tensor) -> dict[str, Tensor]:
     return {"context": inputs["c_crossattn"]} | ({"y": inputs["y"]} if "y" in inputs else {})
 
 
+def _trainable_clone(model):
+    """MODEL with weights that stay where they are: ComfyUI's dynamic ones come and go during a backward pass."""
+    if not getattr(model, "is_dynamic", bool)():
+        return model
+    try:
+        return model.clone(disable_dynamic=True)
+    except RuntimeError as error:
+        raise ValueError(
+            "This MODEL's loader keeps its weights in dynamic memory, where they cannot be tuned: load the checkpoint "
+            "with Load Checkpoint, or start ComfyUI with --disable-dynamic-vram."
+        ) from error
+
+
 def _make_learnable(unet: nn.Module) -> None:
     """Clone the weights that ComfyUI loaded in inference mode, one by one: gradients cannot pass through those."""
     for module in unet.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.is_inference():
-                setattr(module, name, nn.Parameter(parameter.clone(), requires_grad=False))
+                setattr(module, name, nn.Parameter(parameter.clone(), parameter.requires_grad))

@@ -25,7 +25,7 @@ class LoadVideo(io.ComfyNode):
                     "video",
                     options=host.input_videos(),
                     upload=io.UploadType.video,
-                    tooltip="The clip: mp4, webm, gif, mov or mkv in ComfyUI's input folder. Upload adds one.",
+                    tooltip="The clip: mp4, webm, gif, mov or mkv in ComfyUI's input folder.",
                 ),
                 io.Int.Input("start", default=0, min=0, max=1_000_000, tooltip="First frame to take, counted from 0."),
                 io.Int.Input(

