@@ -32,6 +32,8 @@ Where 'tav' is not installed, 'python -m tav_core' is the same.
 """
 _SETTINGS_NOTE = "Every key of the YAML can be given: --set KEY=VALUE, e.g. --set validation_data.num_inv_steps=20."
 
+_ROOT = Path(__file__).parents[1]
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (that of the process when None).
@@ -44,10 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = _show_warning
         try:
             return _work(arguments)
-        except (ValueError, OSError, TuningError) as error:
+        except (ValueError, OSError, TuningError, ModuleNotFoundError) as error:
             if arguments.traceback:
                 raise
-            print(f"tav: {error}", file=sys.stderr)
+            # ComfyUI comes without the packages that load a checkpoint here
+            hint = f": run 'pip install -e {_ROOT}'." if isinstance(error, ModuleNotFoundError) else ""
+            print(f"tav: {error}{hint}", file=sys.stderr)
             return 2
         except (Interrupted, KeyboardInterrupt) as stopped:
             print(f"tav: {str(stopped) or 'Stopped.'}", file=sys.stderr)
