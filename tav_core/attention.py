@@ -85,11 +85,33 @@ def video_attention(
 def _neighbours(tokens: Tensor, frames: int, with_first: bool) -> Tensor:
     """Tokens of the previous frame (frame 0 for itself), after those of frame 0 if ``with_first``."""
     tokens = rearrange(tokens, "(b f) n c -> b f n c", f=frames)
-    first = tokens[:, :1]
-    previous = torch.cat([first, tokens[:, :-1]], dim=1)
-    if with_first:
-        previous = torch.cat([first.expand_as(previous), previous], dim=2)
-    return rearrange(previous, "b f n c -> (b f) n c")
+    return rearrange(_Neighbours.apply(tokens, with_first), "b f n c -> (b f) n c")
+
+
+class _Neighbours(torch.autograd.Function):
+    """What slices and a concatenation would do, with one allocation forward and one backward."""
+
+    @staticmethod
+    def forward(ctx, tokens: Tensor, with_first: bool) -> Tensor:
+        b, f, n, c = tokens.shape
+        ctx.with_first = with_first
+        out = tokens.new_empty(b, f, 2 * n if with_first else n, c)
+        if with_first:
+            out[:, :, :n] = tokens[:, :1]
+        out[:, :1, -n:] = tokens[:, :1]
+        out[:, 1:, -n:] = tokens[:, :-1]
+        return out
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        n = gradient.shape[2] // 2 if ctx.with_first else gradient.shape[2]
+        previous = gradient[:, :, -n:]
+        result = previous.roll(-1, dims=1)
+        result[:, -1] = 0
+        result[:, 0] += previous[:, 0]
+        if ctx.with_first:
+            result[:, 0] += gradient[:, :, :n].sum(dim=1)
+        return result, None
 
 
 class CastLinear(nn.Linear):

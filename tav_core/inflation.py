@@ -196,11 +196,11 @@ class VideoUNet:
     @contextmanager
     def constant_context(self) -> Iterator[None]:
         """Within this, the same context comes in every call: its keys and values are projected once and kept."""
-        self._text_cache = {}
+        outer, self._text_cache = self._text_cache, {}
         try:
             yield
         finally:
-            self._text_cache = None
+            self._text_cache = outer
 
     def _make_temporal(self) -> nn.ModuleList:
         def for_block(attn1: nn.Module) -> TemporalAttention:
