@@ -32,10 +32,12 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class PublishedVideoUNet(tav_core.VideoUNet):
-    """Projects the text for every frame in every step, and spells attention out where xformers is not to be had."""
+    """Projects the text for every frame in every step, and convolves as torch does."""
 
     def _text_forward(self, original: Callable, project: torch.nn.Module) -> Callable:
         return original
+
+    _convolution_forward = _text_forward
 
 
 def spelled_out_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from . import convolution
 from .attention import TemporalAttention, attention_kernel, check_mode, video_attention
 from .layout import Block, find_blocks, is_diffusers_layout, joint_norms, residual_blocks
 from .learned import LearnedWeights
@@ -64,6 +65,7 @@ class VideoUNet:
         self._required_grad: list[nn.Parameter] = []
         self._text: tuple[Tensor, Tensor] | None = None
         self._text_cache: dict[nn.Module, Tensor] | None = None
+        self._cached_context: Tensor | None = None
 
     @property
     def temporal(self) -> nn.ModuleList | None:
@@ -89,6 +91,9 @@ class VideoUNet:
             self._overrides.set(block.module.attn1, lambda original, b=block: self._attention_forward(original, b))
             for project in (block.module.attn2.to_k, block.module.attn2.to_v):
                 self._overrides.set(project, lambda original, p=project: self._text_forward(original, p))
+        for module in self.unet.modules():
+            if isinstance(module, nn.Conv2d) and convolution.is_plain(module):
+                self._overrides.set(module, lambda original, m=module: self._convolution_forward(original, m))
         for module in residual_blocks(self.unet):
             self._overrides.set(module, self._checkpointed)
         if self.joint_norm:
@@ -106,8 +111,7 @@ class VideoUNet:
         Raises:
             ValueError: the network is not inflated by this object.
         """
-        if getattr(self.unet, _INFLATED, None) is not self:
-            raise ValueError("This U-Net is not inflated (any more): inflate it before deflating it.")
+        self._check_attached()
         self.learned.detach()
         self._overrides.clear()
         self._text = None
@@ -145,12 +149,18 @@ class VideoUNet:
 
         Returns:
             ``[b, c, f, h, w]``, in the precision of ``latents``.
+
+        Raises:
+            ValueError: the shapes do not fit, or the network is deflated.
         """
+        self._check_attached()
         if latents.ndim != 5:
             raise ValueError(f"Video latents have 5 dimensions [b, c, f, h, w], these have {latents.ndim}.")
         b, _, self.frames, _, _ = latents.shape
         if context.shape[0] not in (1, b):
             raise ValueError(f"The context holds {context.shape[0]} rows for {b} videos: give one per video, or one.")
+        if self._text_cache is not None and self._cached_context is not context:
+            self._text_cache, self._cached_context = {}, context
         dtype = self.dtype
         timesteps = torch.as_tensor(timesteps, device=latents.device).expand(b)
         x = rearrange(latents, "b c f h w -> (b f) c h w").to(dtype)
@@ -195,12 +205,17 @@ class VideoUNet:
 
     @contextmanager
     def constant_context(self) -> Iterator[None]:
-        """Within this, the same context comes in every call: its keys and values are projected once and kept."""
-        outer, self._text_cache = self._text_cache, {}
+        """Within this, the keys and values of a context are kept for as long as the same tensor comes in every call."""
+        outer = self._text_cache, self._cached_context
+        self._text_cache, self._cached_context = {}, None
         try:
             yield
         finally:
-            self._text_cache = outer
+            self._text_cache, self._cached_context = outer
+
+    def _check_attached(self) -> None:
+        if getattr(self.unet, _INFLATED, None) is not self:
+            raise ValueError("This U-Net is not inflated (any more): inflate it first.")
 
     def _make_temporal(self) -> nn.ModuleList:
         def for_block(attn1: nn.Module) -> TemporalAttention:
@@ -265,6 +280,17 @@ class VideoUNet:
                     self._text_cache[project] = projected
             b = tokens.shape[0] // self.frames
             return repeat(projected.expand(b, -1, -1), "b n d -> (b f) n d", f=self.frames)
+
+        return forward
+
+    def _convolution_forward(self, original: Callable[[Tensor], Tensor], module: nn.Conv2d) -> Callable:
+        def forward(x: Tensor) -> Tensor:
+            height, width = convolution.output_size(module, x)
+            # A host that casts or patches weights on their way (ComfyUI) keeps its own forward.
+            casting = x.dtype != module.weight.dtype or getattr(module, "comfy_cast_weights", False)
+            if casting or len(x) * height * width > convolution.MOST_PIXELS:
+                return original(x)
+            return convolution.as_matrix_product(module, x)
 
         return forward
 
