@@ -2,8 +2,8 @@
 # make run CONFIG=...     tune on a clip and render it with other words, from a YAML file (see configs/)
 # make clean              remove what the above installed
 #
-# Each sets up its own virtual environment in .venv first. Without an NVIDIA GPU, the smaller CPU build of torch will do:
-#   make test TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+# Each sets up its own virtual environment in .venv first. TORCH says what pip installs as torch, for another release or
+# another build, e.g. make test TORCH="torch==2.11.0".
 
 PYTHON ?= python3
 VENV ?= .venv
