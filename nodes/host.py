@@ -64,7 +64,7 @@ class TunedVideo:
 
 def register_model_folder() -> None:
     """Make models/tune_a_video known to ComfyUI, beside what extra_model_paths.yaml says of it."""
-    folder_paths.add_model_folder_path(KEY, os.path.join(folder_paths.models_dir, KEY))
+    folder_paths.add_model_folder_path(KEY, os.path.join(folder_paths.models_dir, KEY), is_default=True)
     folder_paths.folder_names_and_paths[KEY] = (folder_paths.folder_names_and_paths[KEY][0], {".safetensors"})
 
 
@@ -79,21 +79,8 @@ def tuned_path(name: str) -> Path:
 
 
 def new_tuned_path(name: str) -> Path:
-    """Where to save a motion called ``name``: a file that does not exist yet.
-
-    Raises:
-        ValueError: the name is empty or leads out of the folder.
-    """
-    folder = Path(folder_paths.get_folder_paths(KEY)[0]).resolve()
-    stem = name.strip().removesuffix(".safetensors")
-    path = (folder / f"{stem}.safetensors").resolve()
-    if not stem.strip("/\\. ") or not path.is_relative_to(folder):
-        raise ValueError(f"{name!r} is no name for a file: give a plain one such as 'skiing' or 'sports/skiing'.")
-    number = 2
-    while path.exists():
-        path = path.with_name(f"{Path(stem).name}_{number}.safetensors")
-        number += 1
-    return path
+    """Where to save a motion called ``name``: a file that does not exist yet."""
+    return tav_core.unused_path(folder_paths.get_folder_paths(KEY)[0], name, ".safetensors")
 
 
 def input_videos() -> list[str]:
@@ -148,7 +135,6 @@ def tune_model(model, latent: dict, positive: list, settings: tav_core.TuneSetti
 
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        _make_learnable(unet)
         conds = _model_conds(learner, positive, latents.to(device))
         with inflation.video_unet(unet, inflation.temporal_attention).attached(f) as video_unet:
             video_unet.compute_dtype = _compute_dtype(learner)
@@ -158,8 +144,10 @@ def tune_model(model, latent: dict, positive: list, settings: tav_core.TuneSetti
                 video_unet, schedule, latents.to(device), settings=settings, on_step=on_step, **conds
             )
             state = {name: tensor.to("cpu", copy=True) for name, tensor in video_unet.tuned_state_dict().items()}
-    weights = _queries(video_unet)
-    deltas = {key: state[name] - weight.to("cpu", torch.float32) for name, (key, weight) in weights.items()}
+    deltas = {
+        f"diffusion_model.{own_name}": state[name] - weight.to("cpu", torch.float32)
+        for name, (own_name, weight) in video_unet.query_weights().items()
+    }
     tuned = _with_tuning(model, inflation, deltas, 1.0, video_unet.temporal)
     metadata = {
         "base_architecture": tav_core.architecture(unet),
@@ -192,7 +180,8 @@ def apply_tuned(model, state: dict[str, Tensor], metadata: dict, strength: float
     video_unet.load_tuned_state_dict(state, strength)
     weights = model.get_key_patches("diffusion_model.")
     deltas = {}
-    for name, (key, _) in _queries(video_unet).items():
+    for name, (own_name, _) in video_unet.query_weights().items():
+        key = f"diffusion_model.{own_name}"
         base, convert = weights[key][0]
         deltas[key] = state[name].float() - convert(base, inplace=False).to("cpu", torch.float32)
     return _with_tuning(model, inflation, deltas, strength, video_unet.temporal)
@@ -305,19 +294,6 @@ def _with_tuning(model, inflation: Inflation, deltas: dict, strength: float, tem
     return _with_inflation(tuned, replace(inflation, temporal=temporal))
 
 
-def _queries(video_unet: tav_core.VideoUNet) -> dict[str, tuple[str, Tensor]]:
-    """Published name -> (ComfyUI's key, the network's own weight) of the projections that tuning changes."""
-    queries = {}
-    for block in video_unet.blocks:
-        for part in ("attn1", "attn2"):
-            weight = getattr(block.module, part).to_q.weight
-            queries[f"{block.published_name}.{part}.to_q.weight"] = (
-                f"diffusion_model.{block.host_name}.{part}.to_q.weight",
-                weight,
-            )
-    return queries
-
-
 def _latents(model, latent: dict) -> Tensor:
     """A LATENT as clean latents ``[1, c, f, h, w]`` in the model's own scale."""
     samples, channels = latent["samples"], model.model.latent_format.latent_channels
@@ -369,11 +345,3 @@ def _trainable_clone(model):
             "This MODEL's loader keeps its weights in dynamic memory, where they cannot be tuned: load the checkpoint "
             "with Load Checkpoint, or start ComfyUI with --disable-dynamic-vram."
         ) from error
-
-
-def _make_learnable(unet: nn.Module) -> None:
-    """Clone the weights that ComfyUI loaded in inference mode, one by one: gradients cannot pass through those."""
-    for module in unet.modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if parameter.is_inference():
-                setattr(module, name, nn.Parameter(parameter.clone(), parameter.requires_grad))

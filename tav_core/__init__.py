@@ -22,6 +22,7 @@ _HOME = {
     "VideoInfo": "video",
     "probe_video": "video",
     "loss_plot": "plots",
+    "unused_path": "files",
     "save_tuned": "tuned",
     "load_tuned": "tuned",
     "save_tune_state": "tuned",

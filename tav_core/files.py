@@ -27,3 +27,24 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def unused_path(folder: str | os.PathLike, name: str, suffix: str) -> Path:
+    """A file in `folder` that does not exist yet: `name` with `suffix`, and a number where it is taken.
+
+    Args:
+        name: may lead into a folder below, and may end in `suffix` already.
+
+    Raises:
+        ValueError: the name is empty or leads out of the folder.
+    """
+    folder = Path(folder).resolve()
+    stem = name.strip().removesuffix(suffix)
+    path = first = (folder / (stem + suffix)).resolve()
+    if not stem.strip("/\\. ") or not path.is_relative_to(folder):
+        raise ValueError(f"{name!r} is no name for a file: give a plain one such as 'skiing' or 'sports/skiing'.")
+    number = 2
+    while path.exists():
+        path = first.with_name(f"{first.stem}_{number}{suffix}")
+        number += 1
+    return path

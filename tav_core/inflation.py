@@ -62,7 +62,7 @@ class VideoUNet:
         temporal = self._make_temporal() if temporal_attention is True else temporal_attention or None
         self.learned = LearnedWeights(self.blocks, temporal)
         self._overrides = Overrides()
-        self._required_grad: list[nn.Parameter] = []
+        self._required_grad: list[tuple[nn.Module, str]] = []
         self._text: tuple[Tensor, Tensor] | None = None
         self._text_cache: dict[nn.Module, Tensor] | None = None
         self._cached_context: Tensor | None = None
@@ -100,9 +100,11 @@ class VideoUNet:
             for norm in joint_norms(self.unet):
                 self._overrides.set(norm, self._norm_forward)
         self.learned.attach()
-        self._required_grad = [p for p in self.unet.parameters() if p.requires_grad]
-        for parameter in self._required_grad:
-            parameter.requires_grad_(False)
+        for module in self.unet.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                if parameter.requires_grad:
+                    parameter.requires_grad_(False)
+                    self._required_grad.append((module, name))
         return self
 
     def detach(self) -> None:
@@ -115,8 +117,9 @@ class VideoUNet:
         self.learned.detach()
         self._overrides.clear()
         self._text = None
-        for parameter in self._required_grad:
-            parameter.requires_grad_(True)
+        while self._required_grad:
+            module, name = self._required_grad.pop()
+            getattr(module, name).requires_grad_(True)
         object.__delattr__(self.unet, _INFLATED)
 
     @contextmanager
@@ -188,6 +191,10 @@ class VideoUNet:
     def tuned_state_dict(self) -> dict[str, Tensor]:
         """Published names -> tensors: ``attn1.to_q``, ``attn2.to_q``, ``attn_temp.*`` and ``norm_temp.*`` per block."""
         return self.learned.state_dict()
+
+    def query_weights(self) -> dict[str, tuple[str, Tensor]]:
+        """Published name -> (the network's own name, its own weight) of the projections that tuning changes."""
+        return self.learned.query_weights()
 
     def load_tuned_state_dict(self, state: dict[str, Tensor], strength: float = 1.0) -> None:
         """Use what was learned elsewhere.

@@ -80,6 +80,17 @@ class LearnedWeights:
         state = {name: self._projections.get(name, self._module(name).weight).detach() for name in names}
         return state | {name: parameter.detach() for name, parameter in self._temporal_parameters()}
 
+    def query_weights(self) -> dict[str, tuple[str, Tensor]]:
+        """See :meth:`VideoUNet.query_weights`."""
+        return {
+            f"{block.published_name}.{module}.weight": (
+                f"{block.host_name}.{module}.weight",
+                block.module.get_submodule(module).weight,
+            )
+            for block in self.blocks
+            for module in PUBLISHED_MODULES[:2]
+        }
+
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor], strength: float) -> None:
         """See :meth:`VideoUNet.load_tuned_state_dict`."""

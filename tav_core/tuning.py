@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .errors import TuningError
 from .inflation import VideoUNet
@@ -164,7 +164,7 @@ def tune(
                 loss = _step(video_unet, schedule, latents, context, noise, timesteps, extra, scaler)
                 losses.append(_finite(loss, step))
                 scaler.unscale_(optimizer)
-                torch.nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
+                nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
                 scaler.step(optimizer)
                 scaler.update()
                 optimizer.zero_grad(set_to_none=True)
@@ -173,7 +173,7 @@ def tune(
                     break
         result_state = TuneState(
             weights={name: p.detach() for name, p in parameters.items()},
-            optimizer={name: dict(optimizer.state[p]) for name, p in parameters.items()},
+            optimizer={name: _as_tensors(optimizer.state[p]) for name, p in parameters.items()},
             generator=generator.get_state(),
             loss_scale=scaler.get_scale() if scaler.is_enabled() else None,
             losses=losses,
@@ -183,13 +183,13 @@ def tune(
 
 def _step(video_unet, schedule, latents, context, noise, timesteps, extra, scaler) -> float:
     """Forward and backward of one step; gradients land on the learned parameters."""
-    noise, timesteps = noise.to(latents), timesteps.to(latents.device)
+    noise, timesteps = _usable(noise.to(latents)), timesteps.to(latents.device)
     noisy = schedule.add_noise(latents, noise, timesteps)
     try:
         prediction = video_unet(noisy, timesteps, context, **extra)
         loss = F.mse_loss(prediction.float(), schedule.target(latents, noise, timesteps))
         scaler.scale(loss).backward()
-    except torch.OutOfMemoryError as error:
+    except torch.cuda.OutOfMemoryError as error:
         _, _, f, h, w = latents.shape
         raise TuningError(
             f"The device ran out of memory while tuning on {f} frames with latents of {h}x{w}: use fewer or smaller "
@@ -211,6 +211,14 @@ def _usable(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.is_inference() else tensor
 
 
+def _leave_inference_mode(network: nn.Module) -> None:
+    """Clone weights that were loaded in inference mode, one by one: no gradient can pass through those."""
+    for module in network.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.is_inference():
+                setattr(module, name, nn.Parameter(parameter.clone(), requires_grad=False))
+
+
 def _draw(schedule: NoiseSchedule, latents: Tensor, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """Noise and timesteps from the seed; on the CPU, so that every device gets the same."""
     while True:
@@ -218,7 +226,7 @@ def _draw(schedule: NoiseSchedule, latents: Tensor, generator: torch.Generator) 
         yield noise, torch.randint(schedule.train_timesteps, latents.shape[:1], generator=generator)
 
 
-def _make_optimizer(settings: TuneSettings, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+def _make_optimizer(settings: TuneSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     options = {
         "lr": settings.learning_rate,
         "betas": settings.betas,
@@ -237,8 +245,14 @@ def _make_optimizer(settings: TuneSettings, parameters: list[torch.nn.Parameter]
     return AdamW8bit(parameters, **options)
 
 
+def _as_tensors(values: dict) -> dict[str, Tensor]:
+    """An optimizer's values for a parameter, as a file can hold them: bitsandbytes counts its steps in an int, and its
+    parameters share their tables."""
+    return {key: v.clone() if key.startswith("qmap") else torch.as_tensor(v) for key, v in values.items()}
+
+
 def _restore(state: TuneState, parameters, optimizer, generator) -> None:
-    if state.weights.keys() != parameters.keys():
+    if {name: w.shape for name, w in state.weights.items()} != {name: p.shape for name, p in parameters.items()}:
         raise ValueError(
             f"The saved tuning state holds {len(state.weights)} parameters, this network tunes {len(parameters)} "
             "others: resume with the checkpoint and the trainable modules that it was saved with."
@@ -246,10 +260,11 @@ def _restore(state: TuneState, parameters, optimizer, generator) -> None:
     for name, parameter in parameters.items():
         with torch.no_grad():
             parameter.copy_(state.weights[name])
-        optimizer.state[parameter] = {
-            key: value.to(parameter.device, copy=True) if key != "step" or parameter.is_cuda else value.clone()
-            for key, value in state.optimizer[name].items()
-        }
+        for key, value in state.optimizer.get(name, {}).items():
+            device = parameter.device if key != "step" or parameter.is_cuda else "cpu"
+            optimizer.state[parameter][key] = (
+                value.item() if value.dtype == torch.int64 else value.to(device, copy=True)
+            )
     generator.set_state(state.generator)
 
 
@@ -260,6 +275,7 @@ def _prepared(video_unet: VideoUNet, settings: TuneSettings) -> Iterator[None]:
     if settings.precision != "auto" and _PRECISIONS[settings.precision] != video_unet.dtype:
         video_unet.compute_dtype = _PRECISIONS[settings.precision]
     video_unet.gradient_checkpointing = settings.gradient_checkpointing
+    _leave_inference_mode(video_unet.unet)
     try:
         with video_unet.constant_context():
             yield

@@ -21,9 +21,14 @@ def comfyui() -> ComfyInstall:
 
 @pytest.fixture(scope="session")
 def server(comfyui: ComfyInstall, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """A running ComfyUI with this pack, the probe nodes of these tests, and the checkpoint `tiny.safetensors`."""
+    """A running ComfyUI with this pack, the probe nodes of these tests, the checkpoint `tiny.safetensors`, and
+    `elsewhere/` as a further folder of tuned models."""
     packs = {PACK_FOLDER: REPOSITORY, "probe": Path(__file__).parent / "probe"}
-    server = ComfyServer(comfyui, tmp_path_factory.mktemp("comfyui"), packs)
+    folder = tmp_path_factory.mktemp("comfyui")
+    extra = folder / "extra_model_paths.yaml"
+    extra.write_text(f"tests:\n  base_path: {folder}\n  tune_a_video: elsewhere\n")
+    (folder / "elsewhere").mkdir()
+    server = ComfyServer(comfyui, folder, packs, options=("--extra-model-paths-config", str(extra)))
     make_checkpoint(server.folder / "models" / "checkpoints" / "tiny.safetensors")
     try:
         server.start()

@@ -135,6 +135,8 @@ def test_saved_motion_equals_the_tuned_model(server, clip):
     expected, untuned = (server.latent(entry, node) for node in results)
     assert difference(expected, untuned) > 1e-3
 
+    saved = server.folder / "models" / "tune_a_video" / "again.safetensors"
+    saved.rename(server.folder / "elsewhere" / saved.name)  # a folder of extra_model_paths.yaml
     graph = Chain(clip)
     loaded = [
         graph.add("TAVLoadTuned", model=graph.checkpoint[0], name="again.safetensors", strength=s) for s in (1.0, 0.0)
