@@ -1,3 +1,4 @@
+# make demo               see the method work with the small demo model: no checkpoint, no GPU, a few minutes
 # make test               all tests that this machine allows
 # make run CONFIG=...     tune on a clip and render it with other words, from a YAML file (see configs/)
 # make clean              remove what the above installed
@@ -9,9 +10,13 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 PYTEST_ARGS ?=
+DEMO_ARGS ?=
 CONFIG ?= configs/example.yaml
 
-.PHONY: test run clean
+.PHONY: demo test run clean
+
+demo: $(VENV)/.installed
+	$(VENV)/bin/python -m tav_core demo $(DEMO_ARGS)
 
 test: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

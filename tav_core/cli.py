@@ -76,6 +76,11 @@ def _work(arguments: argparse.Namespace) -> int:
         if arguments.command in ("tune", "run"):
             session = Session(config)
             getattr(commands, arguments.command)(session)
+        elif arguments.command == "demo":
+            from .demo.demo import demo
+
+            session = Session(config)
+            demo(session)
         else:
             session = Session(config, arguments.tuned or folder / commands.TUNED, arguments.strength)
             if arguments.command == "invert":
@@ -93,7 +98,12 @@ def _work(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> Config:
-    config = Config.read(arguments.config) if arguments.config else Config()
+    if arguments.command == "demo":
+        from .demo.demo import demo_config
+
+        config = demo_config()
+    else:
+        config = Config.read(arguments.config) if arguments.config else Config()
     given = {name: value for name, value in vars(arguments).items() if name in _NAMES}
     for clip, video in _OF_BOTH.items():
         if clip in given:
@@ -193,6 +203,23 @@ def _parser() -> argparse.ArgumentParser:
         help="start from noise of the seed instead of the inverted clip",
     )
     _general(sample)
+
+    demo = command(
+        "demo",
+        "See the method work with the small demo model: no checkpoint, no GPU, a few minutes.",
+        'tav demo --output outputs/demo --prompt "a striped red circle on a blue background"',
+    )
+    _flag(
+        demo,
+        "--prompt",
+        "validation_data.prompts",
+        action="append",
+        metavar="TEXT",
+        help="what to render, in the demo model's words; may be given several times",
+    )
+    _tuning(demo)
+    _clip(demo)
+    _general(demo)
     return parser
 
 

@@ -106,10 +106,12 @@ def read_start(path: Path) -> Start:
     return Start(latents, clean, metadata.get("fps", PUBLISHED_FPS), metadata.get("prompt", ""))
 
 
-def sample(session: Session, start: Start | None, folder: Path | None = None, stop: StopRequest | None = None) -> None:
+def sample(
+    session: Session, start: Start | None, folder: Path | None = None, stop: StopRequest | None = None
+) -> dict[str, Tensor]:
     """Sample every prompt from ``start``, or from noise of the seed; writes an mp4 and a GIF each, and a contact sheet.
 
-    Nothing more is written once ``stop`` was pressed.
+    Returns the frames ``[f, h, w, 3]`` by prompt. Nothing more is written once ``stop`` was pressed.
     """
     config, data, folder = session.config, session.config.validation_data, folder or session.folder
     if not data.prompts:
@@ -132,17 +134,21 @@ def sample(session: Session, start: Start | None, folder: Path | None = None, st
                 on_step=_stepping(bar, stop),
             )
         if stop and stop.pressed:
-            return
+            break
         with session.stage("decoding"):
             rows.append(pipeline.decode_video(latents))
             for ending in (".mp4", ".gif"):
                 save_video(folder / f"{name}{ending}", rows[-1], fps)
+    videos = dict(zip(data.prompts, rows))
+    if stop and stop.pressed:
+        return videos
     labels = list(data.prompts)
     if start:
         with session.stage("decoding"):
             rows.insert(0, session.clip.frames if config.train_data.video_path else pipeline.decode_video(start.clean))
         labels.insert(0, start.prompt or "source")
     contact_sheet(folder / SHEET, rows, labels)
+    return videos
 
 
 def file_names(prompts: Sequence[str]) -> list[str]:

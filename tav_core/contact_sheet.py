@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .files import replacing
 
-CELL = 256  # longest side of a frame on the sheet, in pixels
+CELL = 256  # longest side of a frame on the sheet, in pixels: larger ones are scaled down to it
+SMALL_CELL = 128  # and smaller ones up to this
 GAP = 4
 MARGIN = 16
 LEAST_WIDTH = 480  # room for a label
@@ -23,7 +24,7 @@ def contact_sheet(
 ) -> None:
     """Write a PNG with one row per clip: its label, and below it evenly spaced frames, the first and last among them.
 
-    Frames larger than 256 pixels are scaled down. A label takes up to two lines and is shortened beyond that. The file
+    Frames larger than 256 pixels are scaled down, those smaller than 128 up. A label takes up to two lines and is shortened beyond that. The file
     appears whole or not at all; missing folders are created.
 
     Args:
@@ -63,7 +64,8 @@ def _strip(frames: torch.Tensor, frames_shown: int) -> Image.Image:
     chosen = frames[np.linspace(0, len(frames) - 1, count).round().astype(int)]
     pictures = (chosen.detach().float().clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
     _, height, width, _ = pictures.shape
-    scale = min(1, CELL / max(height, width))
+    longest = max(height, width)
+    scale = min(max(longest, SMALL_CELL), CELL) / longest
     size = max(1, round(width * scale)), max(1, round(height * scale))
     strip = Image.new("RGB", (count * (size[0] + GAP) - GAP, size[1]), BACKGROUND)
     for number, picture in enumerate(pictures):
