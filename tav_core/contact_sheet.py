@@ -24,8 +24,8 @@ def contact_sheet(
 ) -> None:
     """Write a PNG with one row per clip: its label, and below it evenly spaced frames, the first and last among them.
 
-    Frames larger than 256 pixels are scaled down, those smaller than 128 up. A label takes up to two lines and is shortened beyond that. The file
-    appears whole or not at all; missing folders are created.
+    Frames larger than 256 pixels are scaled down, those smaller than 128 up. A label takes up to two lines and is
+    shortened beyond that. The file appears whole or not at all; missing folders are created.
 
     Args:
         path: the PNG.

@@ -346,7 +346,7 @@ def test_contact_sheet_shows_the_rows_under_their_labels(tmp_path):
     for number in (0, 5, 10, 14, 19):  # evenly spaced, first and last among them
         assert (np.abs(pixels - round(255 * number / 19)).max(-1) <= 1).sum() >= 96 * 64
     grey = (np.abs(pixels - 128).max(-1) <= 1).sum()
-    assert 3 * 64 * 64 <= grey < 4 * 64 * 64
+    assert 3 * 128 * 128 <= grey < 4 * 128 * 128  # small frames are shown larger
     assert [entry.name for entry in path.parent.iterdir()] == ["sheet.png"]
 
 
