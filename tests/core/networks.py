@@ -1,0 +1,108 @@
+"""Small U-Nets with random weights in both layouts, and what several tests do with them."""
+
+import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from ldm_unet import LDMUNet, ldm_names
+from torch import Tensor, nn
+
+import tav_core
+
+LAYOUTS = ("diffusers", "ldm")
+MODES = ("sparse_causal", "spatial", "first_frame", "previous_frame", "full")
+TOKENS, CONTEXT = 3, 16
+
+
+def small_unet(layout: str = "diffusers", v2: bool = False, seed: int = 0) -> nn.Module:
+    """Two levels, the finer one with attention, and weights that depend on the seed alone, not on the layout.
+
+    v2: linear projections around the transformers and head counts per level, as in SD 2.x.
+    """
+    torch.manual_seed(seed)
+    unet = UNet2DConditionModel(
+        block_out_channels=(16, 32),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        norm_num_groups=4,
+        cross_attention_dim=CONTEXT,
+        attention_head_dim=[2, 4] if v2 else 4,
+        use_linear_projection=v2,
+    ).eval()
+    if layout == "diffusers":
+        return unet
+    heads = (2, 4) if v2 else (4, 4)
+    ldm = LDMUNet((16, 32), (1, 0), heads, CONTEXT, groups=4, linear=v2)
+    ldm.load_state_dict(ldm_names(unet.state_dict()))
+    return ldm.eval()
+
+
+def inputs(videos: int = 2, frames: int = 3, seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+    """(latents [b, 4, f, 8, 6], timesteps [b], context [b, tokens, dim])."""
+    generator = torch.Generator().manual_seed(seed)
+    latents = torch.randn(videos, 4, frames, 8, 6, generator=generator)
+    timesteps = torch.tensor([1, 700, 350])[:videos]
+    return latents, timesteps, torch.randn(videos, TOKENS, CONTEXT, generator=generator)
+
+
+def image_prediction(unet: nn.Module, latents: Tensor, timesteps: Tensor, context: Tensor, **extra) -> Tensor:
+    """What the network that is not inflated says to each frame alone."""
+    frames = [call(unet, latents[:, :, i], timesteps, context, **extra) for i in range(latents.shape[2])]
+    return torch.stack(frames, dim=2)
+
+
+def call(unet: nn.Module, x: Tensor, timesteps: Tensor, context: Tensor, **extra) -> Tensor:
+    """Call the network as its host would."""
+    with torch.no_grad():
+        if isinstance(unet, UNet2DConditionModel):
+            return unet(x, timesteps, context, return_dict=False, **extra)[0]
+        return unet(x, timesteps, context=context, **extra)
+
+
+def random_tuning(video_unet: tav_core.VideoUNet, seed: int = 2) -> dict[str, Tensor]:
+    """Tuned weights in which every parameter, the temporal output included, differs from the untuned ones."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: tensor + torch.randn(tensor.shape, generator=generator) / 4
+        for name, tensor in video_unet.tuned_state_dict().items()
+    }
+
+
+def stable_diffusion_schedule(prediction_type: str = "epsilon") -> tav_core.NoiseSchedule:
+    return tav_core.NoiseSchedule.from_scheduler(stable_diffusion_scheduler(prediction_type=prediction_type))
+
+
+def stable_diffusion_scheduler(**changes) -> DDIMScheduler:
+    settings = {
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "steps_offset": 1,
+        "clip_sample": False,
+        "set_alpha_to_one": False,
+    }
+    return DDIMScheduler(**settings | changes)
+
+
+def copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in state.items()}
+
+
+def relative_error(tensor: Tensor, reference: Tensor) -> float:
+    """Norm of the difference over norm of the reference."""
+    return float((tensor - reference).norm() / reference.norm())
+
+
+SCHEDULE = stable_diffusion_schedule()
+
+
+def tune(unet: nn.Module | tav_core.VideoUNet, steps: int = 3, learning_rate: float = 1e-3, **options):
+    """(video U-Net, result) of a few steps on a clip of three frames; ``options`` go to the settings or to tune()."""
+    video_unet = unet if isinstance(unet, tav_core.VideoUNet) else tav_core.inflate(unet)
+    x, _, context = inputs(videos=1)
+    call = {name: options.pop(name) for name in ("draws", "on_step", "state", "schedule") if name in options}
+    settings = tav_core.TuneSettings(steps=steps, learning_rate=learning_rate, **options)
+    return video_unet, tav_core.tune(video_unet, call.pop("schedule", SCHEDULE), x, context, settings, **call)
+
+
+def fixed_draw() -> tuple[Tensor, Tensor]:
+    return inputs(videos=1, seed=9)[0], torch.tensor([400])

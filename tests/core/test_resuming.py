@@ -1,0 +1,74 @@
+"""Going on with a tuning that was stopped, in memory and from the file of its state."""
+
+import sys
+from itertools import repeat
+from types import ModuleType
+
+import pytest
+import torch
+
+pytest.importorskip("diffusers")
+
+from networks import copy_of, fixed_draw, small_unet, tune
+
+import tav_core
+
+
+def test_half_precision_skips_a_step_that_overflows(tmp_path):
+    """The first loss scale is often too large: that step changes nothing, and tuning can go on from there."""
+    video_unet = tav_core.inflate(small_unet().half())
+    before = copy_of(video_unet.tuned_state_dict())
+    large = fixed_draw()[0] * 100, torch.tensor([400])
+    _, result = tune(video_unet, draws=repeat(large), on_step=lambda *_: False)
+    assert result.state.loss_scale < 65536
+    assert all(torch.equal(tensor, before[name]) for name, tensor in video_unet.tuned_state_dict().items())
+    tav_core.save_tune_state(tmp_path / "state.safetensors", result.state)
+    _, result = tune(video_unet, state=tav_core.load_tune_state(tmp_path / "state.safetensors"))
+    assert len(result.losses) == 3
+
+
+class AdamW8bit(torch.optim.Optimizer):
+    """What matters here of bitsandbytes' optimizer: steps counted in an int, and a table shared by all parameters."""
+
+    table = torch.arange(4.0)
+
+    def __init__(self, parameters, lr, betas, weight_decay, eps):
+        super().__init__(parameters, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self):
+        for parameter in self.param_groups[0]["params"]:
+            state = self.state[parameter]
+            state["step"], state["qmap1"] = state.get("step", 0) + 1, self.table
+            parameter -= self.param_groups[0]["lr"] * parameter.grad.sign() / state["step"]
+
+
+@pytest.fixture
+def bitsandbytes(monkeypatch):
+    package, optim = ModuleType("bitsandbytes"), ModuleType("bitsandbytes.optim")
+    optim.AdamW8bit = AdamW8bit
+    monkeypatch.setitem(sys.modules, "bitsandbytes", package)
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", optim)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"lr_scheduler": "cosine", "warmup_steps": 2, "weight_decay": 0.1}, {"optimizer": "adamw8bit"}]
+)
+@pytest.mark.usefixtures("bitsandbytes")
+def test_four_and_four_steps_are_eight(options, tmp_path):
+    through, result = tune(small_unet(), 8, **options)
+    first, half = tune(small_unet(), 8, on_step=lambda step, loss: step < 4, **options)
+    assert half.stopped and not result.stopped and half.losses == result.losses[:4]
+    tav_core.save_tune_state(tmp_path / "state.safetensors", half.state)
+    second, resumed = tune(small_unet(), 8, state=tav_core.load_tune_state(tmp_path / "state.safetensors"), **options)
+    in_memory, resumed_in_memory = tune(first, 8, state=half.state, **options)
+    for video_unet, continued in ((second, resumed), (in_memory, resumed_in_memory)):
+        assert continued.losses == result.losses
+        for name, tensor in through.tuned_state_dict().items():
+            assert torch.equal(video_unet.tuned_state_dict()[name], tensor), name
+
+
+def test_a_state_of_another_tuning_is_refused():
+    _, result = tune(small_unet(), trainable_modules=("attn1.to_q",))
+    with pytest.raises(ValueError, match="saved tuning state"):
+        tune(small_unet(), state=result.state)

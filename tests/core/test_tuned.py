@@ -1,0 +1,176 @@
+"""The tuned file: what is written is read, what does not fit is refused, and strength scales between the two."""
+
+import json
+
+import pytest
+import torch
+
+pytest.importorskip("diffusers")
+
+from networks import inputs, random_tuning, small_unet
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+import tav_core
+
+METADATA = {"prompt": "a man is skiing — schön", "frames": 24, "fps": 8.0, "learning_rate": 3e-5, "date": None}
+
+
+@pytest.fixture
+def video_unet() -> tav_core.VideoUNet:
+    return tav_core.inflate(small_unet())
+
+
+def prediction(video_unet: tav_core.VideoUNet) -> Tensor:
+    with torch.no_grad():
+        return video_unet(*inputs())
+
+
+def equal(state: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return state.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in state.items())
+
+
+def test_round_trip_between_the_layouts(video_unet, tmp_path):
+    path = tmp_path / "new folder" / "skiing.safetensors"
+    state = random_tuning(video_unet)
+    tav_core.save_tuned(path, state, METADATA)
+    loaded, metadata = tav_core.load_tuned(path)
+    assert equal(loaded, state)
+    assert metadata == METADATA | {"format_version": 1}
+    with safe_open(path, "pt") as file:
+        assert set(file.keys()) == set(state)  # published names, for other programs
+
+    for unet in (small_unet(), small_unet("ldm")):
+        other = tav_core.inflate(unet)
+        other.load_tuned_state_dict(loaded)
+        assert equal(other.tuned_state_dict(), state)
+        video_unet.load_tuned_state_dict(state)
+        torch.testing.assert_close(prediction(other), prediction(video_unet), rtol=1e-4, atol=1e-5)
+
+
+def test_strength(video_unet):
+    untuned = {name: tensor.clone() for name, tensor in video_unet.tuned_state_dict().items()}
+    before, state = prediction(video_unet), random_tuning(video_unet)
+    predictions = {}
+    for strength in (1, 0.5, 0):  # each is of the network's own weights, not of those loaded before
+        video_unet.load_tuned_state_dict(state, strength)
+        predictions[strength] = prediction(video_unet)
+        for name, tensor in video_unet.tuned_state_dict().items():
+            if ".attn_temp.to_out." in name:
+                expected = strength * state[name]
+            elif "_temp." in name:
+                expected = state[name]
+            else:
+                expected = untuned[name] + strength * (state[name] - untuned[name])
+            torch.testing.assert_close(tensor, expected, msg=name)
+        if strength == 1:
+            assert equal(video_unet.tuned_state_dict(), state)
+    assert torch.equal(predictions[0], before)
+    assert not torch.allclose(predictions[1], before) and not torch.allclose(predictions[0.5], predictions[1])
+    for strength in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            video_unet.load_tuned_state_dict(state, strength)
+
+
+def test_weights_that_do_not_fit_are_listed(video_unet):
+    before = {name: tensor.clone() for name, tensor in video_unet.tuned_state_dict().items()}
+    state = random_tuning(video_unet)
+    place = "down_blocks.0.attentions.0.transformer_blocks.0"
+    wrong = state | {
+        f"{place}.attn2.to_q.weight": torch.zeros(16, 12),
+        "mid_block.somewhere.attn_temp.x": torch.ones(1),
+    }
+    del wrong[f"{place}.norm_temp.bias"]
+    with pytest.raises(ValueError) as refused:
+        video_unet.load_tuned_state_dict(wrong)
+    for difference in (
+        f"1 missing (first: {place}.norm_temp.bias)",
+        "1 not in this network (first: mid_block.somewhere.attn_temp.x)",
+        f"1 of another shape (first: {place}.attn2.to_q.weight [16, 12] instead of [16, 16])",
+    ):
+        assert difference in str(refused.value)
+    with pytest.raises(ValueError, match="not in this network"):
+        tav_core.inflate(small_unet(), temporal_attention=False).load_tuned_state_dict(state)
+    assert equal(video_unet.tuned_state_dict(), before)  # refused as a whole
+
+
+@pytest.mark.parametrize("folder", ["unet", "."])
+def test_a_published_checkpoint(video_unet, folder, tmp_path):
+    """All weights of the video U-Net in one file; its tuned ones are those that are wanted."""
+    state = random_tuning(video_unet)
+    path = tmp_path / folder / "diffusion_pytorch_model.safetensors"
+    path.parent.mkdir(exist_ok=True)
+    save_file(video_unet.unet.state_dict() | state, path, {"format": "pt"})
+    for given in (path, tmp_path):
+        loaded, metadata = tav_core.load_tuned(given)
+        assert metadata == {}
+        video_unet.load_tuned_state_dict(loaded)
+        assert equal(loaded, state) and equal(video_unet.tuned_state_dict(), state)
+
+
+def test_a_checkpoint_of_an_image_network(video_unet, tmp_path):
+    path = tmp_path / "image.safetensors"
+    save_file(video_unet.unet.state_dict(), path)
+    with pytest.raises(ValueError, match="holds no tuned video weights"):
+        tav_core.load_tuned(path)
+    with pytest.raises(ValueError, match="holds no saved tuning state"):
+        tav_core.load_tune_state(path)
+
+
+@pytest.mark.parametrize("name", ["diffusion_pytorch_model.bin", "tuned.pt", "tuned.ckpt"])
+def test_a_pickle_is_refused_with_the_way_out(name, tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (pytest.fail, ("the pickle was loaded",))
+
+    torch.save({"x": Trap()}, tmp_path / name)
+    given = tmp_path if name.startswith("diffusion") else tmp_path / name
+    with pytest.raises(ValueError, match=r"is a pickle.*safetensors\.torch\.save_file"):
+        tav_core.load_tuned(given)
+
+
+def test_files_that_are_missing_or_broken(video_unet, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file .*nothing"):
+        tav_core.load_tuned(tmp_path / "nothing.safetensors")
+    with pytest.raises(FileNotFoundError, match="holds no diffusion_pytorch_model"):
+        tav_core.load_tuned(tmp_path)
+    path = tmp_path / "tuned.safetensors"
+    tav_core.save_tuned(path, video_unet.tuned_state_dict(), {})
+    whole = path.read_bytes()
+    for broken in (whole[:-100], whole[:5], b"", b"\xff" * 500):
+        path.write_bytes(broken)
+        with pytest.raises(ValueError, match="is no safetensors file"):
+            tav_core.load_tuned(path)
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    path = tmp_path / "tuned.safetensors"
+    save_file({"x": torch.ones(1)}, path, {"tune_a_video": json.dumps({"format_version": 99})})
+    with pytest.raises(ValueError, match="format version 99, this program reads up to 1: update"):
+        tav_core.load_tuned(path)
+
+
+def test_a_failed_save_leaves_the_old_file(video_unet, tmp_path, monkeypatch):
+    path = tmp_path / "tuned.safetensors"
+    tav_core.save_tuned(path, video_unet.tuned_state_dict(), METADATA)
+    old = path.read_bytes()
+
+    def full_disk(tensors, file, metadata):
+        file.write_bytes(b"half a file")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("tav_core.tuned.save_file", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        tav_core.save_tuned(path, video_unet.tuned_state_dict(), {})
+    assert path.read_bytes() == old and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(ValueError, match=r"written as \.safetensors, not as 'tuned.bin'"):
+        tav_core.save_tuned(tmp_path / "tuned.bin", video_unet.tuned_state_dict(), {})
+
+
+def test_the_fingerprint_tells_base_weights_apart(video_unet):
+    print_ = tav_core.fingerprint(video_unet.unet)
+    assert print_ == tav_core.fingerprint(small_unet("ldm")) == tav_core.fingerprint(small_unet().half())
+    video_unet.load_tuned_state_dict(random_tuning(video_unet))
+    assert tav_core.fingerprint(video_unet.unet) == print_ != tav_core.fingerprint(small_unet(seed=5))
+    assert tav_core.architecture(video_unet.unet) == "custom (4 blocks, channels 16-32, context 16)"
