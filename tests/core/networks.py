@@ -95,7 +95,7 @@ def relative_error(tensor: Tensor, reference: Tensor) -> float:
 SCHEDULE = stable_diffusion_schedule()
 
 
-def tune(unet: nn.Module | tav_core.VideoUNet, steps: int = 3, learning_rate: float = 1e-3, **options):
+def tune(unet: nn.Module | tav_core.VideoUNet, steps: int = 2, learning_rate: float = 1e-3, **options):
     """(video U-Net, result) of a few steps on a clip of three frames; ``options`` go to the settings or to tune()."""
     video_unet = unet if isinstance(unet, tav_core.VideoUNet) else tav_core.inflate(unet)
     x, _, context = inputs(videos=1)

@@ -111,9 +111,7 @@ def test_first_gradients(video_unet, checkpointing):
             assert relative_error(gradient, reference) < 1e-3, name
 
 
-@pytest.mark.parametrize(
-    ("layout", "checkpointing"), [("diffusers", True), ("diffusers", False), ("ldm", True), ("ldm", False)]
-)
+@pytest.mark.parametrize(("layout", "checkpointing"), [("diffusers", True), ("diffusers", False), ("ldm", True)])
 def test_tuning(layout, checkpointing):
     x, published = recorded("tune."), CONFIG["tuning"]
     video_unet = make_video_unet(layout)

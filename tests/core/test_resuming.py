@@ -23,7 +23,7 @@ def test_half_precision_skips_a_step_that_overflows(tmp_path):
     assert result.state.loss_scale < 65536
     assert all(torch.equal(tensor, before[name]) for name, tensor in video_unet.tuned_state_dict().items())
     tav_core.save_tune_state(tmp_path / "state.safetensors", result.state)
-    _, result = tune(video_unet, state=tav_core.load_tune_state(tmp_path / "state.safetensors"))
+    _, result = tune(video_unet, 3, state=tav_core.load_tune_state(tmp_path / "state.safetensors"))
     assert len(result.losses) == 3
 
 
@@ -39,7 +39,8 @@ class AdamW8bit(torch.optim.Optimizer):
     def step(self):
         for parameter in self.param_groups[0]["params"]:
             state = self.state[parameter]
-            state["step"], state["qmap1"] = state.get("step", 0) + 1, self.table
+            assert type(state.setdefault("step", 0)) is int
+            state["step"], state["qmap1"] = state["step"] + 1, self.table
             parameter -= self.param_groups[0]["lr"] * parameter.grad.sign() / state["step"]
 
 

@@ -82,11 +82,16 @@ def test_a_v_prediction_network_learns():
     assert result.losses[-1] < 0.9 * result.losses[0]
 
 
+@pytest.fixture(scope="module")
+def losses_in_full() -> list[float]:
+    """In float32 throughout."""
+    return tune(small_unet(), draws=repeat(fixed_draw()))[1].losses
+
+
 @pytest.mark.parametrize("precision", ["auto", "fp32", "bf16"])
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16], ids=["fp16", "bf16"])
-def test_precisions(stored, precision):
+def test_precisions(stored, precision, losses_in_full):
     """Frozen weights stay as they were loaded, learned ones are float32, and the loss is about the same."""
-    _, expected = tune(small_unet(), draws=repeat(fixed_draw()))
     unet = small_unet().to(stored)
     weights = copy_of(unet.state_dict())
     computed = []
@@ -95,7 +100,7 @@ def test_precisions(stored, precision):
     assert set(computed) == {{"auto": stored, "fp32": torch.float32, "bf16": torch.bfloat16}[precision]}
     assert_clean(unet, weights)
     assert all(p.dtype == torch.float32 for p in video_unet.trainable_parameters().values())
-    torch.testing.assert_close(result.losses, expected.losses, rtol=0.02, atol=0)
+    torch.testing.assert_close(result.losses, losses_in_full, rtol=0.02, atol=0)
     assert (result.state.loss_scale is not None) == (computed[0] == torch.float16)
     assert video_unet.dtype == stored  # samples as loaded again
 
@@ -110,7 +115,7 @@ def test_on_step_stops_and_keeps_what_was_learned():
 
 
 def test_the_seed_rules_the_draws():
-    losses = [tune(small_unet(), seed=seed)[1].losses for seed in (1, 1, 2)]
+    losses = [tune(small_unet(), 1, seed=seed)[1].losses for seed in (1, 1, 2)]
     assert losses[0] == losses[1] != losses[2]
 
 
@@ -203,10 +208,10 @@ def test_in_inference_mode(loaded_there):
         unet = small_unet()
     weights = copy_of(unet.state_dict())
     with torch.inference_mode():
-        video_unet, result = tune(unet, draws=[fixed_draw()] * 3)
+        video_unet, result = tune(unet, draws=[fixed_draw()] * 2)
         assert_clean(unet, weights)
         video_unet.deflate()
-    expected = tune(small_unet(), draws=[fixed_draw()] * 3)[1]
+    expected = tune(small_unet(), draws=[fixed_draw()] * 2)[1]
     assert result.losses == expected.losses
     assert all(p.requires_grad for p in unet.parameters())
 
