@@ -7,6 +7,10 @@ Two parts that do not depend on each other: "denoiser" (U-Net and text encoder t
 autoencoder). Each writes a checkpoint to --work every few minutes and goes on from it when started again. The
 learning rate is constant and then falls to zero over the last part of the steps, so a run can be given more or fewer
 --steps while it is still in its constant part.
+
+Measured on a CPU: 25 ms of one core per picture for the denoiser (32 pictures per step), 13 ms for the decoder (16).
+The weights in the repository were given 900 steps for the decoder and only 2100 for the denoiser: it draws the right
+colours and backgrounds, and not yet the right shapes. 12000 is what the default asks for.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from demo_model_parts import (
     tokenize,
     write_tokenizer,
 )
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 from transformers import CLIPTokenizer
@@ -135,8 +140,11 @@ def train_denoiser(args: argparse.Namespace) -> None:
     write_tokenizer(args.output / "tokenizer")
     tokenizer = CLIPTokenizer.from_pretrained(args.output / "tokenizer")
     modules = nn.ModuleDict({"unet": new_unet(), "text_encoder": new_text_encoder(tokenizer)}).to(args.device)
+    if args.start_from:
+        for name, file in (("unet", "diffusion_pytorch_model.safetensors"), ("text_encoder", "model.safetensors")):
+            modules[name].load_state_dict(load_file(args.start_from / name / file))
     encode_pictures = new_autoencoder().to(args.device).encode
-    run = Run("denoiser", modules, args.steps or 3600, 1e-3, args.work)
+    run = Run("denoiser", modules, args.steps or 12000, 1e-3, args.work)
     alphas = new_scheduler().alphas_cumprod.to(args.device)
     print(f"denoiser: {sum(p.numel() for p in run.parameters) / 1e6:.2f} M parameters, {run.steps} steps", flush=True)
 
@@ -173,7 +181,7 @@ def train_decoder(args: argparse.Namespace) -> None:
     """The autoencoder's decoder, from latents with a little noise, as sampled ones have."""
     torch.manual_seed(SEED)
     vae = new_autoencoder().to(args.device).to(memory_format=torch.channels_last)
-    run = Run("decoder", nn.ModuleDict({"vae": vae}), args.steps or 1500, 1e-3, args.work)
+    run = Run("decoder", nn.ModuleDict({"vae": vae}), args.steps or 900, 1e-3, args.work)
     while run.step < run.steps and time.time() < args.until:
         pictures = drawn_batch(run.step, 16, salt=2)[0].to(args.device) * 2 - 1
         generator = torch.Generator().manual_seed(SEED + run.step)
@@ -229,6 +237,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop each part after this long")
     parser.add_argument("--batch", type=int, default=32, help="pictures per step of the denoiser")
     parser.add_argument("--batches", type=int, default=1200, help="how many different batches there are")
+    parser.add_argument(
+        "--start-from", type=Path, help="folder of a model whose denoiser to go on with"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     if args.steps and args.part == "all":
