@@ -8,7 +8,7 @@ autoencoder). Each writes a checkpoint to --work every few minutes and goes on f
 learning rate is constant and then falls to zero over the last part of the steps, so a run can be given more or fewer
 --steps while it is still in its constant part.
 
-Measured on a CPU: 25 ms of one core per picture for the denoiser (32 pictures per step), 13 ms for the decoder (16).
+Measured on a busy CPU: 25 ms of one core per picture; 32 pictures per step for the denoiser, 16 for the decoder.
 The weights in the repository were given 900 steps for the decoder and only 2100 for the denoiser: it draws the right
 colours and backgrounds, and not yet the right shapes. 12000 is what the default asks for.
 """
@@ -237,9 +237,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop each part after this long")
     parser.add_argument("--batch", type=int, default=32, help="pictures per step of the denoiser")
     parser.add_argument("--batches", type=int, default=1200, help="how many different batches there are")
-    parser.add_argument(
-        "--start-from", type=Path, help="folder of a model whose denoiser to go on with"
-    )
+    parser.add_argument("--start-from", type=Path, help="folder of a model whose denoiser to go on with")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     if args.steps and args.part == "all":
