@@ -1,0 +1,70 @@
+"""Fixtures for tests in a real browser on a real ComfyUI; they skip where one of the two is missing."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "host"))
+
+from checkpoint import make_checkpoint
+from comfy_install import REPOSITORY, find_comfyui
+from comfy_server import ComfyServer
+from workflow_page import WorkflowPage
+
+from tav_core import save_video
+
+PACK = "ComfyUI-Tune-A-Video"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """The Chromium that the machine has."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing (pip install playwright)")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip("no Chromium on the PATH (Debian: apt-get install chromium)")
+    with playwright.sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=executable, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """A running ComfyUI with this pack, and with the checkpoint and the clip that the example workflows name."""
+    install = find_comfyui()
+    if install is None:
+        pytest.skip("no ComfyUI in ~/comfy/ComfyUI; set COMFYUI_PATH (and COMFYUI_PYTHON) to test against one")
+    server = ComfyServer(install, tmp_path_factory.mktemp("comfyui"), {PACK: REPOSITORY})
+    make_checkpoint(server.folder / "models" / "checkpoints" / "v1-5-pruned-emaonly-fp16.safetensors")
+    clip = torch.full((8, 64, 64, 3), 0.2)
+    for i in range(8):
+        clip[i, 20:40, 4 + 5 * i : 24 + 5 * i] = torch.tensor([0.9, 0.5, 0.1])
+    save_video(server.folder / "input" / "man-skiing.mp4", clip, fps=8)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(server.folder / "models")  # pytest keeps the folders of the last three runs
+
+
+@pytest.fixture(scope="session")
+def page(browser, server: ComfyServer) -> WorkflowPage:
+    """ComfyUI in the browser, as a person sees it who has used it before."""
+    return WorkflowPage(browser, server.url, PACK)
