@@ -27,12 +27,13 @@ from .world import SIZE, Words, draw_clip, parse_caption, track
 MODEL = Path(__file__).parent / "model"
 FRAMES, FPS = 8, 8.0
 CLIP = Words("red", "circle", "blue")
-EDITS = {
-    "subject": Words("red", "star", "blue"),
-    "background": Words("red", "circle", "green"),
-    "attribute": Words("yellow", "circle", "blue"),
-    "style": Words("red", "circle", "blue", "outlined"),
-}
+EDITS = (
+    Words("red", "circle", "green"),
+    Words("red", "circle", "purple"),
+    Words("red", "circle", "blue", "striped"),
+    Words("red", "circle", "green", "striped"),
+)
+"""Backgrounds and styles: what the demo model draws well so far. It has not learned shapes yet."""
 FIGURES, PLOT, UNTUNED = "figures.json", "loss.png", "untuned"
 
 
@@ -43,12 +44,12 @@ def demo_config() -> Config:
         output_dir="outputs/demo",
         train_data=TrainData(prompt=CLIP.caption, n_sample_frames=FRAMES, width=SIZE, height=SIZE),
         validation_data=ValidationData(
-            prompts=tuple(words.caption for words in EDITS.values()),
+            prompts=tuple(words.caption for words in EDITS),
             num_inference_steps=25,
             num_inv_steps=25,
             guidance_scale=5.0,
         ),
-        max_train_steps=300,
+        max_train_steps=100,
         learning_rate=5e-4,
         gradient_checkpointing=False,
         validation_steps=1_000_000,
