@@ -158,6 +158,7 @@ def tune_model(model, latent: dict, positive: list, settings: tav_core.TuneSetti
         "steps": settings.steps,
         "learning_rate": settings.learning_rate,
         "attention": inflation.attention,
+        "temporal_attention": inflation.temporal_attention,
         "joint_norm": inflation.joint_norm,
         "date": date.today().isoformat(),
     }

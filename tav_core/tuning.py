@@ -153,11 +153,9 @@ def tune(
         draws = iter(draws) if draws is not None else _draw(schedule, latents, generator)
         stopped = False
         with _prepared(video_unet, settings):
-            scaler = torch.amp.GradScaler(latents.device.type, enabled=video_unet.dtype == torch.float16)
-            if state is not None and state.loss_scale is not None:
-                scaler = torch.amp.GradScaler(
-                    latents.device.type, init_scale=state.loss_scale, enabled=scaler.is_enabled()
-                )
+            scale = (state.loss_scale if state is not None else None) or 2.0**16
+            half = video_unet.dtype == torch.float16
+            scaler = torch.amp.GradScaler(latents.device.type, init_scale=scale, enabled=half)
             for step, (noise, timesteps) in zip(steps, draws):
                 for group in optimizer.param_groups:
                     group["lr"] = settings.learning_rate_at(step)

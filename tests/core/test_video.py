@@ -9,7 +9,6 @@ import pytest
 import torch
 from PIL import Image
 
-from tav_core.contact_sheet import contact_sheet
 from tav_core.video import load_video, probe_video, save_video
 
 pytestmark = pytest.mark.filterwarnings("error:.*breaks off")
@@ -334,22 +333,3 @@ def test_saving_leaves_nothing_behind_when_it_fails(tmp_path, monkeypatch):
         save_video(path, frames, 8)
     assert [entry.name for entry in tmp_path.iterdir()] == ["clip.mp4"]
     assert path.read_bytes() == b"what was there"
-
-
-def test_contact_sheet_shows_the_rows_under_their_labels(tmp_path):
-    rows = [torch.linspace(0, 1, 20)[:, None, None, None].expand(20, 64, 96, 3), torch.full((3, 64, 64, 3), 0.5)]
-    path = tmp_path / "sheets" / "sheet.png"
-    contact_sheet(path, rows, ["source", "a very long prompt " * 40], frames_shown=5)
-    with Image.open(path) as sheet:
-        pixels = np.asarray(sheet.convert("RGB")).astype(int)
-    assert pixels.shape[1] >= 5 * 96
-    for number in (0, 5, 10, 14, 19):  # evenly spaced, first and last among them
-        assert (np.abs(pixels - round(255 * number / 19)).max(-1) <= 1).sum() >= 96 * 64
-    grey = (np.abs(pixels - 128).max(-1) <= 1).sum()
-    assert 3 * 128 * 128 <= grey < 4 * 128 * 128  # small frames are shown larger
-    assert [entry.name for entry in path.parent.iterdir()] == ["sheet.png"]
-
-
-def test_contact_sheet_refuses_rows_without_labels(tmp_path):
-    with pytest.raises(ValueError, match="2 rows and 1 labels"):
-        contact_sheet(tmp_path / "sheet.png", [torch.zeros(1, 8, 8, 3)] * 2, ["source"])

@@ -6,8 +6,9 @@ import pytest
 import torch
 from checkpoint import make_lora
 from comfy_server import ComfyError, Graph, Interrupted, Node
+from safetensors.torch import save_file
 
-from tav_core import save_video
+from tav_core import load_tuned, save_video
 
 FRAMES, SIZE = 4, 64
 
@@ -115,8 +116,6 @@ def test_whole_chain_on_a_video(server, clip):
     assert any(e.kind == "text" and "loss" in str(e.data) for e in events)
     assert sampled.id in {e.data["node_id"] for e in events if e.kind == "preview"}
 
-    from tav_core import load_tuned
-
     state, metadata = load_tuned(server.folder / "models" / "tune_a_video" / "square.safetensors")
     assert metadata["prompt"] == "a square is moving" and metadata["frames"] == FRAMES and metadata["fps"] == 8
     assert metadata["base_architecture"].startswith("SD 1.x")
@@ -136,15 +135,19 @@ def test_saved_motion_equals_the_tuned_model(server, clip):
     assert difference(expected, untuned) > 1e-3
 
     saved = server.folder / "models" / "tune_a_video" / "again.safetensors"
-    saved.rename(server.folder / "elsewhere" / saved.name)  # a folder of extra_model_paths.yaml
+    saved = saved.rename(server.folder / "elsewhere" / saved.name)  # a folder of extra_model_paths.yaml
+    published = saved.with_name("published.safetensors")  # the parameters alone, as a published U-Net holds them
+    save_file(load_tuned(saved)[0], published)
     graph = Chain(clip)
     loaded = [
-        graph.add("TAVLoadTuned", model=graph.checkpoint[0], name="again.safetensors", strength=s) for s in (1.0, 0.0)
+        graph.add("TAVLoadTuned", model=graph.checkpoint[0], name=path.name, strength=strength)
+        for path, strength in ((saved, 1.0), (saved, 0.0), (published, 1.0))
     ]
     results = [graph.save(graph.ksample(model[0], graph.latents[0])[0]) for model in loaded]
     entry = server.run(graph)
     assert difference(server.latent(entry, results[0]), expected) < 1e-4
     assert difference(server.latent(entry, results[1]), untuned) < 1e-5
+    assert difference(server.latent(entry, results[2]), expected) < 1e-4
 
 
 @pytest.mark.parametrize("plain_first", [True, False])
