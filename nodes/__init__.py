@@ -1,4 +1,4 @@
-"""The nodes: thin schemas over tav_core. ComfyUI itself is known to host.py only."""
+"""The nodes: thin schemas over tav_core. ComfyUI itself is known to host only."""
 
 from __future__ import annotations
 

@@ -1,0 +1,47 @@
+"""Where ComfyUI keeps this pack's files, and the clips."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import folder_paths
+
+from ... import tav_core
+
+KEY = "tune_a_video"
+"""Names the model folder, and what this pack adds to a MODEL or a LATENT."""
+
+
+def register_model_folder() -> None:
+    """Make models/tune_a_video known to ComfyUI, beside what extra_model_paths.yaml says of it."""
+    folder_paths.add_model_folder_path(KEY, os.path.join(folder_paths.models_dir, KEY), is_default=True)
+    folder_paths.folder_names_and_paths[KEY] = (folder_paths.folder_names_and_paths[KEY][0], {".safetensors"})
+
+
+def tuned_files() -> list[str]:
+    """Names of the saved motions."""
+    return folder_paths.get_filename_list(KEY)
+
+
+def tuned_path(name: str) -> Path:
+    """The file of a saved motion."""
+    return Path(folder_paths.get_full_path_or_raise(KEY, name))
+
+
+def new_tuned_path(name: str) -> Path:
+    """Where to save a motion called ``name``: a file that does not exist yet."""
+    return tav_core.unused_path(folder_paths.get_folder_paths(KEY)[0], name, ".safetensors")
+
+
+def input_videos() -> list[str]:
+    """Videos and GIFs in the input folder."""
+    folder = folder_paths.get_input_directory()
+    files = [f for f in os.listdir(folder) if os.path.isfile(os.path.join(folder, f))]
+    videos = folder_paths.filter_files_content_types(files, ["video"])
+    return sorted({*videos, *(f for f in files if f.lower().endswith(".gif"))})
+
+
+def input_path(video: str) -> Path:
+    """The file behind a choice of :func:`input_videos`."""
+    return Path(folder_paths.get_annotated_filepath(video))

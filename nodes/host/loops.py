@@ -1,0 +1,96 @@
+"""DDIM inversion and sampling as ComfyUI samples: with its guidance, patches, previews and interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import comfy.model_sampling
+import comfy.samplers
+import latent_preview
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from ... import tav_core
+from .folders import KEY
+from .models import inflation_of, latents_of, schedule_of
+
+
+def invert(model, latent: dict, positive: list, steps: int) -> dict:
+    """DDIM inversion of a clip's LATENT, with the MODEL as ComfyUI samples it.
+
+    Raises:
+        ValueError: the MODEL is not inflated, or the latents do not fit it.
+    """
+    inflation_of(model)
+    schedule = schedule_of(model)
+    latents_of(model, latent)
+    last = schedule.timesteps(steps)[0]
+
+    def run(predict: Callable, latents: Tensor, on_step: Callable) -> Tensor:
+        trajectory = tav_core.ddim_invert(predict, schedule, latents, None, steps, on_step)
+        return trajectory[-1] / schedule.alpha(last) ** 0.5
+
+    samples = _run(model, {"positive": positive}, 1.0, latent["samples"], steps, run)
+    return {"samples": samples, KEY: {"timestep": last}}
+
+
+def sample(model, latent: dict, positive: list, negative: list, steps: int, guidance: float) -> dict:
+    """DDIM sampling from an inverted LATENT, with the MODEL as ComfyUI samples it.
+
+    Raises:
+        ValueError: the MODEL is not inflated, or the latents are empty or do not fit it.
+    """
+    inflation_of(model)
+    schedule = schedule_of(model)
+    latents_of(model, latent)
+    if not torch.count_nonzero(latent["samples"]):
+        raise ValueError(
+            "This latent is empty: connect the latent of DDIM Invert, or use KSampler to start from random noise."
+        )
+    first = latent.get(KEY, {}).get("timestep", schedule.timesteps(steps)[0])
+
+    def run(predict: Callable, latents: Tensor, on_step: Callable) -> Tensor:
+        noise = latents * schedule.alpha(first) ** 0.5
+        return tav_core.ddim_sample(predict, schedule, noise, None, None, steps, 1.0, on_step)
+
+    conds = {"positive": positive, "negative": negative}
+    return {"samples": _run(model, conds, guidance, latent["samples"], steps, run)}
+
+
+class _Loop(comfy.samplers.Sampler):
+    """Runs a loop of the core as a ComfyUI sampler, with its guidance, patches, previews and interruption."""
+
+    def __init__(self, run: Callable, steps: int) -> None:
+        self.run, self.steps = run, steps
+
+    def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, *_args, **_kwargs):
+        sampling = model_wrap.inner_model.model_sampling
+        denoised = latent_image
+
+        def predict(latents: Tensor, timestep: int, _context: None) -> Tensor:
+            """What the network says, told from what ComfyUI makes of it: the clean latents it would lead to."""
+            nonlocal denoised
+            sigma = sampling.sigmas[timestep].to(latents)
+            x = rearrange(latents, "1 c f h w -> f c h w") * (1 + sigma**2).sqrt()
+            denoised = model_wrap(x, sigma.expand(len(x)), **extra_args)
+            if isinstance(sampling, comfy.model_sampling.V_PREDICTION):
+                prediction = (x / (1 + sigma**2) - denoised) * (1 + sigma**2).sqrt() / sigma
+            else:
+                prediction = (x - denoised) / sigma
+            return rearrange(prediction, "f c h w -> 1 c f h w")
+
+        def on_step(step: int, latents: Tensor) -> None:
+            callback(step - 1, denoised, rearrange(latents, "1 c f h w -> f c h w"), self.steps)
+
+        latents = rearrange(latent_image, "f c h w -> 1 c f h w")
+        return rearrange(self.run(predict, latents, on_step), "1 c f h w -> f c h w")
+
+
+def _run(model, conds: dict, cfg: float, samples: Tensor, steps: int, run: Callable) -> Tensor:
+    guider = comfy.samplers.CFGGuider(model)
+    guider.inner_set_conds(conds)
+    guider.set_cfg(cfg)
+    sigmas = model.get_model_object("model_sampling").sigmas[schedule_of(model).timesteps(steps)]
+    callback = latent_preview.prepare_callback(model, steps)
+    return guider.sample(torch.zeros_like(samples), samples, _Loop(run, steps), sigmas, callback=callback, seed=0)

@@ -1,0 +1,137 @@
+"""A MODEL that renders video: inflated, or tuned, and what the other files of this room ask of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.model_sampling
+import torch
+from comfy.patcher_extension import WrappersMP
+from einops import rearrange
+from torch import Tensor, nn
+
+from ... import tav_core
+from .folders import KEY
+
+
+@dataclass(frozen=True)
+class Inflation:
+    """What makes a MODEL a video model; ComfyUI calls it around every call of the U-Net.
+
+    The overrides are on the network during that call only, so every other branch of a graph finds it untouched.
+    """
+
+    attention: str
+    temporal_attention: bool
+    joint_norm: bool
+    temporal: nn.ModuleList | None = None
+    """The tuned temporal attention; before tuning it would add nothing, so there is none."""
+
+    def video_unet(self, unet: nn.Module, temporal: bool | nn.ModuleList | None = None) -> tav_core.VideoUNet:
+        """``unet`` as a video U-Net, not attached yet."""
+        kernel = "xformers" if comfy.model_management.xformers_enabled() else "sdpa"
+        return tav_core.VideoUNet(unet, self.attention, temporal or self.temporal or False, self.joint_norm, kernel)
+
+    def __call__(self, executor, x, timesteps=None, context=None, y=None, control=None, transformer_options=None, **kw):
+        videos = len(transformer_options["cond_or_uncond"])
+        if self.temporal is not None:
+            self.temporal.to(x.device)  # a model that is loaded in part only streams ComfyUI's own layers
+        with self.video_unet(executor.class_obj).attached(frames=x.shape[0] // videos):
+            return executor(x, timesteps, context, y, control, transformer_options, **kw)
+
+
+def inflate_model(model, attention: str, temporal_attention: bool, joint_norm: bool):
+    """A clone of MODEL that renders a batch of latents as one video.
+
+    Raises:
+        ValueError: it is inflated already, or no Stable Diffusion U-Net.
+    """
+    if model.get_attachment(KEY) is not None:
+        raise ValueError("This MODEL is inflated already: connect the checkpoint's MODEL, or leave this node out.")
+    inflation = Inflation(attention, temporal_attention, joint_norm)
+    inflation.video_unet(model.model.diffusion_model)
+    schedule_of(model)
+    return with_inflation(model.clone(), inflation)
+
+
+def apply_tuned(model, state: dict[str, Tensor], metadata: dict, strength: float):
+    """A clone of MODEL with a saved motion; one that is not inflated is inflated as it was for the tuning.
+
+    Raises:
+        ValueError: the weights do not fit the MODEL, or the strength is out of range.
+    """
+    temporal = any(".attn_temp." in name for name in state)
+    if getattr(model.get_attachment(KEY), "temporal", None) is not None:
+        raise ValueError("This MODEL is tuned already: connect the checkpoint's MODEL or that of Inflate UNet.")
+    inflation = model.get_attachment(KEY) or Inflation(
+        metadata.get("attention", "sparse_causal"), temporal, metadata.get("joint_norm", True)
+    )
+    video_unet = inflation.video_unet(model.model.diffusion_model, inflation.temporal_attention)
+    video_unet.load_tuned_state_dict(state, strength)
+    weights = model.get_key_patches("diffusion_model.")
+    deltas = {}
+    for name, (own_name, _) in video_unet.query_weights().items():
+        key = f"diffusion_model.{own_name}"
+        base, convert = weights[key][0]
+        deltas[key] = state[name].float() - convert(base, inplace=False).to("cpu", torch.float32)
+    return with_tuning(model, inflation, deltas, strength, video_unet.temporal)
+
+
+def inflation_of(model) -> Inflation:
+    inflation = model.get_attachment(KEY)
+    if inflation is None:
+        raise ValueError("This MODEL is not inflated: put Inflate UNet between the checkpoint and this node.")
+    return inflation
+
+
+def latents_of(model, latent: dict) -> Tensor:
+    """A LATENT as clean latents ``[1, c, f, h, w]`` in the model's own scale."""
+    samples, channels = latent["samples"], model.model.latent_format.latent_channels
+    if samples.ndim != 4 or samples.shape[1] != channels:
+        raise ValueError(
+            f"These latents have the shape {list(samples.shape)}, this MODEL needs [frames, {channels}, height, "
+            "width]: encode the frames with VAE Encode and the same checkpoint's VAE."
+        )
+    return rearrange(model.model.process_latent_in(samples.float()), "f c h w -> 1 c f h w")
+
+
+def schedule_of(model) -> tav_core.NoiseSchedule:
+    """The noise schedule of MODEL.
+
+    Raises:
+        ValueError: it predicts neither noise nor velocity over discrete timesteps.
+    """
+    sampling = model.get_model_object("model_sampling")
+    kinds = comfy.model_sampling
+    fits = isinstance(sampling, kinds.ModelSamplingDiscrete) and isinstance(sampling, kinds.EPS)
+    if not fits or isinstance(sampling, (kinds.EDM, getattr(kinds, "X0", kinds.EDM))):
+        raise ValueError("This MODEL is no Stable Diffusion checkpoint: use one of the SD 1.x, SD 2.x or SDXL family.")
+    velocity = isinstance(sampling, kinds.V_PREDICTION)
+    return tav_core.NoiseSchedule(1 / (sampling.sigmas**2 + 1), "v_prediction" if velocity else "epsilon")
+
+
+def compute_dtype_of(model) -> torch.dtype | None:
+    """What ComfyUI computes in where that is not what the weights are stored in."""
+    return model.model.manual_cast_dtype
+
+
+def with_inflation(model, inflation: Inflation):
+    """``model`` with that inflation in place of any other; the memory manager looks after its temporal attention."""
+    model.set_attachments(KEY, inflation)
+    model.remove_wrappers_with_key(WrappersMP.DIFFUSION_MODEL, KEY)
+    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, inflation)
+    if inflation.temporal is not None:
+        patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)
+        model.set_additional_models(KEY, [patcher(inflation.temporal, model.load_device, model.offload_device)])
+    return model
+
+
+def with_tuning(model, inflation: Inflation, deltas: dict, strength: float, temporal: nn.ModuleList | None):
+    """A clone of ``model`` that has learned: weight patches as a LoRA's, and the temporal attention."""
+    tuned = model.clone()
+    tuned.add_patches({key: ("diff", (delta,)) for key, delta in deltas.items()}, strength)
+    if temporal is not None:
+        temporal = temporal.to(model.offload_device, compute_dtype_of(model) or model.model.get_dtype())
+    return with_inflation(tuned, replace(inflation, temporal=temporal))
