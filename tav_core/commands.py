@@ -18,10 +18,9 @@ from .files import replacing
 from .interrupt import Interrupted, StopRequest
 from .inversion import ddim_invert
 from .inverted import load_inverted, save_inverted
-from .layout import architecture, fingerprint
 from .sampling import ddim_sample
 from .session import Session
-from .tuned import load_tune_state, save_tune_state, save_tuned
+from .tuned import load_tune_state, preview_frame, save_tune_state, save_tuned, tuned_metadata
 from .tuning import TuneState
 from .tuning import tune as tune_unet
 from .video import save_video
@@ -223,22 +222,19 @@ def _save_state(session: Session, state: TuneState) -> None:
 
 
 def _metadata(session: Session, steps: int) -> dict:
-    config, clip, unet = session.config, session.clip, session.video_unet.unet
+    clip = session.clip
     frames, height, width, _ = clip.frames.shape
-    return {
-        "base_architecture": architecture(unet),
-        "base_fingerprint": fingerprint(unet),
-        "prompt": config.train_data.prompt,
-        "frames": frames,
-        "width": width,
-        "height": height,
-        "fps": clip.fps,
-        "steps": steps,
-        "learning_rate": session.settings.learning_rate,
-        "attention": config.attention,
-        "temporal_attention": config.temporal_attention,
-        "joint_norm": config.joint_norm,
-    }
+    metadata = tuned_metadata(
+        session.video_unet,
+        frames=frames,
+        width=width,
+        height=height,
+        steps=steps,
+        learning_rate=session.settings.learning_rate,
+        prompt=session.config.train_data.prompt,
+        fps=clip.fps,
+    )
+    return metadata | {"preview": preview_frame(clip.frames[frames // 2])}
 
 
 def _clip_fps(session: Session) -> float:

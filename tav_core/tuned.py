@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, uint8
 
 from .files import replacing
+from .inflation import VideoUNet
+from .layout import architecture, fingerprint
 from .tuning import TuneState
 
 FORMAT_VERSION = 1
 _TUNED, _STATE = "tune_a_video", "tune_a_video_state"
+PREVIEW_SIZE = 256
+"""Longest side of a preview frame in pixels."""
 _LEARNED = (".attn1.to_q.", ".attn2.to_q.", ".attn_temp.", ".norm_temp.")
 
 
@@ -24,13 +34,74 @@ def save_tuned(path: str | os.PathLike, state: dict[str, Tensor], metadata: dict
     Args:
         path: ends in ``.safetensors``.
         state: from :meth:`VideoUNet.tuned_state_dict`.
-        metadata: anything JSON holds; by custom ``base_architecture``, ``base_fingerprint``, ``prompt``, ``frames``,
-            ``width``, ``height``, ``fps``, ``steps`` and ``learning_rate``. The format version is added.
+        metadata: anything JSON holds; by custom what :func:`tuned_metadata` gives. The format version is added. It
+            stands as JSON under the key ``tune_a_video`` of the file's header.
 
     Raises:
         ValueError: another ending.
     """
     _save(path, state, {"format_version": FORMAT_VERSION, **metadata}, _TUNED)
+
+
+def tuned_metadata(
+    video_unet: VideoUNet,
+    *,
+    frames: int,
+    width: int,
+    height: int,
+    steps: int,
+    learning_rate: float,
+    prompt: str = "",
+    fps: float | None = None,
+) -> dict:
+    """What a tuned file says of itself.
+
+    Args:
+        video_unet: the network that was tuned, for the kind of base network, its weights and how it was inflated.
+        frames, width, height: of the clip, in pixels.
+        steps: tuning steps taken.
+        prompt: what the clip was said to show; empty if unknown.
+        fps: frame rate of the clip; None if unknown.
+
+    Returns:
+        These, and ``base_architecture``, ``base_fingerprint``, ``attention``, ``temporal_attention``, ``joint_norm``
+        and ``date`` (ISO 8601, today). ``preview`` may be added from :func:`preview_frame`.
+    """
+    return {
+        "base_architecture": architecture(video_unet.unet),
+        "base_fingerprint": fingerprint(video_unet.unet),
+        "prompt": prompt,
+        "frames": frames,
+        "width": width,
+        "height": height,
+        "fps": fps,
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "attention": video_unet.attention,
+        "temporal_attention": video_unet.temporal is not None,
+        "joint_norm": video_unet.joint_norm,
+        "date": date.today().isoformat(),
+    }
+
+
+def preview_frame(frame: Tensor) -> str:
+    """A frame ``[h, w, 3]``, float 0..1, as text for the metadata: a JPEG of at most 256 pixels a side in base64."""
+    image = Image.fromarray((frame.float().clamp(0, 1) * 255).round().to("cpu", uint8).numpy())
+    image.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE))
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=85)
+    return base64.b64encode(data.getvalue()).decode("ascii")
+
+
+def load_tuned_metadata(path: str | os.PathLike) -> dict:
+    """The metadata alone of what :func:`load_tuned` reads, from the header: no weights are read.
+
+    Raises:
+        FileNotFoundError: there is no such file, or none in the folder.
+        ValueError: the file is a pickle or no safetensors file.
+    """
+    with _opened(_weights_file(Path(path))) as file:
+        return json.loads((file.metadata() or {}).get(_TUNED, "{}"))
 
 
 def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
@@ -102,6 +173,15 @@ def _save(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict, k
 
 
 def _load(path: Path) -> tuple[dict[str, Tensor], dict, str | None]:
+    with _opened(path) as file:
+        header = file.metadata() or {}
+        kind = next((k for k in (_TUNED, _STATE) if k in header), None)
+        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(header.get(kind, "{}")), kind  # noqa: SIM118
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    """The safetensors file, open."""
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}: check the name and the folder.")
     if path.suffix in (".bin", ".pt", ".pth", ".ckpt"):
@@ -112,9 +192,7 @@ def _load(path: Path) -> tuple[dict[str, Tensor], dict, str | None]:
         )
     try:
         with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            kind = next((k for k in (_TUNED, _STATE) if k in header), None)
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(header.get(kind, "{}")), kind  # noqa: SIM118
+            yield file
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file ({error}): it may be incomplete; get it again.") from error
 

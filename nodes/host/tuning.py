@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 
 import comfy.model_management
 import comfy.sampler_helpers
@@ -65,19 +64,14 @@ def tune_model(model, latent: dict, positive: list, settings: tav_core.TuneSetti
         for name, (own_name, weight) in video_unet.query_weights().items()
     }
     tuned = with_tuning(model, inflation, deltas, 1.0, video_unet.temporal)
-    metadata = {
-        "base_architecture": tav_core.architecture(unet),
-        "base_fingerprint": tav_core.fingerprint(unet),
-        "frames": f,
-        "width": w * 8,
-        "height": h * 8,
-        "steps": settings.steps,
-        "learning_rate": settings.learning_rate,
-        "attention": inflation.attention,
-        "temporal_attention": inflation.temporal_attention,
-        "joint_norm": inflation.joint_norm,
-        "date": date.today().isoformat(),
-    }
+    metadata = tav_core.tuned_metadata(
+        video_unet,
+        frames=f,
+        width=w * 8,
+        height=h * 8,
+        steps=len(result.losses),
+        learning_rate=settings.learning_rate,
+    )
     return tuned, TunedVideo(state, metadata), result.losses
 
 

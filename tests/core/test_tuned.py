@@ -1,5 +1,7 @@
 """The tuned file: what is written is read, what does not fit is refused, and strength scales between the two."""
 
+import base64
+import io
 import json
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 pytest.importorskip("diffusers")
 
 from networks import inputs, random_tuning, small_unet
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -47,6 +50,22 @@ def test_round_trip_between_the_layouts(video_unet, tmp_path):
         assert equal(other.tuned_state_dict(), state)
         video_unet.load_tuned_state_dict(state)
         torch.testing.assert_close(prediction(other), prediction(video_unet), rtol=1e-4, atol=1e-5)
+
+
+def test_what_a_file_says_of_itself_is_read(video_unet, tmp_path):
+    metadata = tav_core.tuned_metadata(
+        video_unet, frames=3, width=64, height=32, steps=2, learning_rate=3e-5, prompt="a man is skiing", fps=8.0
+    )
+    frame = torch.zeros(600, 300, 3)
+    frame[..., 0] = 1.0
+    metadata["preview"] = tav_core.preview_frame(frame)
+    tav_core.save_tuned(tmp_path / "a.safetensors", random_tuning(video_unet), metadata)
+    read = tav_core.load_tuned_metadata(tmp_path / "a.safetensors")
+    assert read == metadata | {"format_version": 1}
+    assert read["base_fingerprint"] == tav_core.fingerprint(video_unet.unet)
+    image = Image.open(io.BytesIO(base64.b64decode(read["preview"])))
+    assert image.format == "JPEG" and image.size == (128, 256)
+    assert all(abs(a - b) < 4 for a, b in zip(image.getpixel((5, 5)), (255, 0, 0)))
 
 
 def test_strength(video_unet):
