@@ -1,0 +1,149 @@
+"""Flags that stand for keys of a :class:`Config`, as the subcommands share them, and the configuration they make."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from .config import ATTENTION_MODES, RESIZE_MODES, Config
+
+if TYPE_CHECKING:
+    from .session import Session
+
+_SETTINGS_NOTE = "Every key of the YAML can be given: --set KEY=VALUE, e.g. --set validation_data.num_inv_steps=20."
+_OF_BOTH = {
+    "train_data.n_sample_frames": "validation_data.video_length",
+    "train_data.width": "validation_data.width",
+    "train_data.height": "validation_data.height",
+}
+"""A flag for the size of the clip also stands for the size of the videos, which start from the inverted clip."""
+_NAMES: set[str] = set()
+"""Configuration keys that have a flag of their own."""
+
+
+def read_config(arguments: argparse.Namespace, default: Config | None = None) -> Config:
+    """What the arguments say: the YAML file, or ``default``, or the published settings, with the flags on top.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or a value does not fit.
+    """
+    file = getattr(arguments, "config", None)
+    config = Config.read(file) if file else default or Config()
+    given = {name: value for name, value in vars(arguments).items() if name in _NAMES}
+    for clip, video in _OF_BOTH.items():
+        if clip in given:
+            given[video] = given[clip]
+    for setting in arguments.set:
+        name, separator, value = setting.partition("=")
+        if not separator:
+            raise ValueError(f"--set takes KEY=VALUE, not {setting!r}.")
+        given[name] = yaml.safe_load(value)
+    return config.with_values(given)
+
+
+def open_session(config: Config, tuned: Path | str | None = None, strength: float = 1.0) -> Session:
+    """A :class:`Session`, whose arguments and errors these are, with the loading libraries kept quiet."""
+    # torch and all that stands on it is loaded only here, so that --help answers at once
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    from .session import Session
+
+    for logging in (diffusers_logging, transformers_logging):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+    return Session(config, tuned, strength)
+
+
+def report(session: Session) -> None:
+    """Say where the results are, and where the time went."""
+    print(f"Written to {session.folder}\n{session.summary()}")
+
+
+def flag(parser: Any, name: str, key: str, **options: Any) -> None:
+    """A flag ``name`` that stands for the configuration key ``key``; ``options`` as for ``add_argument``."""
+    _NAMES.add(key)
+    parser.add_argument(name, dest=key, default=argparse.SUPPRESS, **options)
+
+
+def add_config_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="YAML with settings, e.g. the config.yaml of an earlier run")
+
+
+def add_clip(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the clip")
+    flag(group, "--video", "train_data.video_path", metavar="FILE", help="mp4, webm, GIF or whatever FFmpeg decodes")
+    flag(group, "--frames", "train_data.n_sample_frames", metavar="N", help="how many frames (default 24)")
+    flag(group, "--start", "train_data.sample_start_idx", metavar="N", help="first frame, counted from 0")
+    flag(group, "--stride", "train_data.sample_frame_rate", metavar="N", help="take every N-th frame (default 1)")
+    flag(group, "--width", "train_data.width", metavar="PIXELS", help="a multiple of 8 (default 512)")
+    flag(group, "--height", "train_data.height", metavar="PIXELS", help="a multiple of 8 (default 512)")
+    flag(group, "--resize", "train_data.resize", choices=RESIZE_MODES, help="for a clip of another shape")
+
+
+def add_tuning(parser: argparse.ArgumentParser) -> Any:
+    """How to tune; returns the group, for flags that belong with these."""
+    group = parser.add_argument_group("tuning")
+    flag(group, "--steps", "max_train_steps", metavar="N", help="tuning steps (default 500)")
+    flag(group, "--learning-rate", "learning_rate", metavar="X", help="default 3e-5")
+    return group
+
+
+def add_tuning_of_one(parser: argparse.ArgumentParser) -> None:
+    """How to tune one network, and to go on with it."""
+    group = add_tuning(parser)
+    flag(group, "--attention", "attention", choices=ATTENTION_MODES, help="what self-attention becomes")
+    flag(
+        group,
+        "--no-temporal-attention",
+        "temporal_attention",
+        action="store_const",
+        const=False,
+        help="leave the attention over time out",
+    )
+    flag(
+        group,
+        "--per-frame-norm",
+        "joint_norm",
+        action="store_const",
+        const=False,
+        help="group norms look at each frame alone",
+    )
+    flag(group, "--save-every", "checkpointing_steps", metavar="N", help="save the state every N steps (default 500)")
+    flag(
+        group,
+        "--resume",
+        "resume_from_checkpoint",
+        nargs="?",
+        const="latest",
+        metavar="FILE",
+        help="go on from the state in the output folder, or from FILE",
+    )
+
+
+def add_tuned(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("tuned weights")
+    group.add_argument("--tuned", metavar="FILE", help="tuned weights (default: tuned.safetensors of --output)")
+    group.add_argument("--strength", type=float, default=1.0, metavar="X", help="0 (untuned) to 1 (default)")
+
+
+def add_general(parser: argparse.ArgumentParser) -> None:
+    """Checkpoint, output folder, machine, and ``--set``."""
+    group = parser.add_argument_group("general")
+    flag(group, "--model", "pretrained_model_path", metavar="PATH", help="diffusers folder or .safetensors checkpoint")
+    flag(group, "--output", "output_dir", metavar="FOLDER", help="where results go (default: outputs)")
+    flag(group, "--tokenizer", "tokenizer_path", metavar="FOLDER", help="vocab.json and merges.txt for a single file")
+    flag(group, "--seed", "seed", metavar="N", help="default 33")
+    flag(group, "--device", "device", metavar="NAME", help="auto (default), cpu, cuda, cuda:1, ...")
+    flag(
+        group,
+        "--precision",
+        "mixed_precision",
+        choices=("auto", "fp32", "fp16", "bf16"),
+        help="auto (default): fp16 on a GPU, fp32 on a CPU",
+    )
+    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of the YAML")
+    parser.epilog = f"{parser.epilog}\n\n{_SETTINGS_NOTE}"
