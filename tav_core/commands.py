@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .contact_sheet import contact_sheet
-from .files import replacing
+from .files import file_names, replacing
 from .interrupt import Interrupted, StopRequest
 from .inversion import ddim_invert
 from .inverted import load_inverted, save_inverted
@@ -148,18 +147,6 @@ def sample(
         labels.insert(0, start.prompt or "source")
     contact_sheet(folder / SHEET, rows, labels)
     return videos
-
-
-def file_names(prompts: Sequence[str]) -> list[str]:
-    """A file name without ending for each prompt: its words joined by hyphens, safe on every system, all different."""
-    names: list[str] = []
-    for prompt in prompts:
-        words = "-".join(re.findall(r"\w+", prompt)).encode()[:100].decode(errors="ignore") or "prompt"
-        name, number = words, 2
-        while name.lower() in (n.lower() for n in names):
-            name, number = f"{words}-{number}", number + 1
-        names.append(name)
-    return names
 
 
 def _invert(session: Session, stop: StopRequest | None = None) -> Start:

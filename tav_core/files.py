@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and names for them."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -48,3 +49,15 @@ def unused_path(folder: str | os.PathLike, name: str, suffix: str) -> Path:
         path = first.with_name(f"{first.stem}_{number}{suffix}")
         number += 1
     return path
+
+
+def file_names(prompts: Sequence[str]) -> list[str]:
+    """A file name without ending for each prompt: its words joined by hyphens, safe on every system, all different."""
+    names: list[str] = []
+    for prompt in prompts:
+        words = "-".join(re.findall(r"\w+", prompt)).encode()[:100].decode(errors="ignore") or "prompt"
+        name, number = words, 2
+        while name.lower() in (n.lower() for n in names):
+            name, number = f"{words}-{number}", number + 1
+        names.append(name)
+    return names

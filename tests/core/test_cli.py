@@ -15,7 +15,7 @@ from tiny_checkpoint import make_folder
 
 import tav_core
 from tav_core import attention, cli, config, video
-from tav_core.commands import file_names
+from tav_core.files import file_names
 from tav_core.inverted import load_inverted
 
 PROMPTS = ["a cat, cartoon style", "a dog / on: the beach?"]
