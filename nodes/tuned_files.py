@@ -23,15 +23,23 @@ class SaveTuned(io.ComfyNode):
             inputs=[
                 Tuned.Input("tuned", tooltip="From One-Shot Tune."),
                 io.String.Input("name", default="my_motion", tooltip="Name of the file; may begin with a folder/."),
+                io.Image.Input(
+                    "preview",
+                    optional=True,
+                    tooltip="The clip, or a result: its middle frame is kept, small, in the file, for whoever chooses "
+                    "it in Load Tuned Video Model.",
+                ),
             ],
             outputs=[],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, tuned, name) -> io.NodeOutput:
-        path = host.new_tuned_path(name)
-        tav_core.save_tuned(path, tuned.state, tuned.metadata)
+    def execute(cls, tuned, name, preview=None) -> io.NodeOutput:
+        path, metadata = host.new_tuned_path(name), tuned.metadata
+        if preview is not None:
+            metadata = metadata | {"preview": tav_core.preview_frame(preview[len(preview) // 2])}
+        tav_core.save_tuned(path, tuned.state, metadata)
         return io.NodeOutput(ui={"text": [f"saved as {path.name}"]})
 
 
@@ -64,7 +72,8 @@ class LoadTuned(io.ComfyNode):
     @classmethod
     def execute(cls, model, name, strength) -> io.NodeOutput:
         state, metadata = tav_core.load_tuned(host.tuned_path(name))
-        return io.NodeOutput(host.apply_tuned(model, state, metadata, strength))
+        tuned = host.apply_tuned(model, state, metadata, strength)
+        return io.NodeOutput(tuned, ui={"notice": [host.other_base(model, metadata)]})
 
     @classmethod
     def fingerprint_inputs(cls, name, **_):

@@ -17,6 +17,7 @@ from .files import file_names, replacing
 from .interrupt import Interrupted, StopRequest
 from .inversion import ddim_invert
 from .inverted import load_inverted, save_inverted
+from .layout import fingerprint
 from .sampling import ddim_sample
 from .session import Session
 from .tuned import load_tune_state, preview_frame, save_tune_state, save_tuned, tuned_metadata
@@ -209,10 +210,11 @@ def _save_state(session: Session, state: TuneState) -> None:
 
 
 def _metadata(session: Session, steps: int) -> dict:
-    clip = session.clip
+    clip, video_unet = session.clip, session.video_unet
     frames, height, width, _ = clip.frames.shape
     metadata = tuned_metadata(
-        session.video_unet,
+        video_unet,
+        fingerprint(video_unet.unet),
         frames=frames,
         width=width,
         height=height,

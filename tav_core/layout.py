@@ -7,11 +7,11 @@ which ComfyUI builds. Both are told by their structure, so that neither library 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -86,15 +86,21 @@ def architecture(unet: nn.Module) -> str:
 
 
 @torch.no_grad()
-def fingerprint(unet: nn.Module) -> str:
+def fingerprint(unet: nn.Module, originals: Mapping[str, Tensor] | None = None) -> str:
     """Sixteen hex digits that tell one set of base weights from another.
 
     Taken over the self-attention keys of every block, which tuning never changes, rounded to float16: the same
     checkpoint gives the same digits in float32 and float16 and in both layouts.
+
+    Args:
+        originals: weights by the network's own names, taken instead of those it holds: a host may have merged a LoRA
+            into these.
     """
     digest = hashlib.sha256()
     for block in find_blocks(unet):
-        digest.update(block.module.attn1.to_k.weight.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
+        weight = block.module.attn1.to_k.weight
+        weight = (originals or {}).get(f"{block.host_name}.attn1.to_k.weight", weight)
+        digest.update(weight.detach().to("cpu", torch.float16).contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, uint8
 
 from .files import replacing
 from .inflation import VideoUNet
-from .layout import architecture, fingerprint
+from .layout import architecture
 from .tuning import TuneState
 
 FORMAT_VERSION = 1
@@ -45,6 +45,7 @@ def save_tuned(path: str | os.PathLike, state: dict[str, Tensor], metadata: dict
 
 def tuned_metadata(
     video_unet: VideoUNet,
+    base_fingerprint: str,
     *,
     frames: int,
     width: int,
@@ -57,19 +58,20 @@ def tuned_metadata(
     """What a tuned file says of itself.
 
     Args:
-        video_unet: the network that was tuned, for the kind of base network, its weights and how it was inflated.
+        video_unet: the network that was tuned, for the kind of base network and how it was inflated.
+        base_fingerprint: :func:`fingerprint` of the checkpoint it was tuned on.
         frames, width, height: of the clip, in pixels.
         steps: tuning steps taken.
         prompt: what the clip was said to show; empty if unknown.
         fps: frame rate of the clip; None if unknown.
 
     Returns:
-        These, and ``base_architecture``, ``base_fingerprint``, ``attention``, ``temporal_attention``, ``joint_norm``
+        These, and ``base_architecture``, ``attention``, ``temporal_attention``, ``joint_norm``
         and ``date`` (ISO 8601, today). ``preview`` may be added from :func:`preview_frame`.
     """
     return {
         "base_architecture": architecture(video_unet.unet),
-        "base_fingerprint": fingerprint(video_unet.unet),
+        "base_fingerprint": base_fingerprint,
         "prompt": prompt,
         "frames": frames,
         "width": width,

@@ -1,8 +1,11 @@
 """The room that knows ComfyUI: its folders, model patcher, memory manager, progress and interruption. No other does."""
 
+from . import tuned_route  # noqa: F401  (adds its route to ComfyUI's server)
+from .demo_model import load_demo_model
 from .folders import input_path, input_videos, new_tuned_path, register_model_folder, tuned_files, tuned_path
 from .loops import invert, sample
-from .models import apply_tuned, inflate_model
+from .media import shown_video
+from .models import apply_tuned, inflate_model, other_base
 from .tuning import TunedVideo, tune_model
 
 __all__ = [
@@ -12,9 +15,12 @@ __all__ = [
     "input_path",
     "input_videos",
     "invert",
+    "load_demo_model",
     "new_tuned_path",
+    "other_base",
     "register_model_folder",
     "sample",
+    "shown_video",
     "tune_model",
     "tuned_files",
     "tuned_path",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 
 import comfy.model_management
@@ -77,6 +78,27 @@ def apply_tuned(model, state: dict[str, Tensor], metadata: dict, strength: float
         base, convert = weights[key][0]
         deltas[key] = state[name].float() - convert(base, inplace=False).to("cpu", torch.float32)
     return with_tuning(model, inflation, deltas, strength, video_unet.temporal)
+
+
+def fingerprint_of(model) -> str:
+    """The fingerprint of the checkpoint behind MODEL, whatever LoRAs are on it."""
+    prefix = "diffusion_model."
+    weights = {
+        key.removeprefix(prefix): patches[0][1](patches[0][0], inplace=False)
+        for key, patches in model.get_key_patches(prefix).items()
+        if key.endswith(".attn1.to_k.weight")
+    }
+    return tav_core.fingerprint(model.model.diffusion_model, weights)
+
+
+def other_base(model, metadata: dict) -> str:
+    """A sentence for the person when the saved motion was tuned on another checkpoint than MODEL's; else empty."""
+    base = metadata.get("base_fingerprint")
+    if not base or base == fingerprint_of(model):
+        return ""
+    sentence = "This motion was tuned on another checkpoint: expect a weaker result."
+    logging.warning("Tune-A-Video: %s", sentence)
+    return sentence
 
 
 def inflation_of(model) -> Inflation:

@@ -14,7 +14,7 @@ from server import PromptServer
 from torch import Tensor
 
 from ... import tav_core
-from .models import compute_dtype_of, inflation_of, latents_of, schedule_of, with_tuning
+from .models import compute_dtype_of, fingerprint_of, inflation_of, latents_of, schedule_of, with_tuning
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def tune_model(model, latent: dict, positive: list, settings: tav_core.TuneSetti
     tuned = with_tuning(model, inflation, deltas, 1.0, video_unet.temporal)
     metadata = tav_core.tuned_metadata(
         video_unet,
+        fingerprint_of(model),
         frames=f,
         width=w * 8,
         height=h * 8,

@@ -1,0 +1,26 @@
+"""What the page asks of a saved motion: the metadata in the header of its file."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from server import PromptServer
+
+from ... import tav_core
+from .folders import tuned_files, tuned_path
+
+
+@PromptServer.instance.routes.get("/tune_a_video/tuned")
+async def tuned(request: web.Request) -> web.Response:
+    """``?name=``, one of the names that Load Tuned Video Model offers -> the metadata as JSON.
+
+    404 for any other name; 422 with ``error``, a sentence for the person, when the file cannot be read.
+    """
+    name = request.query.get("name", "")
+    if name not in tuned_files():
+        return web.json_response(
+            {"error": f"There is no tuned file {name}: press R to read the list again."}, status=404
+        )
+    try:
+        return web.json_response(tav_core.load_tuned_metadata(tuned_path(name)))
+    except (OSError, ValueError) as error:
+        return web.json_response({"error": str(error)}, status=422)
