@@ -63,6 +63,10 @@ COMMANDS = {
         "See the method work with the small demo model: no checkpoint, no GPU, a few minutes.",
         'tav demo --output outputs/demo --prompt "a striped red circle on a blue background"',
     ),
+    "ablate": Command(
+        "See what each part of the method contributes: the prompts once per row of the paper's ablation, in one sheet.",
+        "tav ablate --config outputs/skiing/config.yaml --output outputs/skiing-ablation",
+    ),
 }
 
 

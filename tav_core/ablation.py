@@ -1,0 +1,123 @@
+"""The ablation of the paper on one clip: every row rendered alike, for what each part of the method contributes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from torch import Tensor
+from tqdm import tqdm
+
+from . import commands
+from .ablation_rows import ROWS, Row
+from .config import Config
+from .contact_sheet import contact_sheet
+from .files import replacing
+from .interrupt import Interrupted
+from .session import Session
+
+FIGURES = "ablation.json"
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """What a row of the ablation rendered."""
+
+    row: Row
+    videos: dict[str, Tensor]
+    """Frames ``[f, h, w, 3]`` in 0..1, by prompt."""
+    seconds: float
+
+
+def run_rows(session: Session, rows: Sequence[Row] = ROWS) -> Iterator[RowResult]:
+    """Render the prompts of ``session`` once per row, with the same clip, seed, steps and guidance.
+
+    The clip is inverted with each row's own network. The checkpoint, the clip's latents and the text states are made
+    once; the U-Net is deflated after each row, and is to be deflated when this is called. A row's videos, tuned weights
+    and losses are written to a subfolder of its name, as the commands write them. The start is what
+    ``validation_data.use_inv_latent`` says: the inverted clip, or noise of the seed.
+
+    Yields:
+        a result per row, as soon as it is finished; ``{r.row.name: r.videos for r in run_rows(session)}`` has them all.
+
+    Raises:
+        ValueError: the clip has no prompt, or a setting does not fit it.
+        Interrupted: Ctrl-C while tuning, once the state is saved.
+    """
+    for row in rows:
+        of_row = _session_of(row, session)
+        start = time.perf_counter()
+        try:
+            if row.tuned:
+                commands.tune(of_row)
+            inverted = commands.invert(of_row) if session.config.validation_data.use_inv_latent else None
+            videos = commands.sample(of_row, inverted)
+        finally:
+            if "video_unet" in vars(of_row):
+                of_row.video_unet.deflate()
+        yield RowResult(row, videos, time.perf_counter() - start)
+
+
+def ablate(session: Session, rows: Sequence[Row] = ROWS) -> list[RowResult]:
+    """Render every row, and put them together: ``ablation.json`` and one contact sheet, the source on top.
+
+    Raises:
+        Interrupted: after Ctrl-C; what the finished rows rendered is kept, and put together.
+    """
+    results: list[RowResult] = []
+    running = run_rows(session, rows)
+    try:
+        for number, row in enumerate(rows, start=1):
+            tqdm.write(f"Row {number} of {len(rows)}, {row.name}: {row.label}")
+            results.append(next(running))
+            _write_figures(session, results)
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        if results:
+            _write_sheet(session, results)
+        reason = str(stopped) or "Stopped; the same command with --resume goes on."
+        raise Interrupted(f"{reason} Finished rows: {', '.join(r.row.name for r in results) or 'none'}.") from None
+    _write_sheet(session, results)
+    return results
+
+
+def _session_of(row: Row, session: Session) -> Session:
+    """A session with the row's network, which shares the checkpoint and what was encoded."""
+    config, modules = session.config, session.config.trainable_modules
+    if modules and not row.temporal_attention:
+        modules = tuple(module for module in modules if not module.endswith("_temp"))
+    of_row = Session(
+        replace(
+            config,
+            attention=row.attention,
+            temporal_attention=row.temporal_attention,
+            trainable_modules=modules or None,
+            output_dir=str(session.folder / row.name),
+            validation_steps=config.max_train_steps,  # no videos of unfinished rows
+        )
+    )
+    of_row.clip, of_row.pipeline = session.clip, session.pipeline
+    of_row.latents, of_row.contexts = session.latents, session.contexts
+    of_row.seconds = session.seconds
+    return of_row
+
+
+def _write_figures(session: Session, results: Sequence[RowResult]) -> None:
+    config: Config = session.config
+    figures = {
+        "settings": asdict(config),
+        "rows": [result.row._asdict() | {"seconds": round(result.seconds, 1)} for result in results],
+    }
+    with replacing(session.folder / FIGURES) as partial:
+        partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def _write_sheet(session: Session, results: Sequence[RowResult]) -> None:
+    """Grouped by prompt, so that the rows of one prompt lie below each other."""
+    clips, labels = [session.clip.frames], [f"Source: {session.config.train_data.prompt}"]
+    for prompt in session.config.validation_data.prompts:
+        for result in results:
+            clips.append(result.videos[prompt])
+            labels.append(f"{prompt} · {result.row.label}")
+    contact_sheet(session.folder / commands.SHEET, clips, labels)

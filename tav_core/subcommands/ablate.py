@@ -1,0 +1,65 @@
+"""``tav ablate``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+from ..ablation_rows import ROWS, choose_rows
+from ..arguments import (
+    add_clip,
+    add_config_file,
+    add_general,
+    add_tuning,
+    flag,
+    open_session,
+    read_config,
+    report,
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_config_file(parser)
+    flag(parser, "--source-prompt", "train_data.prompt", metavar="TEXT", help="what the clip shows")
+    flag(
+        parser,
+        "--prompt",
+        "validation_data.prompts",
+        action="append",
+        metavar="TEXT",
+        help="what to render; may be given several times",
+    )
+    parser.add_argument(
+        "--rows",
+        nargs="+",
+        default=[row.name for row in ROWS],
+        metavar="ROW",
+        help=f"which rows (default: all): {', '.join(row.name for row in ROWS)}",
+    )
+    flag(
+        parser,
+        "--from-noise",
+        "validation_data.use_inv_latent",
+        action="store_const",
+        const=False,
+        help="start from noise of the seed instead of the inverted clip",
+    )
+    tuning = add_tuning(parser)
+    flag(
+        tuning,
+        "--resume",
+        "resume_from_checkpoint",
+        action="store_const",
+        const="latest",
+        help="take what is tuned already from the rows' folders, and go on where tuning stopped",
+    )
+    add_clip(parser)
+    add_general(parser)
+
+
+def run(arguments: Namespace) -> None:
+    config, rows = read_config(arguments), choose_rows(arguments.rows)
+    session = open_session(config)
+    from ..ablation import ablate
+
+    ablate(session, rows)
+    report(session)

@@ -1,0 +1,100 @@
+"""The ablation on a checkpoint of a few hundred kilobytes: one network per row, everything else shared."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+
+from tiny_checkpoint import make_folder
+
+import tav_core
+from tav_core import cli, commands
+from tav_core.ablation import ROWS, run_rows
+from tav_core.config import Config, TrainData, ValidationData
+from tav_core.session import Session
+
+PROMPTS = ("a cat", "a dog")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("world")
+    make_folder(path / "model")
+    frames = torch.zeros(3, 32, 32, 3)
+    for number, frame in enumerate(frames):
+        frame[8:16, 4 * number : 4 * number + 10] = torch.tensor([1.0, 0.5, 0.0])
+    tav_core.save_video(path / "clip.mp4", frames, 10)
+    return path
+
+
+def config(world: Path, output: str) -> Config:
+    size = {"width": 32, "height": 32}
+    return Config(
+        pretrained_model_path=str(world / "model"),
+        output_dir=str(world / output),
+        train_data=TrainData(str(world / "clip.mp4"), "a square", n_sample_frames=3, **size),
+        validation_data=ValidationData(PROMPTS, num_inference_steps=2, num_inv_steps=2, **size),
+        max_train_steps=2,
+        learning_rate=1e-2,
+        trainable_modules=("attn1.to_q", "attn2.to_q", "attn_temp"),
+        device="cpu",
+    )
+
+
+def test_every_row_renders_with_its_own_network(world: Path):
+    session = Session(config(world, "rows"))
+    before = {name: tensor.clone() for name, tensor in session.pipeline.unet.state_dict().items()}
+    results = list(run_rows(session))
+    assert [result.row for result in results] == list(ROWS)
+    for number, result in enumerate(results):
+        assert tuple(result.videos) == PROMPTS
+        for other in results[:number]:  # were a row's network that of another, so would its videos be
+            assert not torch.equal(result.videos["a cat"], other.videos["a cat"]), (result.row.name, other.row.name)
+        folder = session.folder / result.row.name
+        assert (folder / "tuned.safetensors").exists() == result.row.tuned
+        assert (folder / "a-cat.mp4").is_file() and (folder / "a-dog.gif").is_file()
+    after = session.pipeline.unet.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_full_row_is_what_run_renders(world: Path):
+    """Nothing that another row did has an influence."""
+    *_, last = run_rows(Session(config(world, "after-another")), [ROWS[1], ROWS[3]])
+    alone = Session(config(world, "alone"))
+    commands.run(alone)
+    written = tav_core.load_video(world / "alone/a-cat.mp4", 3, width=None, height=None).frames
+    again = tav_core.load_video(world / "after-another/full/a-cat.mp4", 3, width=None, height=None).frames
+    assert torch.equal(written, again)
+    assert last.videos["a cat"].shape == written.shape
+
+
+def test_command_stopped_between_rows_keeps_what_is_finished(world: Path, monkeypatch, capsys):
+    file, folder = world / "settings.yaml", world / "stopped"
+    config(world, "stopped").save(file)
+    sample, finished = commands.sample, []
+
+    def sample_once(*arguments):
+        if finished:
+            raise KeyboardInterrupt
+        finished.append(True)
+        return sample(*arguments)
+
+    monkeypatch.setattr(commands, "sample", sample_once)
+    assert cli.main(["ablate", "--config", str(file), "--rows", "untuned", "full"]) == 130
+    assert "Finished rows: untuned." in capsys.readouterr().err
+    assert [row["name"] for row in json.loads((folder / "ablation.json").read_text())["rows"]] == ["untuned"]
+    with Image.open(folder / "contact-sheet.png") as sheet:
+        small = sheet.height
+    monkeypatch.undo()
+    tuned = []
+    monkeypatch.setattr(commands, "tune_unet", lambda *a, **o: tuned.append(o["state"]) or tav_core.tune(*a, **o))
+    assert cli.main(["ablate", "--config", str(file), "--rows", "untuned", "full", "--resume"]) == 0
+    assert len(json.loads((folder / "ablation.json").read_text())["rows"]) == 2
+    with Image.open(folder / "contact-sheet.png") as sheet:
+        assert sheet.height > 1.5 * small
+    assert [len(state.losses) for state in tuned] == [2]  # it went on from the saved state, with nothing left to do
