@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from . import host
+from .compare_videos import CompareVideos
 from .ddim_invert import DDIMInvert
 from .inflate_unet import InflateUNet
 from .load_video import LoadVideo
@@ -18,4 +19,4 @@ class TuneAVideoExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         host.register_model_folder()
-        return [LoadVideo, InflateUNet, OneShotTune, DDIMInvert, SampleVideo, SaveTuned, LoadTuned]
+        return [LoadVideo, InflateUNet, OneShotTune, DDIMInvert, SampleVideo, CompareVideos, SaveTuned, LoadTuned]

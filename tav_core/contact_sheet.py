@@ -84,12 +84,13 @@ def _wrap(label: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
             lines[-1] = longer
     if len(lines) > LABEL_LINES:
         lines[LABEL_LINES - 1 :] = [" ".join(lines[LABEL_LINES - 1 :])]
-    return [_shorten(line, font, width) for line in lines]
+    return [shorten(line, font, width) for line in lines]
 
 
-def _shorten(line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def shorten(line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """The line, cut and ended with an ellipsis where it is wider than `width` pixels."""
     if font.getlength(line) <= width:
         return line
-    while font.getlength(line + "…") > width:
+    while line and font.getlength(line + "…") > width:
         line = line[:-1]
     return line.rstrip() + "…"

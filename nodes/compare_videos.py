@@ -1,0 +1,67 @@
+"""Compare Videos: the source and what became of it, in step."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .. import tav_core
+from . import host
+
+RESULTS = 8
+
+
+class CompareVideos(io.ComfyNode):
+    """Videos side by side on the node, and as one IMAGE batch."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        results = [
+            io.Image.Input(
+                f"result_{number}",
+                optional=True,
+                tooltip="A video to compare with the source. The next input appears when this one is connected.",
+            )
+            for number in range(1, RESULTS + 1)
+        ]
+        return io.Schema(
+            node_id="TAVCompareVideos",
+            display_name="Compare Videos",
+            category="Tune-A-Video",
+            description="Plays videos in step: side by side, or one over the other with a slider. "
+            "The arrow keys go frame by frame.",
+            inputs=[
+                io.Image.Input("source", tooltip="The video to compare with, usually from Load Video."),
+                io.String.Input(
+                    "labels",
+                    multiline=True,
+                    default="",
+                    tooltip="What stands above each video, one line per connected video, the source first. "
+                    "A missing or empty line becomes source, result 1, result 2, ...",
+                ),
+                io.Float.Input(
+                    "fps",
+                    default=8.0,
+                    min=0.1,
+                    max=120.0,
+                    step=0.1,
+                    tooltip="Frames per second at which the node plays. Connect Load Video's fps for the true speed.",
+                ),
+                *results,
+            ],
+            outputs=[
+                io.Image.Output(
+                    display_name="comparison",
+                    tooltip="The videos side by side under their labels, at the height of the highest; "
+                    "shorter ones hold their last frame.",
+                )
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, source, labels, fps, **results) -> io.NodeOutput:
+        connected = [results.get(f"result_{number}") for number in range(1, RESULTS + 1)]
+        clips = [source, *(clip for clip in connected if clip is not None)]
+        labels = tav_core.comparison_labels(labels, len(clips))
+        shown = [host.shown_video(clip, fps, label) for clip, label in zip(clips, labels)]
+        return io.NodeOutput(tav_core.side_by_side(clips, labels), ui={"tav_comparison": shown})
