@@ -1,0 +1,39 @@
+"""Videos as a browser plays them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import av
+
+_CODECS = {".mp4": ("h264", "av1", "vp9"), ".webm": ("vp8", "vp9", "av1")}
+_PIXELS = ("yuv420p", "yuvj420p")
+
+
+def playable(path: Path, folder: Path) -> Path:
+    """The video itself where every browser plays it, else a copy of it in ``folder``, as mp4 with H.264.
+
+    Raises:
+        ValueError: the file is no video.
+    """
+    if _plays(path):
+        return path
+    # only a video that must be converted costs the time to load torch
+    from ..video import load_video, probe_video, save_video
+
+    clip = load_video(path, frames=probe_video(path).frames, width=None, height=None)
+    copy = folder / f"{len(os.listdir(folder))}.mp4"
+    save_video(copy, clip.frames, clip.fps)
+    return copy
+
+
+def _plays(path: Path) -> bool:
+    try:
+        with av.open(os.fspath(path)) as container:
+            streams = container.streams.video
+            codec = streams[0].codec_context if streams else None
+            return bool(codec) and codec.name in _CODECS.get(path.suffix, ()) and codec.pix_fmt in _PIXELS
+    except av.FFmpegError as error:
+        reason = error.strerror.lower()
+        raise ValueError(f"{path} is no video that can be read ({reason}): give a whole mp4, webm or GIF.") from error

@@ -1,0 +1,178 @@
+"""What the answers of a study say, and what they do not."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..files import replacing
+from .answers import FILE, QUESTIONS, Answer, read_answers
+from .statistics import krippendorff_alpha, raw_agreement, wilson_interval
+
+REPORT = "report.json"
+CONFIDENCE = 0.95
+LEAST_ANSWERS, LEAST_RATERS = 20, 3
+"""Below either of them nothing is concluded."""
+
+_LONGEST_LABEL = 48
+_NOTE = f"""\
+"prefer" is the share of answers that prefer the system named first. The interval is Wilson's for a binomial share, at
+{CONFIDENCE:.0%}, each row on its own, and takes answers as independent. "agree" is the share of pairs of raters of the
+same videos who said the same, alpha is Krippendorff's (1: always, 0: as by chance, -: cannot be told).
+A preference is concluded from at least {LEAST_ANSWERS} answers of at least {LEAST_RATERS} raters, and only where the \
+interval leaves 50 % out."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How often ``first`` was preferred to ``second``, over all clips or (``clip``, ``prompt``) one.
+
+    Attributes:
+        question: a key of QUESTIONS.
+        answers, raters: how many, and of how many people.
+        preferring_first: answers that prefer ``first``; ``rate`` is their share, in 0..1.
+        low, high: ends of the Wilson interval of the rate.
+        shared: clips that several raters judged, over which the next two are taken (None where they cannot be).
+        agreement: :func:`raw_agreement`.
+        alpha: :func:`krippendorff_alpha`.
+        preferred: the system that a conclusion is drawn for; None where none is.
+        conclusion: the same in words, or why there is none.
+    """
+
+    question: str
+    first: str
+    second: str
+    clip: str | None
+    prompt: str | None
+    answers: int
+    raters: int
+    preferring_first: int
+    rate: float
+    low: float
+    high: float
+    shared: int
+    agreement: float | None
+    alpha: float | None
+    preferred: str | None
+    conclusion: str
+
+
+def write_report(folder: str | os.PathLike) -> str:
+    """Evaluate the answers in a folder of results: writes ``report.json`` there, and returns the table as text.
+
+    Raises:
+        FileNotFoundError: there are no answers yet.
+        ValueError: a line of the file is no answer.
+    """
+    folder = Path(folder)
+    answers = read_answers(folder / FILE)
+    if not answers:
+        raise FileNotFoundError(f"There are no answers in {folder / FILE} yet: 'tav study {folder}' asks for them.")
+    rows = compare(answers)
+    raters = sorted({answer.rater for answer in answers})
+    left = sum(answer.preferred == answer.left for answer in answers)
+    values = {
+        "answers": len(answers),
+        "raters": {rater: sum(answer.rater == rater for answer in answers) for rater in raters},
+        "left_preferred": left / len(answers),
+        "rule": {"confidence": CONFIDENCE, "least_answers": LEAST_ANSWERS, "least_raters": LEAST_RATERS},
+        "comparisons": [asdict(row) for row in rows],
+    }
+    with replacing(folder / REPORT) as partial:
+        partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    people = "1 rater" if len(raters) == 1 else f"{len(raters)} raters"
+    summary = f"{len(answers)} answers of {people}; the video at the left was preferred in {left / len(answers):.0%}."
+    return "\n\n".join([summary, *_tables(rows), _NOTE])
+
+
+def compare(answers: Sequence[Answer]) -> list[Comparison]:
+    """A comparison for each question and pair of systems, followed by one for each of its clips."""
+    rows = []
+    for question in QUESTIONS:
+        of_question = [answer for answer in answers if answer.question == question]
+        for first, second in sorted({tuple(sorted((answer.left, answer.right))) for answer in of_question}):
+            of_pair = [answer for answer in of_question if {answer.left, answer.right} == {first, second}]
+            rows.append(_comparison(of_pair, first, second))
+            for clip in sorted({answer.clip for answer in of_pair}):
+                of_clip = [answer for answer in of_pair if answer.clip == clip]
+                rows.append(_comparison(of_clip, first, second, clip, of_clip[-1].prompt))
+    return rows
+
+
+def _comparison(
+    answers: Sequence[Answer], first: str, second: str, clip: str | None = None, prompt: str | None = None
+) -> Comparison:
+    said: dict[str, list[str]] = {}
+    for answer in answers:
+        said.setdefault(answer.clip, []).append(answer.preferred)
+    raters, wins = len({answer.rater for answer in answers}), sum(answer.preferred == first for answer in answers)
+    low, high = wilson_interval(wins, len(answers), CONFIDENCE)
+    preferred, conclusion = None, "no preference shown"
+    if len(answers) < LEAST_ANSWERS:
+        conclusion = f"too few answers ({len(answers)} of {LEAST_ANSWERS})"
+    elif raters < LEAST_RATERS:
+        conclusion = f"too few raters ({raters} of {LEAST_RATERS})"
+    elif not low <= 0.5 <= high:
+        preferred = first if low > 0.5 else second
+        conclusion = f"{preferred} is preferred"
+    return Comparison(
+        question=answers[0].question,
+        first=first,
+        second=second,
+        clip=clip,
+        prompt=prompt,
+        answers=len(answers),
+        raters=raters,
+        preferring_first=wins,
+        rate=wins / len(answers),
+        low=low,
+        high=high,
+        shared=sum(len(values) > 1 for values in said.values()),
+        agreement=raw_agreement(said.values()),
+        alpha=krippendorff_alpha(said.values()),
+        preferred=preferred,
+        conclusion=conclusion,
+    )
+
+
+def _tables(rows: Sequence[Comparison]) -> list[str]:
+    """One table per question."""
+    tables = []
+    for question, text in QUESTIONS.items():
+        of_question = [row for row in rows if row.question == question]
+        if of_question:
+            lines = [(text, "answers", "raters", "prefer", "95 % interval", "agree", "alpha", "")]
+            lines += [(_label(row, rows), *_figures(row)) for row in of_question]
+            widths = [max(map(len, column)) for column in zip(*lines)]
+            tables.append("\n".join(_line(cells, widths) for cells in lines))
+    return tables
+
+
+def _label(row: Comparison, rows: Iterable[Comparison]) -> str:
+    """The systems or, indented, the prompt, with the clip's name where several share the prompt."""
+    if row.clip is None:
+        return f"{row.first} vs {row.second}"
+    shared = any(other.prompt == row.prompt and other.clip != row.clip for other in rows)
+    label = f"  {row.clip}: {row.prompt}" if shared else f"  {row.prompt}"
+    return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
+
+
+def _figures(row: Comparison) -> tuple[str, ...]:
+    return (
+        str(row.answers),
+        str(row.raters),
+        f"{row.rate:.1%}",
+        f"{row.low:.1%} to {row.high:.1%}",
+        "-" if row.agreement is None else f"{row.agreement:.0%}",
+        "-" if row.alpha is None else f"{row.alpha:.2f}",
+        row.conclusion,
+    )
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """The label and the conclusion at the left of their columns, figures at the right."""
+    figures = (cell.rjust(width) for cell, width in zip(cells[1:-1], widths[1:-1]))
+    return "  ".join([cells[0].ljust(widths[0]), *figures, cells[-1]]).rstrip()
