@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from . import host
 from .compare_videos import CompareVideos
 from .ddim_invert import DDIMInvert
+from .demo import DemoClip, LoadDemoModel
 from .inflate_unet import InflateUNet
 from .load_video import LoadVideo
 from .one_shot_tune import OneShotTune
@@ -19,4 +20,15 @@ class TuneAVideoExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         host.register_model_folder()
-        return [LoadVideo, InflateUNet, OneShotTune, DDIMInvert, SampleVideo, CompareVideos, SaveTuned, LoadTuned]
+        return [
+            LoadVideo,
+            InflateUNet,
+            OneShotTune,
+            DDIMInvert,
+            SampleVideo,
+            CompareVideos,
+            SaveTuned,
+            LoadTuned,
+            LoadDemoModel,
+            DemoClip,
+        ]

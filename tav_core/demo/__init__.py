@@ -1,0 +1,6 @@
+"""The demo: a drawn world, a small model that knows it, and a judge of its pictures."""
+
+from pathlib import Path
+
+MODEL = Path(__file__).parent / "model"
+"""The demo model, a Stable Diffusion in the layout of diffusers."""

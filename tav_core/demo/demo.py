@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -21,10 +20,10 @@ from ..plots import loss_plot
 from ..session import Session
 from ..tuned import load_tune_state
 from ..video import VideoClip, save_video
+from . import MODEL
 from .judge import compare
 from .world import SIZE, Words, draw_clip, parse_caption, track
 
-MODEL = Path(__file__).parent / "model"
 FRAMES, FPS = 8, 8.0
 CLIP = Words("red", "circle", "blue")
 EDITS = (

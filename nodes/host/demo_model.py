@@ -1,0 +1,214 @@
+"""The demo model as ComfyUI's own MODEL, CLIP and VAE, so that every node works on it.
+
+ComfyUI knows a checkpoint by the sizes of Stable Diffusion. A model 200 times smaller does not have them, and lies in
+the layout of diffusers, which ComfyUI lacks: its parts are put together here from ComfyUI's classes.
+
+They are plain model patchers, not those of dynamic memory: 5 MB need none, and tuning wants weights that stay.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import comfy.clip_model
+import comfy.latent_formats
+import comfy.model_management
+import comfy.model_patcher
+import comfy.ops
+import comfy.sd
+import comfy.sd1_clip
+import comfy.supported_models
+import comfy.utils
+import torch
+from comfy.supported_models_base import ClipTarget
+from comfy.taesd.taesd import Block, conv
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ...tav_core.demo import MODEL
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+FILES = (
+    "unet/config.json",
+    f"unet/{WEIGHTS}",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "vae/config.json",
+    f"vae/{WEIGHTS}",
+)
+
+
+def load_demo_model(folder: Path = MODEL) -> tuple:
+    """MODEL, CLIP and VAE of the demo model.
+
+    Args:
+        folder: a Stable Diffusion of any size in the layout of diffusers, with a tiny autoencoder.
+
+    Raises:
+        FileNotFoundError: a file of the model is missing.
+    """
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise FileNotFoundError(f"The demo model lacks {', '.join(missing)} in {folder}: install this pack again.")
+    return _model(folder / "unet"), _clip(folder / "text_encoder", folder / "tokenizer"), _vae(folder / "vae")
+
+
+class DemoLatents(comfy.latent_formats.LatentFormat):
+    """The means of 4x4 pixels in -1..1 (red, green, blue), and how brightness changes within them."""
+
+    spacial_downscale_ratio = 4
+    latent_rgb_factors = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0))
+
+
+class DemoConfig(comfy.supported_models.SD15):
+    """Stable Diffusion 1 with sizes of its own."""
+
+    unet_extra_config: ClassVar = {}
+    latent_format = DemoLatents
+
+
+def _model(folder: Path) -> comfy.model_patcher.ModelPatcher:
+    config, weights = _config(folder), load_file(folder / WEIGHTS)
+    widths, layers = config["block_out_channels"], config["layers_per_block"]
+    transformers = [int(kind.startswith("CrossAttn")) for kind in config["down_block_types"]]
+    model_config = DemoConfig(
+        {
+            "image_size": config["sample_size"],
+            "in_channels": config["in_channels"],
+            "out_channels": config["out_channels"],
+            "model_channels": widths[0],
+            "channel_mult": [width // widths[0] for width in widths],
+            "num_res_blocks": [layers] * len(widths),
+            "transformer_depth": [depth for depth in transformers for _ in range(layers)],
+            "transformer_depth_output": [depth for depth in transformers for _ in range(layers + 1)],
+            "transformer_depth_middle": 1,
+            "num_heads": config["attention_head_dim"],  # diffusers' name for it, kept for old files
+            "num_head_channels": -1,
+            "context_dim": config["cross_attention_dim"],
+            "use_spatial_transformer": True,
+            "use_linear_in_transformer": False,
+            "use_temporal_attention": False,
+            "adm_in_channels": None,
+            "legacy": False,
+        }
+    )
+    device, kinds = comfy.model_management.get_torch_device(), model_config.supported_inference_dtypes
+    parameters = sum(weight.numel() for weight in weights.values())
+    dtype = comfy.model_management.unet_dtype(
+        model_params=parameters, supported_dtypes=kinds, weight_dtype=weights["conv_in.weight"].dtype
+    )
+    cast = comfy.model_management.unet_manual_cast(dtype, device, kinds)
+    model_config.set_inference_dtype(dtype, cast)
+    model_config.custom_operations = _with_groups(comfy.ops.pick_operations(dtype, cast), config["norm_num_groups"])
+    model = model_config.get_model({})
+    names = comfy.utils.unet_to_diffusers(model_config.unet_config)
+    model.diffusion_model.load_state_dict({names[name]: weight.to(dtype) for name, weight in weights.items()})
+    return comfy.model_patcher.ModelPatcher(model, device, comfy.model_management.unet_offload_device())
+
+
+def _with_groups(operations: type, groups: int) -> type:
+    """ComfyUI's layers, whose group norms have that many groups where its U-Net asks for 32."""
+
+    class Operations(operations):
+        class GroupNorm(operations.GroupNorm):
+            def __init__(self, num_groups, *args, **kwargs):
+                super().__init__(groups, *args, **kwargs)
+
+    return Operations
+
+
+class _TextModel(comfy.clip_model.CLIPTextModel):
+    """ComfyUI's, with as many words as the config says: its own always has 49408."""
+
+    def __init__(self, config, dtype, device, operations):
+        super().__init__(config, dtype, device, operations)
+        words = operations.Embedding(config["vocab_size"], config["hidden_size"], dtype=dtype, device=device)
+        self.set_input_embeddings(words)
+
+
+class _TextEncoder(comfy.sd1_clip.SD1ClipModel):
+    disable_offload = True  # no dynamic memory
+
+
+def _clip(folder: Path, tokenizer: Path) -> comfy.sd.CLIP:
+    config = _config(folder)
+    length = config["max_position_embeddings"]
+    encode = partial(
+        comfy.sd1_clip.SDClipModel,
+        max_length=length,
+        textmodel_json_config=config,
+        model_class=_TextModel,
+        special_tokens={"start": config["bos_token_id"], "end": config["eos_token_id"], "pad": config["pad_token_id"]},
+        return_projected_pooled=False,
+    )
+    tokenize = partial(
+        comfy.sd1_clip.SDTokenizer,
+        tokenizer_path=str(tokenizer),
+        max_length=length,
+        embedding_size=config["hidden_size"],
+    )
+    target = ClipTarget(
+        partial(comfy.sd1_clip.SD1Tokenizer, tokenizer=tokenize), partial(_TextEncoder, clip_model=encode)
+    )
+    clip = comfy.sd.CLIP(target)
+    weights = load_file(folder / "model.safetensors")
+    clip.load_sd({f"text_model.{name}": weight for name, weight in weights.items()})
+    return clip
+
+
+class TinyAutoencoder(nn.Module):
+    """diffusers' AutoencoderTiny from ComfyUI's layers; pictures in -1..1.
+
+    Args:
+        config: diffusers' config of it.
+    """
+
+    def __init__(self, config: dict) -> None:
+        super().__init__()
+        outer, inner = config["in_channels"], config["latent_channels"]
+        widths, blocks = config["encoder_block_out_channels"], config["num_encoder_blocks"]
+        layers = []
+        for i, (width, count) in enumerate(zip(widths, blocks)):
+            layers += [conv(width, width, stride=2, bias=False) if i else conv(outer, width)]
+            layers += [Block(width, width) for _ in range(count)]
+        self.encoder = nn.Sequential(*layers, conv(widths[-1], inner))
+
+        widths, blocks = config["decoder_block_out_channels"], config["num_decoder_blocks"]
+        layers = [conv(inner, widths[0]), nn.ReLU()]
+        for width, count in zip(widths[:-1], blocks):
+            layers += [Block(width, width) for _ in range(count)]
+            layers += [nn.Upsample(scale_factor=2), conv(width, width, bias=False)]
+        layers += [Block(widths[-1], widths[-1]) for _ in range(blocks[-1])]
+        self.decoder = nn.Sequential(*layers, conv(widths[-1], outer))
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        return self.encoder(pictures / 2 + 0.5)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self.decoder(torch.tanh(latents / 3) * 3) * 2 - 1
+
+
+def _vae(folder: Path) -> comfy.sd.VAE:
+    config, weights = _config(folder), load_file(folder / WEIGHTS)
+    network = TinyAutoencoder(config)
+    network.load_state_dict({name.replace(".layers.", "."): weight for name, weight in weights.items()})
+    # A VAE whose network does nothing is the only kind that ComfyUI makes without its own sizes.
+    vae = comfy.sd.VAE({"pixel_space_vae": torch.tensor(1.0)})
+    vae.first_stage_model = network.to(vae.vae_dtype).eval().requires_grad_(False)
+    vae.patcher = comfy.model_patcher.ModelPatcher(network, vae.device, comfy.model_management.vae_offload_device())
+    vae.size = None
+    vae.latent_channels = config["latent_channels"]
+    factor = vae.downscale_ratio = vae.upscale_ratio = 2 ** (len(config["decoder_block_out_channels"]) - 1)
+    maps = 4 * config["decoder_block_out_channels"][-1]
+    vae.memory_used_encode = lambda shape, dtype: maps * shape[2] * shape[3] * dtype.itemsize
+    vae.memory_used_decode = lambda shape, dtype: maps * factor**2 * shape[2] * shape[3] * dtype.itemsize
+    return vae
+
+
+def _config(folder: Path) -> dict:
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
