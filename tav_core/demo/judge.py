@@ -273,7 +273,7 @@ def _style(dark: Tensor, mask: Tensor, core: Tensor) -> str:
 
 def _shapes(masks: Tensor) -> list[str]:
     """The shape that overlaps each mask best, at the mask's own centre and area."""
-    turns = {"circle": (1.0, 1), "square": (90.0, 12), "triangle": (120.0, 16), "star": (72.0, 12)}
+    turns = {"circle": (1.0, 1), "cross": (90.0, 12), "triangle": (120.0, 16), "star": (72.0, 12)}
     line = torch.arange(SIZE) + 0.5
     py, px = torch.meshgrid(line, line, indexing="ij")
     area = masks.sum(dim=(1, 2)).clamp(min=1)

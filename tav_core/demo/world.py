@@ -28,14 +28,14 @@ COLOURS: dict[str, tuple[float, float, float]] = {
     "purple": (0.58, 0.24, 0.70),
     "white": (0.92, 0.92, 0.90),
 }
-SHAPES = ("circle", "square", "triangle", "star")
+SHAPES = ("circle", "cross", "triangle", "star")
 STYLES = ("plain", "striped", "outlined")
-HELD_OUT = (("purple", "star"), ("green", "square"), ("white", "triangle"))
+HELD_OUT = (("purple", "star"), ("green", "cross"), ("white", "triangle"))
 """Pairs of object colour and shape that the demo model never sees while it is trained."""
 
 SIZES = (10.5, 14.0)
 """Smallest and largest size in training pictures: the radius of the circle that has the shape's area, in pixels."""
-ANGLES = (-25.0, 25.0)
+ANGLES = (-15.0, 15.0)
 """Rotations in training pictures, in degrees."""
 INK = 0.06
 """Brightness of outlines."""
@@ -166,8 +166,10 @@ def signed_distance(shape: str, u: Tensor, v: Tensor, size: Tensor | float) -> T
     """
     if shape == "circle":
         return torch.hypot(u, v) - size
-    if shape == "square":
-        return torch.maximum(u.abs(), v.abs()) - 0.8862 * size
+    if shape == "cross":
+        longer, shorter = torch.maximum(u.abs(), v.abs()), torch.minimum(u.abs(), v.abs())
+        along, across = longer - 1.1534 * size, shorter - 0.4152 * size  # of the nearer of two crossed bars
+        return torch.hypot(along.clamp(min=0), across.clamp(min=0)) + torch.maximum(along, across).clamp(max=0)
     if shape == "triangle":
         slanted = 0.8660 * u.abs() - 0.5 * v
         return torch.maximum(slanted, v) - 0.7776 * size
