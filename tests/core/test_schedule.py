@@ -97,6 +97,14 @@ def test_a_perfect_predictor_inverts_and_samples_exactly(prediction_type, steps,
             assert relative_error(latents, at(timestep)) < 1e-5
 
 
+def test_sampling_lands_on_the_final_alpha(clip):
+    clean, noise = (x.double() for x in clip)
+    schedule = tav_core.NoiseSchedule(torch.linspace(0.99, 0.01, 1000), final_alpha_cumprod=0.75)
+    start = schedule.add_noise(clean, noise, torch.tensor([schedule.timesteps(4)[0]]))
+    sampled = tav_core.ddim_sample(lambda *_: noise, schedule, start, CONTEXT, None, steps=4, guidance_scale=1)
+    assert relative_error(sampled, 0.75**0.5 * clean + 0.25**0.5 * noise) < 1e-5
+
+
 def test_guidance(clip):
     """Both predictions in one call, negative first; none without guidance."""
     schedule, calls = stable_diffusion_schedule(), []
