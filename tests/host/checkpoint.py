@@ -1,4 +1,4 @@
-"""Make Stable Diffusion 1.5 checkpoints and LoRA files with random weights, for tests.
+"""Make Stable Diffusion 1.5 checkpoints, LoRA and ControlNet files with random weights, for tests.
 
     python tests/host/checkpoint.py OUT.safetensors           the smallest that ComfyUI takes for SD 1.5
     python tests/host/checkpoint.py --full OUT.safetensors    the size of the real one (about 2 GB)
@@ -13,8 +13,9 @@ import argparse
 import math
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -83,6 +84,18 @@ def make_lora(path: Path, modules: list[str], rank: int = 4, size: float = 0.5, 
     return _save(state, path)
 
 
+def make_controlnet(path: Path, seed: int = 0) -> Path:
+    """Write a ControlNet for the small checkpoint, in the layout of the original code, with random weights."""
+    hints = (3, 16, 16, 32, 32, 96, 96, 256, CHANNELS)
+    shapes = list(_unet_encoder(SMALL))
+    blocks = {name.split(".")[1] for name, _ in shapes if name.startswith("input_blocks.")}
+    for number, (before, after) in enumerate(pairwise(hints)):
+        shapes += _layer(f"input_hint_block.{2 * number}", after, before, 3, 3)
+    for output in (*(f"zero_convs.{block}.0" for block in blocks), "middle_block_out.0"):
+        shapes += _layer(output, CHANNELS, CHANNELS, 1, 1)
+    return _save({name: _random(name, shape, seed).half() for name, shape in shapes}, path)
+
+
 def _random(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
     """Weights of deviation 1/sqrt(fan in), norm scales near 1, biases near 0; a tensor depends on its name and seed."""
     generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))
@@ -109,6 +122,25 @@ def _layer(name: str, *shape: int, bias: bool = True) -> Shapes:
 def _unet(size: UNetSize) -> Shapes:
     """The U-Net's parameters as the original Stable Diffusion code names them."""
     last = len(size.widths) - 1
+    channels, skips = yield from _unet_encoder(size)
+    block = 0
+    for level in range(last, -1, -1):
+        for number in range(size.residual_blocks + 1):
+            yield from _residual(f"output_blocks.{block}.0", channels + skips.pop(), size.widths[level] * CHANNELS)
+            channels = size.widths[level] * CHANNELS
+            if size.transformers[level]:
+                yield from _transformer(f"output_blocks.{block}.1", channels)
+            if level > 0 and number == size.residual_blocks:
+                place = 2 if size.transformers[level] else 1
+                yield from _layer(f"output_blocks.{block}.{place}.conv", channels, channels, 3, 3)
+            block += 1
+    yield from _layer("out.0", channels)
+    yield from _layer("out.2", LATENT, channels, 3, 3)
+
+
+def _unet_encoder(size: UNetSize) -> Generator[tuple[str, tuple[int, ...]], None, tuple[int, list[int]]]:
+    """The half that a ControlNet shares; returns the channels at its end, and those of each input block."""
+    last = len(size.widths) - 1
     yield from _layer("time_embed.0", TIME, CHANNELS)
     yield from _layer("time_embed.2", TIME, TIME)
     yield from _layer("input_blocks.0.0", CHANNELS, LATENT, 3, 3)
@@ -128,19 +160,7 @@ def _unet(size: UNetSize) -> Shapes:
     yield from _residual("middle_block.0", channels, channels)
     yield from _transformer("middle_block.1", channels)
     yield from _residual("middle_block.2", channels, channels)
-    block = 0
-    for level in range(last, -1, -1):
-        for number in range(size.residual_blocks + 1):
-            yield from _residual(f"output_blocks.{block}.0", channels + skips.pop(), size.widths[level] * CHANNELS)
-            channels = size.widths[level] * CHANNELS
-            if size.transformers[level]:
-                yield from _transformer(f"output_blocks.{block}.1", channels)
-            if level > 0 and number == size.residual_blocks:
-                place = 2 if size.transformers[level] else 1
-                yield from _layer(f"output_blocks.{block}.{place}.conv", channels, channels, 3, 3)
-            block += 1
-    yield from _layer("out.0", channels)
-    yield from _layer("out.2", LATENT, channels, 3, 3)
+    return channels, skips
 
 
 def _residual(name: str, before: int, after: int) -> Shapes:

@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from checkpoint import make_checkpoint
 from comfy_install import REPOSITORY, ComfyInstall, find_comfyui
 from comfy_server import PACK_FOLDER, ComfyServer
+
+from tav_core import save_video
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +39,17 @@ def server(comfyui: ComfyInstall, tmp_path_factory: pytest.TempPathFactory) -> I
     finally:
         server.stop()
         shutil.rmtree(server.folder / "models")  # pytest keeps the folders of the last three runs
+
+
+@pytest.fixture(scope="session")
+def clip(server) -> str:
+    """The name of an uploaded mp4 in which a light square moves over a dark ground."""
+    video = torch.full((6, 96, 96, 3), 0.2)
+    for i in range(6):
+        video[i, 30:60, 10 + 8 * i : 40 + 8 * i] = torch.tensor([0.9, 0.5, 0.1])
+    path = server.folder / "moving square.mp4"
+    save_video(path, video, fps=8)
+    return server.upload(path)
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -3,83 +3,12 @@
 import json
 
 import pytest
-import torch
+from chain import FRAMES, SIZE, Chain, difference
 from checkpoint import make_lora
-from comfy_server import ComfyError, Graph, Interrupted, Node
+from comfy_server import ComfyError, Interrupted, Node
 from safetensors.torch import save_file
 
-from tav_core import load_tuned, save_video
-
-FRAMES, SIZE = 4, 64
-
-
-@pytest.fixture(scope="module")
-def clip(server) -> str:
-    """The name of an uploaded mp4 in which a light square moves over a dark ground."""
-    video = torch.full((6, 96, 96, 3), 0.2)
-    for i in range(6):
-        video[i, 30:60, 10 + 8 * i : 40 + 8 * i] = torch.tensor([0.9, 0.5, 0.1])
-    path = server.folder / "moving square.mp4"
-    save_video(path, video, fps=8)
-    return server.upload(path)
-
-
-class Chain(Graph):
-    """Checkpoint, text and clip, and the five nodes on demand."""
-
-    def __init__(self, clip: str) -> None:
-        super().__init__()
-        self.checkpoint = self.add("CheckpointLoaderSimple", ckpt_name="tiny.safetensors")
-        self.words, self.empty = (
-            self.add("CLIPTextEncode", clip=self.checkpoint[1], text=text) for text in ("a square is moving", "")
-        )
-        self.video = self.add(
-            "TAVLoadVideo", video=clip, start=0, stride=1, frames=FRAMES, width=SIZE, height=SIZE, resize="stretch"
-        )
-        self.latents = self.add("VAEEncode", pixels=self.video[0], vae=self.checkpoint[2])
-
-    def inflate(self, model: list | None = None, **options) -> Node:
-        options = {"attention": "sparse_causal", "temporal_attention": True, "joint_norm": True, **options}
-        return self.add("TAVInflateUNet", model=model or self.checkpoint[0], **options)
-
-    def tune(self, model: list, **options) -> Node:
-        options = {
-            "steps": 3, "learning_rate": 1e-2, "seed": 1, "precision": "auto", "gradient_checkpointing": True,
-            "lr_scheduler": "constant", "warmup_steps": 0, "weight_decay": 0.01, "max_grad_norm": 1.0,
-            "optimizer": "adamw", **options,
-        }  # fmt: skip
-        return self.add(
-            "TAVOneShotTune", model=model, latent=self.latents[0], positive=self.words[0], fps=self.video[1], **options
-        )
-
-    def invert(self, model: list, steps: int = 5, latent: list | None = None) -> Node:
-        latent = latent or self.latents[0]
-        return self.add("TAVDDIMInvert", model=model, latent=latent, positive=self.empty[0], steps=steps)
-
-    def sample(self, model: list, latent: list, steps: int = 5, guidance: float = 3.0) -> Node:
-        return self.add(
-            "TAVSampleVideo", model=model, latent=latent, positive=self.words[0], negative=self.empty[0],
-            steps=steps, guidance=guidance,
-        )  # fmt: skip
-
-    def ksample(self, model: list, latent: list, steps: int = 5, cfg: float = 3.0, noise: str = "enable") -> Node:
-        return self.add(
-            "KSamplerAdvanced", model=model, latent_image=latent, positive=self.words[0], negative=self.empty[0],
-            add_noise=noise, noise_seed=7, steps=steps, cfg=cfg, sampler_name="ddim", scheduler="ddim_uniform",
-            start_at_step=0, end_at_step=10000, return_with_leftover_noise="disable",
-        )  # fmt: skip
-
-    def save(self, latent: list) -> Node:
-        return self.add("SaveLatent", samples=latent, filename_prefix="test")
-
-    def probe(self, after: list | None = None) -> Node:
-        """A look at the checkpoint's network when ComfyUI has it loaded without any patches (after one plain step)."""
-        step = self.ksample(self.checkpoint[0], after or self.latents[0], steps=1)
-        return self.add("ProbeModel", model=self.checkpoint[0], after=step[0])
-
-
-def difference(a: torch.Tensor, b: torch.Tensor) -> float:
-    return ((a - b).norm() / b.norm()).item()
+from tav_core import load_tuned
 
 
 def report(entry: dict, probe: Node) -> dict:

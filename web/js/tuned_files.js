@@ -4,18 +4,21 @@ import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
 
 const NODE = "TAVLoadTuned"
-const HEIGHT = 96
+const HEIGHT = 104 // of the panel in pixels, without a notice
+const NOTICE = 44
+const MARGIN = 20 // that ComfyUI leaves around an element on a node
 
 const STYLE = `
-.tav-tuned { display: flex; gap: 8px; box-sizing: border-box; width: 100%; height: 100%; min-height: ${HEIGHT}px;
-    padding: 6px; overflow: hidden; border-radius: 6px; font: 12px/1.35 sans-serif; color: var(--descrip-text);
-    background: var(--comfy-input-bg); }
+.tav-tuned { display: flex; flex-wrap: wrap; gap: 4px 8px; box-sizing: border-box; width: 100%; height: 100%;
+    min-height: ${HEIGHT}px; padding: 6px; overflow: auto; border-radius: 6px; font: 12px/1.35 sans-serif;
+    color: var(--descrip-text); background: var(--comfy-input-bg); }
 .tav-tuned img { height: ${HEIGHT - 12}px; max-width: 45%; object-fit: contain; border-radius: 4px; }
-.tav-tuned img:not([src]) { display: none; }
-.tav-tuned div { min-width: 0; overflow: auto; overflow-wrap: anywhere; }
-.tav-tuned b { display: block; color: var(--input-text); }
+.tav-tuned img:not([src]), .tav-tuned em:empty { display: none; }
+.tav-tuned div { flex: 1; min-width: 0; overflow-wrap: anywhere; }
+.tav-tuned b { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden;
+    color: var(--input-text); }
 .tav-tuned span { display: block; }
-.tav-tuned em { display: block; font-style: normal; color: var(--error-text); }
+.tav-tuned em { flex-basis: 100%; font-style: normal; color: var(--error-text); }
 `
 
 /** The lines that tell a file's metadata; what is not there is left out. */
@@ -24,7 +27,7 @@ function lines({ frames, width, height, fps, steps, date, base_architecture: bas
     return [
         join(frames && `${frames} frames`, width && `${width} × ${height}`, fps && `${Number(fps.toFixed(2))} fps`),
         join(steps && `${steps} steps`, date),
-        base,
+        base?.split(" (")[0],
     ].filter(Boolean)
 }
 
@@ -43,15 +46,17 @@ class About {
         this.picture = document.createElement("img")
         this.text = element("div", "")
         this.notice = element("em", "")
-        this.root.append(this.picture, this.text)
+        this.root.append(this.picture, this.text, this.notice)
     }
 
     /** Show the chosen file, once its header has come. */
     async load() {
         const name = this.choice.value
         this.notice.textContent = ""
-        const answer = name ? await api.fetchApi(`/tune_a_video/tuned?name=${encodeURIComponent(name)}`) : null
-        const metadata = (await answer?.json()) ?? { error: "No motion was saved yet: Save Tuned Video Model does that." }
+        if (!this.choice.options.values.includes(name))
+            return this.show({ error: name ? `There is no ${name} in models/tune_a_video yet.` : "No motion is saved yet." })
+        const answer = await api.fetchApi(`/tune_a_video/tuned?name=${encodeURIComponent(name)}`)
+        const metadata = await answer.json()
         if (this.choice.value === name) this.show(metadata)
     }
 
@@ -64,8 +69,8 @@ class About {
         this.text.replaceChildren(
             element("b", title || (said.length ? "" : nothing)),
             ...said.map((line) => element("span", line)),
-            this.notice,
         )
+        this.text.firstChild.title = title ?? ""
     }
 }
 
@@ -94,8 +99,8 @@ app.registerExtension({
         const about = new About(node.widgets.find((widget) => widget.name === "name"))
         node.addDOMWidget("about", "tav_about", about.root, {
             serialize: false,
-            getMinHeight: () => HEIGHT,
-            getMaxHeight: () => 2 * HEIGHT,
+            getMinHeight: () => HEIGHT + MARGIN + (about.notice.textContent ? NOTICE : 0),
+            getMaxHeight: () => HEIGHT + MARGIN + NOTICE,
         }).serialize = false
 
         after(about.choice, "callback", () => about.load())

@@ -1,0 +1,64 @@
+"""The nodes of the method on the small checkpoint and a clip, for graphs to build on."""
+
+import torch
+from comfy_server import Graph, Node
+
+FRAMES, SIZE = 4, 64
+
+
+class Chain(Graph):
+    """Checkpoint, text and clip, and the five nodes on demand."""
+
+    def __init__(self, clip: str) -> None:
+        super().__init__()
+        self.checkpoint = self.add("CheckpointLoaderSimple", ckpt_name="tiny.safetensors")
+        self.words, self.empty = (
+            self.add("CLIPTextEncode", clip=self.checkpoint[1], text=text) for text in ("a square is moving", "")
+        )
+        self.video = self.add(
+            "TAVLoadVideo", video=clip, start=0, stride=1, frames=FRAMES, width=SIZE, height=SIZE, resize="stretch"
+        )
+        self.latents = self.add("VAEEncode", pixels=self.video[0], vae=self.checkpoint[2])
+
+    def inflate(self, model: list | None = None, **options) -> Node:
+        options = {"attention": "sparse_causal", "temporal_attention": True, "joint_norm": True, **options}
+        return self.add("TAVInflateUNet", model=model or self.checkpoint[0], **options)
+
+    def tune(self, model: list, **options) -> Node:
+        options = {
+            "steps": 3, "learning_rate": 1e-2, "seed": 1, "precision": "auto", "gradient_checkpointing": True,
+            "lr_scheduler": "constant", "warmup_steps": 0, "weight_decay": 0.01, "max_grad_norm": 1.0,
+            "optimizer": "adamw", **options,
+        }  # fmt: skip
+        return self.add(
+            "TAVOneShotTune", model=model, latent=self.latents[0], positive=self.words[0], fps=self.video[1], **options
+        )
+
+    def invert(self, model: list, steps: int = 5, latent: list | None = None) -> Node:
+        latent = latent or self.latents[0]
+        return self.add("TAVDDIMInvert", model=model, latent=latent, positive=self.empty[0], steps=steps)
+
+    def sample(self, model: list, latent: list, steps: int = 5, guidance: float = 3.0) -> Node:
+        return self.add(
+            "TAVSampleVideo", model=model, latent=latent, positive=self.words[0], negative=self.empty[0],
+            steps=steps, guidance=guidance,
+        )  # fmt: skip
+
+    def ksample(self, model: list, latent: list, steps: int = 5, cfg: float = 3.0, noise: str = "enable") -> Node:
+        return self.add(
+            "KSamplerAdvanced", model=model, latent_image=latent, positive=self.words[0], negative=self.empty[0],
+            add_noise=noise, noise_seed=7, steps=steps, cfg=cfg, sampler_name="ddim", scheduler="ddim_uniform",
+            start_at_step=0, end_at_step=10000, return_with_leftover_noise="disable",
+        )  # fmt: skip
+
+    def save(self, latent: list) -> Node:
+        return self.add("SaveLatent", samples=latent, filename_prefix="test")
+
+    def probe(self, after: list | None = None) -> Node:
+        """A look at the checkpoint's network when ComfyUI has it loaded without any patches (after one plain step)."""
+        step = self.ksample(self.checkpoint[0], after or self.latents[0], steps=1)
+        return self.add("ProbeModel", model=self.checkpoint[0], after=step[0])
+
+
+def difference(a: torch.Tensor, b: torch.Tensor) -> float:
+    return ((a - b).norm() / b.norm()).item()

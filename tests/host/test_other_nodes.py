@@ -1,0 +1,59 @@
+"""ComfyUI's own nodes on an inflated MODEL: ControlNet, and context windows for clips that are too long at once."""
+
+import pytest
+from chain import FRAMES, Chain, difference
+from checkpoint import make_controlnet
+from comfy_server import Node
+
+
+def test_controlnet_steers_each_frame_by_its_own_hint(server, clip):
+    make_controlnet(server.folder / "models" / "controlnet" / "control.safetensors")
+    graph = Chain(clip)
+    model = graph.inflate()[0]
+    noise = graph.invert(model, steps=3)[0]
+    network = graph.add("ControlNetLoader", control_net_name="control.safetensors")
+    edges = graph.add("Canny", image=graph.video[0], low_threshold=0.1, high_threshold=0.3)
+    first_edges = graph.add("ImageFromBatch", image=edges[0], batch_index=0, length=1)
+
+    def controlled(hint: list) -> Node:
+        conds = graph.add(
+            "ControlNetApplyAdvanced", positive=graph.words[0], negative=graph.empty[0], control_net=network[0],
+            image=hint, strength=1.0, start_percent=0.0, end_percent=1.0,
+        )  # fmt: skip
+        return graph.add(
+            "TAVSampleVideo", model=model, latent=noise, positive=conds[0], negative=conds[1], steps=3, guidance=3.0
+        )
+
+    results = [
+        graph.save(node[0]) for node in (graph.sample(model, noise, 3), *map(controlled, (edges[0], first_edges[0])))
+    ]
+    entry = server.run(graph)
+    plain, by_all, by_first = (server.latent(entry, node) for node in results)
+    assert difference(by_all, plain) > 0.1
+    changes = [difference(by_all[frame], by_first[frame]) for frame in range(FRAMES)]
+    assert changes[0] < min(changes[1:]) / 2
+
+
+def windows(graph: Chain, model: list, length: int) -> list:
+    """The MODEL behind Context Windows (Manual)."""
+    node = graph.add(
+        "ContextWindowsManual", model=model, context_length=length, context_overlap=2, context_stride=1,
+        context_schedule="standard_static", closed_loop=False, fuse_method="pyramid", dim=0, freenoise=False,
+        cond_retain_index_list="", split_conds_to_windows=False, latent_retain_index_list="", causal_window_fix=True,
+    )  # fmt: skip
+    return node[0]
+
+
+def test_context_windows_cut_a_clip_into_shorter_ones(server, clip):
+    graph = Chain(clip)
+    graph.nodes[graph.video.id]["inputs"]["frames"] = 6
+    model, noise = graph.inflate()[0], graph.latents[0]
+    models = [model, windows(graph, model, 6), windows(graph, model, 4)]
+    inverted = graph.invert(models[2], steps=2)[0]
+    results = [graph.ksample(m, noise, steps=2) for m in models] + [graph.sample(models[2], inverted, steps=2)]
+    results = [graph.save(node[0]) for node in results]
+    entry = server.run(graph)
+    whole, one_window, two_windows, sampled = (server.latent(entry, node) for node in results)
+    assert difference(one_window, whole) == pytest.approx(0, abs=1e-5)
+    assert 1e-3 < difference(two_windows, whole) < 0.5
+    assert sampled.shape == whole.shape and sampled.isfinite().all()

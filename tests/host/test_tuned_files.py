@@ -1,0 +1,68 @@
+"""What a saved motion tells the person: its metadata, a picture, and whether it was tuned on another checkpoint."""
+
+import base64
+import io
+import urllib.error
+import urllib.parse
+
+import pytest
+from chain import FRAMES, SIZE, Chain
+from checkpoint import make_lora
+from PIL import Image
+
+from tav_core import load_tuned, save_tuned
+
+
+def about(server, name: str) -> dict:
+    return server.get(f"/tune_a_video/tuned?{urllib.parse.urlencode({'name': name})}")
+
+
+@pytest.fixture(scope="module")
+def saved(server, clip):
+    graph = Chain(clip)
+    tuned = graph.tune(graph.inflate()[0], steps=1)
+    graph.add("TAVSaveTuned", tuned=tuned[1], name="told", preview=graph.video[0])
+    server.run(graph)
+    return server.folder / "models" / "tune_a_video" / "told.safetensors"
+
+
+def test_the_page_gets_what_the_file_says_of_itself(server, saved):
+    told = about(server, saved.name)
+    expected = {"prompt": "a square is moving", "frames": FRAMES, "width": SIZE, "height": SIZE, "fps": 8, "steps": 1}
+    assert expected.items() <= told.items()
+    image = Image.open(io.BytesIO(base64.b64decode(told["preview"])))
+    assert image.size == (SIZE, SIZE)
+
+
+def test_only_tuned_files_are_told_of(server, saved):
+    outside = saved.parents[1] / "outside.safetensors"
+    outside.write_bytes(saved.read_bytes())
+    for name in ("../outside.safetensors", str(outside), "", "none.safetensors"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            about(server, name)
+        assert refused.value.code == 404
+    saved.with_name("broken.safetensors").write_bytes(b"nothing")
+    with pytest.raises(urllib.error.HTTPError) as broken:
+        about(server, "broken.safetensors")
+    assert b"is no safetensors file" in broken.value.read()
+
+
+def test_another_checkpoint_is_noticed(server, clip, saved):
+    """Also behind a LoRA, which leaves the checkpoint what it is."""
+    state, metadata = load_tuned(saved)
+    save_tuned(saved.with_name("stranger.safetensors"), state, metadata | {"base_fingerprint": "0" * 16})
+    modules = ["down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_k"]
+    make_lora(server.folder / "models" / "loras" / "keys.safetensors", modules)
+    graph = Chain(clip)
+    lora = graph.add("LoraLoaderModelOnly", model=graph.checkpoint[0], lora_name="keys.safetensors", strength_model=1.0)
+    sampled = graph.ksample(lora[0], graph.latents[0], steps=1)  # merges the LoRA into the network that is shared
+    loaded = [
+        graph.add("TAVLoadTuned", model=lora[0], name=name, strength=1.0)
+        for name in (saved.name, "stranger.safetensors")
+    ]
+    for model in loaded:
+        sampled = graph.ksample(model[0], sampled[0], steps=1)
+    graph.save(sampled[0])
+    entry = server.run(graph)
+    own, other = (entry["outputs"][node.id]["notice"][0] for node in loaded)
+    assert own == "" and "another checkpoint" in other
