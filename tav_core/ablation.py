@@ -17,8 +17,9 @@ from .contact_sheet import contact_sheet
 from .files import replacing
 from .interrupt import Interrupted
 from .session import Session
+from .video import save_video
 
-FIGURES = "ablation.json"
+FIGURES, SOURCE = "ablation.json", "source.mp4"
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,8 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS) -> Iterator[RowResult
     and losses are written to a subfolder of its name, as the commands write them. The start is what
     ``validation_data.use_inv_latent`` says: the inverted clip, or noise of the seed.
 
+    The folder is laid out so that ``tav study`` can show the rows to raters.
+
     Yields:
         a result per row, as soon as it is finished; ``{r.row.name: r.videos for r in run_rows(session)}`` has them all.
 
@@ -46,10 +49,14 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS) -> Iterator[RowResult
         ValueError: the clip has no prompt, or a setting does not fit it.
         Interrupted: Ctrl-C while tuning, once the state is saved.
     """
+    if any(row.tuned for row in rows):
+        commands.check_before_tuning(session)
+    save_video(session.folder / SOURCE, session.clip.frames, session.clip.fps)
     for row in rows:
         of_row = _session_of(row, session)
         start = time.perf_counter()
         try:
+            replace(of_row.config, resume_from_checkpoint=None).save(of_row.folder / commands.CONFIG)
             if row.tuned:
                 commands.tune(of_row)
             inverted = commands.invert(of_row) if session.config.validation_data.use_inv_latent else None

@@ -32,6 +32,15 @@ def read_config(arguments: argparse.Namespace, default: Config | None = None) ->
     """
     file = getattr(arguments, "config", None)
     config = Config.read(file) if file else default or Config()
+    return config.with_values(given_values(arguments))
+
+
+def given_values(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the flags say, by configuration key, as :meth:`Config.with_values` takes it.
+
+    Raises:
+        ValueError: ``--set`` without a value.
+    """
     given = {name: value for name, value in vars(arguments).items() if name in _NAMES}
     for clip, video in _OF_BOTH.items():
         if clip in given:
@@ -41,21 +50,26 @@ def read_config(arguments: argparse.Namespace, default: Config | None = None) ->
         if not separator:
             raise ValueError(f"--set takes KEY=VALUE, not {setting!r}.")
         given[name] = yaml.safe_load(value)
-    return config.with_values(given)
+    return given
 
 
 def open_session(config: Config, tuned: Path | str | None = None, strength: float = 1.0) -> Session:
     """A :class:`Session`, whose arguments and errors these are, with the loading libraries kept quiet."""
+    quiet_libraries()
+    from .session import Session
+
+    return Session(config, tuned, strength)
+
+
+def quiet_libraries() -> None:
+    """Leave progress bars and notes to us."""
     # torch and all that stands on it is loaded only here, so that --help answers at once
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    from .session import Session
-
     for logging in (diffusers_logging, transformers_logging):
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-    return Session(config, tuned, strength)
 
 
 def report(session: Session) -> None:

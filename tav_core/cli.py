@@ -67,6 +67,10 @@ COMMANDS = {
         "See what each part of the method contributes: the prompts once per row of the paper's ablation, in one sheet.",
         "tav ablate --config outputs/skiing/config.yaml --output outputs/skiing-ablation",
     ),
+    "sweep": Command(
+        "Run many configurations, or a benchmark's clips and prompts, into one table; what is finished is skipped.",
+        "tav sweep LOVEU-TGVE-2023_Dataset.csv --config base.yaml --videos loveu-tgve-2023 --output outputs/tgve --ray",
+    ),
     "study": Command(
         "Ask people which system's videos they prefer, on a local page, blind; --report evaluates the answers.",
         "tav study results/",

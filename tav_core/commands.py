@@ -41,11 +41,11 @@ class Start:
     prompt: str
 
 
-def run(session: Session) -> None:
-    """Tune on the clip, invert it, and sample every prompt."""
+def run(session: Session) -> dict[str, Tensor]:
+    """Tune on the clip, invert it, and sample every prompt; returns what :func:`sample` does."""
     tune(session)
     start = invert(session) if session.config.validation_data.use_inv_latent else None
-    sample(session, start)
+    return sample(session, start)
 
 
 def tune(session: Session) -> None:
@@ -57,7 +57,7 @@ def tune(session: Session) -> None:
         Interrupted: after Ctrl-C, once the state is saved.
     """
     config, folder, settings = session.config, session.folder, session.settings
-    _check_for_tuning(session)
+    check_before_tuning(session)
     state = _saved_state(session)
     # loaded before the bar appears, so that its times are those of the steps
     latents, context, video_unet = session.latents, session.contexts[config.train_data.prompt], session.video_unet
@@ -166,7 +166,7 @@ def _sample_while_tuning(session: Session, folder: Path, stop: StopRequest) -> N
         sample(session, start, folder, stop)
 
 
-def _check_for_tuning(session: Session) -> None:
+def check_before_tuning(session: Session) -> None:
     """Errors that would otherwise show after hours of tuning."""
     data, validation = session.config.train_data, session.config.validation_data
     if not data.prompt:

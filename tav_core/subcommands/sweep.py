@@ -1,0 +1,56 @@
+"""``tav sweep``."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from ..arguments import add_clip, add_general, add_tuning, flag, given_values, quiet_libraries
+from ..config import Config
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "source", metavar="SOURCE", help="folder of YAML files, or the list LOVEU-TGVE-2023_Dataset.csv, or one like it"
+    )
+    parser.add_argument("--config", metavar="FILE", help="for a list of clips: the YAML with the settings of all")
+    parser.add_argument("--videos", metavar="FOLDER", help="for a list of clips: where they are (default: beside it)")
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="over a Ray cluster whose machines share these folders; without ADDRESS, over the GPUs of this machine",
+    )
+    flag(
+        parser,
+        "--from-noise",
+        "validation_data.use_inv_latent",
+        action="store_const",
+        const=False,
+        help="start from noise of the seed instead of the inverted clip",
+    )
+    add_tuning(parser)
+    add_clip(parser)
+    add_general(parser)
+
+
+def run(arguments: Namespace) -> int:
+    from ..sweep_items import folder_items, tgve_items
+
+    source, values = Path(arguments.source), given_values(arguments)
+    folder = Path(values.pop("output_dir", "outputs"))
+    if source.is_dir():
+        if arguments.config or arguments.videos:
+            raise ValueError("--config and --videos go with a list of clips; the YAML files of a folder are whole.")
+        items = folder_items(source, folder, values)
+    else:
+        base = Config.read(arguments.config) if arguments.config else Config()
+        items = tgve_items(source, base.with_values(values), Path(arguments.videos or source.parent), folder)
+    quiet_libraries()
+    from ..sweep import sweep
+    from ..sweep_table import TABLE, as_text
+
+    outcomes = sweep(items, folder, arguments.ray)
+    print(f"\n{as_text(outcomes)}\nWritten to {folder} ({TABLE}.txt, {TABLE}.csv, {TABLE}.json)")
+    return int(any(outcome.error for outcome in outcomes))

@@ -1,0 +1,165 @@
+"""Many configurations, one after the other or over a Ray cluster, with one table at the end.
+
+An item is finished when its ``result.json`` is there, which is written last; a sweep that is started again skips what
+is finished, and goes on with what was being tuned.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from . import commands
+from .config import Config
+from .errors import TuningError
+from .files import replacing
+from .interrupt import Interrupted
+from .session import Session
+from .sweep_items import Item
+from .sweep_table import Outcome, write_tables
+
+RESULT = "result.json"
+_STORE_BYTES = 100 * 2**20
+"""Ray's shared memory on a local cluster; what comes back is a few hundred bytes per item."""
+
+
+def sweep(items: Sequence[Item], folder: Path, ray: str | None = None) -> list[Outcome]:
+    """Run every item that is not finished, and write the tables to ``folder`` after each.
+
+    A failing item does not stop the others: its error stands in the tables, and it is tried again next time.
+
+    Args:
+        ray: address of a Ray cluster, or ``local`` to start one on this machine; None to go in order without Ray. Its
+            machines need this package and the paths of the items; an item takes a GPU where the cluster has any, and
+            one CPU. A Ray that is initialised already is used as it is.
+
+    Returns:
+        one outcome per item, in their order.
+
+    Raises:
+        ModuleNotFoundError: Ray was asked for, and is not installed.
+        Interrupted: Ctrl-C; what is finished is kept.
+    """
+    outcomes: dict[str, Outcome] = {}
+    for item in items:
+        finished = Outcome(item.name, item.error) if item.config is None else _finished(item.config)
+        if finished:
+            outcomes[item.name] = finished
+    open_items = [item for item in items if item.name not in outcomes]
+    if len(open_items) < len(items):
+        tqdm.write(f"{len(items) - len(open_items)} of {len(items)} items are finished or cannot start.")
+
+    def ordered() -> list[Outcome]:
+        return [outcomes[item.name] for item in items if item.name in outcomes]
+
+    try:
+        for outcome in _over_ray(open_items, ray) if ray else _in_order(open_items):
+            outcomes[outcome.name] = outcome
+            write_tables(folder, ordered())
+    except (Interrupted, KeyboardInterrupt):
+        write_tables(folder, ordered())
+        done = sum(not outcome.error for outcome in outcomes.values())
+        raise Interrupted(f"Stopped with {done} of {len(items)} items finished; the same command goes on.") from None
+    write_tables(folder, ordered())
+    return ordered()
+
+
+def run_item(item: Item) -> Outcome:
+    """Tune, invert and sample as ``tav run`` does, and write the result; an error becomes the outcome's."""
+    config, start = item.config, time.perf_counter()
+    folder = Path(config.output_dir)
+    try:
+        (folder / RESULT).unlink(missing_ok=True)
+        resumed = "latest" if (folder / commands.STATE).exists() and _same_settings(config) else None
+        session = Session(replace(config, resume_from_checkpoint=resumed))
+        videos = commands.run(session)
+        outcome = Outcome(
+            item.name,
+            seconds=round(time.perf_counter() - start, 1),
+            loss=_last_loss(folder),
+            kinds=dict(zip(config.validation_data.prompts, item.kinds)),
+            scores={prompt: {} for prompt in videos},
+        )
+        with replacing(folder / RESULT) as partial:
+            partial.write_text(json.dumps(asdict(outcome), indent=2, ensure_ascii=False), encoding="utf-8")
+        return outcome
+    except Interrupted:
+        raise
+    except Exception as error:  # whatever it is, the other items are to run
+        return Outcome(item.name, _sentence(error), round(time.perf_counter() - start, 1))
+
+
+def _in_order(items: Sequence[Item]) -> Iterator[Outcome]:
+    for number, item in enumerate(items, start=1):
+        tqdm.write(f"Item {number} of {len(items)}: {item.name}")
+        outcome = run_item(item)
+        if outcome.error:
+            tqdm.write(f"{item.name} failed: {outcome.error}")
+        yield outcome
+
+
+def _over_ray(items: Sequence[Item], address: str) -> Iterator[Outcome]:
+    import ray
+
+    started = not ray.is_initialized()
+    if started:
+        store = {"object_store_memory": _STORE_BYTES} if address == "local" else {}
+        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **store)
+    gpus = ray.cluster_resources().get("GPU", 0)
+    task = ray.remote(num_cpus=1, max_retries=0)(run_item)
+    running = {
+        task.options(num_gpus=1 if gpus and item.config.device != "cpu" else 0).remote(item): item for item in items
+    }
+    try:
+        with tqdm(total=len(items), desc="sweep", unit="item", dynamic_ncols=True) as bar:
+            while running:
+                (ready,), _ = ray.wait(list(running))
+                item = running.pop(ready)
+                try:
+                    outcome = ray.get(ready)
+                except ray.exceptions.RayError as error:
+                    outcome = Outcome(item.name, _sentence(error))
+                bar.update()
+                yield outcome
+    finally:
+        for reference in running:
+            ray.cancel(reference)
+        if running:
+            ray.wait(list(running), num_returns=len(running), timeout=60)  # tuning ends its step and saves
+        if started:
+            ray.shutdown()
+
+
+def _finished(config: Config) -> Outcome | None:
+    """The outcome that an earlier sweep wrote, if its settings were these."""
+    file = Path(config.output_dir) / RESULT
+    if not file.is_file() or not _same_settings(config):
+        return None
+    try:
+        return Outcome(**json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        return None
+
+
+def _same_settings(config: Config) -> bool:
+    try:
+        there = Config.read(Path(config.output_dir) / commands.CONFIG)
+    except (ValueError, OSError):
+        return False
+    return replace(there, output_dir=config.output_dir) == config  # the folder may have been moved
+
+
+def _last_loss(folder: Path) -> float:
+    lines = (folder / commands.LOSSES).read_text(encoding="utf-8").splitlines()[1:]
+    last = [float(line.split(",")[1]) for line in lines[-max(1, len(lines) // 10) :]]
+    return sum(last) / len(last)
+
+
+def _sentence(error: Exception) -> str:
+    text = (str(error).strip().splitlines() or [""])[0]
+    return text if isinstance(error, (ValueError, OSError, TuningError)) and text else f"{type(error).__name__}: {text}"
