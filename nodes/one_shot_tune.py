@@ -90,20 +90,68 @@ class OneShotTune(io.ComfyNode):
                     optional=True,
                     tooltip="Frame rate of the clip, kept in the tuned file for whoever loads it.",
                 ),
+                io.Int.Input(
+                    "preview_every",
+                    default=0,
+                    min=0,
+                    max=100_000,
+                    optional=True,
+                    tooltip="Every so many steps, and at the end, the clip is rendered with what is learned by then, "
+                    "and shown on this node. 0: no previews.",
+                ),
+                io.Int.Input(
+                    "preview_steps",
+                    default=10,
+                    min=1,
+                    max=100,
+                    optional=True,
+                    tooltip="DDIM steps of a preview: fewer are quicker, more are nearer to what Sample Video gives. "
+                    "With 10, a preview takes about as long as 8 steps of tuning.",
+                ),
+                io.Conditioning.Input(
+                    "preview",
+                    optional=True,
+                    tooltip="What the previews show: the new words. Without it, the words of the clip.",
+                ),
+                io.Conditioning.Input(
+                    "negative",
+                    optional=True,
+                    tooltip="For the previews: the empty prompt, as in DDIM Invert and Sample Video. Without it, the "
+                    "words of the clip take its place.",
+                ),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    tooltip="For the previews: the checkpoint's VAE. Without it they are rough, as those of KSampler.",
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The tuned video model, an ordinary MODEL."),
                 Tuned.Output(display_name="tuned", tooltip="What was learned, for Save Tuned Video Model."),
                 io.Image.Output(display_name="loss_plot", tooltip="The loss of every step."),
             ],
-            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
         )
 
     @classmethod
-    def execute(cls, model, latent, positive, fps=8.0, **settings) -> io.NodeOutput:
+    def execute(
+        cls,
+        model,
+        latent,
+        positive,
+        fps=8.0,
+        preview_every=0,
+        preview_steps=10,
+        preview=None,
+        negative=None,
+        vae=None,
+        **settings,
+    ) -> io.NodeOutput:
         settings = tav_core.TuneSettings(**settings)
+        previews = host.Previews(preview_every, preview_steps, preview, negative, vae, fps)
         node_id = cls.hidden.unique_id
-        model, tuned, losses = host.tune_model(model, latent, positive, settings, node_id)
+        with host.live_run(node_id, cls.hidden.extra_pnginfo, settings.steps, preview_every) as run:
+            model, tuned, losses = host.tune_model(model, latent, positive, settings, run, previews)
         tuned.metadata.update(prompt=prompt_text(cls.hidden.prompt, node_id, "positive"), fps=fps)
         return io.NodeOutput(model, tuned, tav_core.loss_plot(losses)[None])
 

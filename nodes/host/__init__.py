@@ -3,18 +3,22 @@
 from . import tuned_route  # noqa: F401  (adds its route to ComfyUI's server)
 from .demo_model import load_demo_model
 from .folders import input_path, input_videos, new_tuned_path, register_model_folder, tuned_files, tuned_path
+from .live import live_run
 from .loops import invert, sample
 from .media import shown_video
 from .models import apply_tuned, inflate_model, other_base
+from .previews import Previews
 from .tuning import TunedVideo, tune_model
 
 __all__ = [
+    "Previews",
     "TunedVideo",
     "apply_tuned",
     "inflate_model",
     "input_path",
     "input_videos",
     "invert",
+    "live_run",
     "load_demo_model",
     "new_tuned_path",
     "other_base",

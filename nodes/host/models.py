@@ -134,6 +134,11 @@ def schedule_of(model) -> tav_core.NoiseSchedule:
     return tav_core.NoiseSchedule(1 / (sampling.sigmas**2 + 1), "v_prediction" if velocity else "epsilon")
 
 
+def pixels_per_latent(model) -> int:
+    """How many pixels wide and high a latent is."""
+    return getattr(model.model.latent_format, "spacial_downscale_ratio", 8)
+
+
 def compute_dtype_of(model) -> torch.dtype | None:
     """What ComfyUI computes in where that is not what the weights are stored in."""
     return model.model.manual_cast_dtype

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import comfy.model_management
 import comfy.sampler_helpers
@@ -10,11 +11,21 @@ import comfy.samplers
 import comfy.utils
 import torch
 from einops import rearrange
-from server import PromptServer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ... import tav_core
-from .models import compute_dtype_of, fingerprint_of, inflation_of, latents_of, schedule_of, with_tuning
+from . import kept
+from .live import Run
+from .models import (
+    compute_dtype_of,
+    fingerprint_of,
+    inflation_of,
+    latents_of,
+    pixels_per_latent,
+    schedule_of,
+    with_tuning,
+)
+from .previews import Previews, PreviewSampler
 
 
 @dataclass(frozen=True)
@@ -25,55 +36,113 @@ class TunedVideo:
     metadata: dict
 
 
-def tune_model(model, latent: dict, positive: list, settings: tav_core.TuneSettings, node_id: str):
-    """Tune an inflated MODEL on a clip, with progress on the node ``node_id``.
+def tune_model(
+    model, latent: dict, positive: list, settings: tav_core.TuneSettings, run: Run, previews: Previews | None = None
+):
+    """Tune an inflated MODEL on a clip, as far as it has not been tuned already: see :mod:`.kept`.
+
+    Args:
+        run: is told of every step, and may end the tuning early.
+        previews: clips to sample meanwhile; they change nothing of what is learned.
 
     Returns:
         The tuned MODEL, the :class:`TunedVideo`, and the loss of every step.
 
     Raises:
-        ValueError: the MODEL is not inflated, or latents or settings do not fit it.
+        ValueError: the MODEL is not inflated, or latents, VAE or settings do not fit it.
         TuningError: the loss is not a number any more, or the memory does not suffice.
     """
     inflation, schedule, latents = inflation_of(model), schedule_of(model), latents_of(model, latent)
+    previews = previews or Previews()
+    previews.check(latents)
     learner = _trainable_clone(model)
-    b, c, f, h, w = latents.shape
-    memory = 3 * learner.memory_required([2 * b * f, c, h, w]) + (2 << 30)
-    comfy.model_management.load_models_gpu([learner], memory_required=memory, force_full_load=True)
-    unet, device = learner.model.diffusion_model.to(learner.load_device), learner.load_device
-    progress = comfy.utils.ProgressBar(settings.steps)
-
-    def on_step(step: int, loss: float) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        progress.update_absolute(step)
-        PromptServer.instance.send_progress_text(f"step {step} of {settings.steps}, loss {loss:.4f}", node_id)
-
+    _, _, f, h, w = latents.shape
+    unet, latents = _load(learner, latents.shape), latents.to(learner.load_device)
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        conds = _model_conds(learner, positive, latents.to(device))
+        conds = _model_conds(learner, positive, latents)
+        key = kept.tuning_key(learner, inflation, latents, conds, settings)
+        known = kept.find(key, settings.steps)
         with inflation.video_unet(unet, inflation.temporal_attention).attached(f) as video_unet:
             video_unet.compute_dtype = compute_dtype_of(learner)
             if inflation.temporal is not None:
                 video_unet.temporal.load_state_dict(inflation.temporal.state_dict())
+            words = _preview_conds(learner, previews, latents, conds)
+            preview_key = kept.digest(words, previews.vae is None)
+            same_previews = known.previews if known and known.preview_key == preview_key else []
+            run.begin(known.state.losses if known else [], same_previews)
+            sampler = PreviewSampler(previews, video_unet, schedule, latents, *words, model, run)
+
+            def show_preview(step: int) -> None:
+                sampler.show(step)
+                if previews.vae is not None:
+                    _load(learner, latents.shape)  # the VAE may have taken its place
+
             result = tav_core.tune(
-                video_unet, schedule, latents.to(device), settings=settings, on_step=on_step, **conds
+                video_unet,
+                schedule,
+                latents,
+                settings=settings,
+                state=known.state if known else None,
+                on_step=_on_step(settings, run, lambda step: previews.due(step, settings.steps) and show_preview(step)),
+                **conds,
             )
+            seen = [preview["step"] for preview in run.previews]
+            if previews.every and not run.stopping and settings.steps not in seen:
+                show_preview(settings.steps)  # nothing was left to learn, but other words to see
             state = {name: tensor.to("cpu", copy=True) for name, tensor in video_unet.tuned_state_dict().items()}
+    kept.keep(kept.KeptTuning(key, _at_rest(result.state, state), run.previews, preview_key))
     deltas = {
         f"diffusion_model.{own_name}": state[name] - weight.to("cpu", torch.float32)
         for name, (own_name, weight) in video_unet.query_weights().items()
     }
     tuned = with_tuning(model, inflation, deltas, 1.0, video_unet.temporal)
+    pixels = pixels_per_latent(model)
     metadata = tav_core.tuned_metadata(
         video_unet,
         fingerprint_of(model),
         frames=f,
-        width=w * 8,
-        height=h * 8,
+        width=w * pixels,
+        height=h * pixels,
         steps=len(result.losses),
         learning_rate=settings.learning_rate,
     )
     return tuned, TunedVideo(state, metadata), result.losses
+
+
+def _load(learner, shape: tuple[int, ...]) -> nn.Module:
+    """The network of MODEL, whole on its device, with room for tuning on latents of ``shape`` [b, c, f, h, w]."""
+    b, c, f, h, w = shape
+    memory = 3 * learner.memory_required([2 * b * f, c, h, w]) + (2 << 30)
+    comfy.model_management.load_models_gpu([learner], memory_required=memory, force_full_load=True)
+    return learner.model.diffusion_model.to(learner.load_device)
+
+
+def _on_step(settings: tav_core.TuneSettings, run: Run, preview: Callable[[int], object]) -> Callable:
+    """What follows each step: progress, Cancel, a preview, "Stop and keep"."""
+    progress = comfy.utils.ProgressBar(settings.steps)
+
+    def on_step(step: int, loss: float) -> bool:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        run.step(loss, settings.learning_rate_at(step - 1))
+        progress.update_absolute(step)
+        if not run.stopping:
+            preview(step)
+        return not run.stopping
+
+    return on_step
+
+
+def _at_rest(state: tav_core.TuneState, weights: dict[str, Tensor]) -> tav_core.TuneState:
+    """``state`` in main memory; its weights are among ``weights``."""
+    optimizer = {name: {k: v.to("cpu") for k, v in values.items()} for name, values in state.optimizer.items()}
+    return replace(state, weights={name: weights[name] for name in state.weights}, optimizer=optimizer)
+
+
+def _preview_conds(learner, previews: Previews, latents: Tensor, conds: dict[str, Tensor]) -> tuple[dict, dict]:
+    """Inputs of the network for the previews, with their words and with the empty prompt."""
+    choices = (previews.positive, previews.negative)
+    return tuple(conds if words is None else _model_conds(learner, words, latents) for words in choices)
 
 
 def _model_conds(model, positive: list, latents: Tensor) -> dict[str, Tensor]:

@@ -157,14 +157,16 @@ class ComfyServer:
 
     # Graphs
 
-    def post(self, graph: Graph | dict) -> str:
+    def post(self, graph: Graph | dict, workflow: str | None = None) -> str:
         """Queue a graph and forget the events before it; returns its prompt id.
 
+        workflow: the id of the workflow that a page would have queued it from.
         Raises ComfyError with what each node objects to when ComfyUI refuses the graph.
         """
         self.events = []
         nodes = graph.nodes if isinstance(graph, Graph) else graph
-        answer = self._post("/prompt", {"prompt": nodes, "client_id": self._client})
+        extra = {"extra_pnginfo": {"workflow": {"id": workflow}}} if workflow else {}
+        answer = self.send("/prompt", {"prompt": nodes, "client_id": self._client, "extra_data": extra})
         if "prompt_id" not in answer or answer["node_errors"]:
             message = answer["error"]["message"] if answer.get("error") else "Prompt has invalid nodes"
             objections = []
@@ -207,11 +209,11 @@ class ComfyServer:
 
     def interrupt(self) -> None:
         """Press Cancel."""
-        self._post("/interrupt", {})
+        self.send("/interrupt", {})
 
     def free(self) -> None:
         """Press "Unload models and execution cache"; ComfyUI acts on it before it takes up the next graph."""
-        self._post("/free", {"unload_models": True, "free_memory": True})
+        self.send("/free", {"unload_models": True, "free_memory": True})
 
     # Files
 
@@ -260,7 +262,8 @@ class ComfyServer:
         with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return json.load(answer)
 
-    def _post(self, path: str, data: dict) -> dict:
+    def send(self, path: str, data: dict) -> dict:
+        """POST data as JSON; returns the answer, that of an error too."""
         request = urllib.request.Request(
             self.url + path, json.dumps(data).encode(), {"Content-Type": "application/json"}
         )

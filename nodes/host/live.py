@@ -1,0 +1,202 @@
+"""A tuning as the page shows it: kept here for pages that load later, and told to those that are open."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import comfy.model_management
+from aiohttp import web
+from comfy_execution.utils import get_executing_context
+from server import PromptServer
+
+from .folders import KEY
+
+_SECONDS_BETWEEN_MESSAGES = 0.1
+_MOST_RUNS = 50
+_runs: OrderedDict[tuple[str | None, str], Run] = OrderedDict()
+"""The last run of each node of each workflow, oldest first."""
+
+
+class Run:
+    """One execution of One-Shot Tune.
+
+    Args:
+        node: ComfyUI's id of the node; "12:5" is node 5 within the subgraph node 12.
+        workflow: the id of the workflow in the page that queued it; None for one that came without.
+        steps: steps in all.
+        preview_every: steps from one preview to the next; 0 for none.
+    """
+
+    def __init__(self, node: str, workflow: str | None, steps: int, preview_every: int) -> None:
+        context = get_executing_context()
+        self.id = uuid.uuid4().hex
+        self.node, self.workflow, self.steps, self.preview_every = node, workflow, steps, preview_every
+        self.prompt = context.prompt_id if context else None
+        self.state = "running"
+        """``running``, then ``done``, ``stopped`` (and kept), ``cancelled`` or ``failed``."""
+        self.losses: list[float] = []
+        self.previews: list[dict] = []
+        """Per preview its step, and where /view finds the file."""
+        self._continued_from = 0
+        self._learning_rate: float | None = None
+        self._sampling = False
+        self._stop = threading.Event()
+        self._started = self._step_began = time.monotonic()
+        self._ended: float | None = None
+        self._step_seconds: deque[float] = deque(maxlen=20)
+        self._preview_seconds: deque[float] = deque(maxlen=3)
+        self._sent_at, self._sent_losses = 0.0, 0
+
+    @property
+    def stopping(self) -> bool:
+        """Someone pressed "Stop and keep"."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """Ask for the end of the tuning after the step under way."""
+        self._stop.set()
+
+    def begin(self, losses: list[float], previews: list[dict]) -> None:
+        """The first step is about to start, after those of ``losses``, which an earlier run took."""
+        self.losses, self.previews = [_short(loss) for loss in losses], list(previews)
+        self._continued_from = self._sent_losses = len(losses)
+        self._step_began = time.monotonic()
+        _send("start", self.summary())
+
+    def step(self, loss: float, learning_rate: float) -> None:
+        """A step is done."""
+        now = time.monotonic()
+        self._step_seconds.append(now - self._step_began)
+        self._step_began = now
+        self.losses.append(_short(loss))
+        self._learning_rate = learning_rate
+        if now - self._sent_at >= _SECONDS_BETWEEN_MESSAGES or len(self.losses) == self.steps:
+            self._send_steps()
+
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        """Within this a preview is sampled; its time does not count as that of a step."""
+        self._sampling, began = True, time.monotonic()
+        self._send_steps()
+        try:
+            yield
+        finally:
+            self._sampling = False
+            self._step_began = time.monotonic()
+            self._preview_seconds.append(self._step_began - began)
+
+    def add_preview(self, step: int, filename: str, subfolder: str) -> None:
+        """A preview of the weights after ``step`` lies in ComfyUI's temporary folder."""
+        preview = {"step": step, "filename": filename, "subfolder": subfolder, "type": "temp"}
+        self.previews = [p for p in self.previews if p["step"] != step] + [preview]
+        _send("preview", {**self._names(), "preview": preview})
+
+    def end(self, state: str) -> None:
+        """It is over; see ``state``."""
+        self.state, self._ended = state, time.monotonic()
+        self._send_steps()
+        _send("end", self._progress())
+
+    def summary(self) -> dict:
+        """All that the page shows, as JSON has it."""
+        return {
+            **self._progress(),
+            "preview_every": self.preview_every,
+            "continued_from": self._continued_from,
+            "losses": list(self.losses),
+            "previews": list(self.previews),
+        }
+
+    def _names(self) -> dict:
+        return {"run": self.id, "node": self.node, "prompt": self.prompt, "workflow": self.workflow}
+
+    def _progress(self) -> dict:
+        return {
+            **self._names(),
+            "state": self.state,
+            "steps": self.steps,
+            "learning_rate": self._learning_rate,
+            "sampling": self._sampling,
+            "stopping": self.stopping,
+            "seconds": round((self._ended or time.monotonic()) - self._started, 1),
+            "seconds_left": self._seconds_left(),
+        }
+
+    def _seconds_left(self) -> float | None:
+        if self.state != "running" or not self._step_seconds:
+            return None
+        done = len(self.losses)
+        seconds = (self.steps - done) * _mean(self._step_seconds)
+        if self.preview_every and self._preview_seconds:
+            last = self.steps // self.preview_every + (self.steps % self.preview_every > 0)
+            seconds += (last - done // self.preview_every) * _mean(self._preview_seconds)
+        return round(seconds, 1)
+
+    def _send_steps(self) -> None:
+        first, self._sent_losses, self._sent_at = self._sent_losses, len(self.losses), time.monotonic()
+        _send("step", {**self._progress(), "from": first, "losses": self.losses[first:]})
+
+
+@contextmanager
+def live_run(node: str, extra_pnginfo: dict | None, steps: int, preview_every: int) -> Iterator[Run]:
+    """A run that pages see from now on, and that ends with this block.
+
+    Args:
+        extra_pnginfo: what ComfyUI stores in pictures; holds the workflow when a page queued it.
+    """
+    workflow = ((extra_pnginfo or {}).get("workflow") or {}).get("id")
+    run = Run(node, workflow, steps, preview_every)
+    _runs.pop((workflow, node), None)
+    _runs[workflow, node] = run
+    if len(_runs) > _MOST_RUNS:
+        _runs.popitem(last=False)
+    try:
+        yield run
+    except comfy.model_management.InterruptProcessingException:
+        run.end("cancelled")
+        raise
+    except BaseException:
+        run.end("failed")
+        raise
+    run.end("stopped" if run.stopping and len(run.losses) < run.steps else "done")
+
+
+def _short(loss: float) -> float:
+    return float(f"{loss:.6g}")
+
+
+def _mean(values: deque[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _send(event: str, data: dict) -> None:
+    """To every open page: which of them shows the node, they know."""
+    if PromptServer.instance.sockets:
+        PromptServer.instance.send_sync(f"{KEY}.{event}", data)
+
+
+@PromptServer.instance.routes.get(f"/{KEY}/runs")
+async def _get_runs(request: web.Request) -> web.Response:
+    """The last run of every tuning node of the workflow ``?workflow=``, the runs without a workflow when it is left
+    out."""
+    workflow = request.query.get("workflow")
+    return web.json_response([run.summary() for run in list(_runs.values()) if run.workflow == workflow])
+
+
+@PromptServer.instance.routes.post(f"/{KEY}/stop")
+async def _stop(request: web.Request) -> web.Response:
+    """End the run ``{"run": id}`` after the step under way, and keep what it learned."""
+    try:
+        wanted = (await request.json())["run"]
+    except (ValueError, TypeError, KeyError):
+        return web.json_response({"error": 'Say which run to stop: {"run": its id}.'}, status=400)
+    run = next((run for run in list(_runs.values()) if run.id == wanted and run.state == "running"), None)
+    if run is None:
+        return web.json_response({"error": "No such tuning is running: it has ended already."}, status=404)
+    run.stop()
+    return web.json_response({"run": run.id})

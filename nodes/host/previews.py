@@ -1,0 +1,146 @@
+"""Short clips sampled while a tuning runs, so that one sees its quality come and go."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import comfy.model_management
+import folder_paths
+import latent_preview
+import torch
+from einops import rearrange
+from PIL import Image
+from torch import Tensor
+
+from ... import tav_core
+from ...tav_core.files import replacing
+from .folders import KEY
+from .live import Run
+from .models import pixels_per_latent
+
+_GUIDANCE = 7.5  # less than published: with few steps, more would burn the colours
+_LONGEST_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Previews:
+    """What the person asked to see."""
+
+    every: int = 0
+    """Tuning steps from one preview to the next; 0 for none."""
+    steps: int = 10
+    """DDIM steps of a preview."""
+    positive: list | None = None
+    """CONDITIONING to render the clip with; None for the words it is tuned with."""
+    negative: list | None = None
+    """CONDITIONING of the empty prompt; None for the words it is tuned with."""
+    vae: object | None = None
+    """Decodes the clips; None for ComfyUI's own latent previews, which are rough."""
+    fps: float = 8.0
+
+    def due(self, step: int, last: int) -> bool:
+        """Whether one follows ``step`` (counted from 1), of which ``last`` is the last."""
+        return self.every > 0 and (step % self.every == 0 or step == last)
+
+    def check(self, latents: Tensor) -> None:
+        """Raise ValueError when the previews of a clip with these latents cannot be decoded."""
+        channels = getattr(self.vae, "latent_channels", latents.shape[1])
+        if self.every > 0 and channels != latents.shape[1]:
+            raise ValueError(
+                f"The VAE for the previews decodes latents of {channels} channels, this MODEL makes "
+                f"{latents.shape[1]}: connect the same checkpoint's VAE."
+            )
+
+
+class PreviewSampler:
+    """Renders the clip with the weights as they are, the way DDIM Invert and Sample Video would, in fewer steps.
+
+    The clip is inverted with the empty prompt and sampled with the preview's words, both with the weights of the
+    moment. No random number is drawn, and the tuning goes on as if nothing had been sampled.
+
+    Args:
+        latents: the clip's clean latents ``[1, c, f, h, w]``.
+        positive, negative: inputs of the network besides latents and timestep.
+        model: the MODEL, which says how its latents are decoded.
+        run: learns of the previews, and says when to give up.
+    """
+
+    def __init__(
+        self,
+        previews: Previews,
+        video_unet: tav_core.VideoUNet,
+        schedule: tav_core.NoiseSchedule,
+        latents: Tensor,
+        positive: dict[str, Tensor],
+        negative: dict[str, Tensor],
+        model,
+        run: Run,
+    ) -> None:
+        self._previews, self._video_unet, self._schedule, self._latents = previews, video_unet, schedule, latents
+        self._positive, self._negative = positive, negative
+        self._model, self._run = model, run
+
+    def show(self, step: int) -> None:
+        """Sample and store the preview of the weights after ``step``; nothing when the run is asked to stop meanwhile.
+
+        Raises:
+            ComfyUI's InterruptProcessingException: the person pressed Cancel.
+        """
+        with self._run.sampling(), torch.no_grad(), self._video_unet.constant_context():
+            latents = self._sample()
+            if latents is not None:
+                path = Path(folder_paths.get_temp_directory()) / KEY / f"{self._run.id}_{step:06}.webp"
+                write_clip(path, self._decode(rearrange(latents, "1 c f h w -> f c h w")), self._previews.fps)
+        if latents is not None:
+            self._run.add_preview(step, path.name, KEY)
+
+    def _sample(self) -> Tensor | None:
+        def predict(latents: Tensor, timestep: int, _context: None) -> Tensor:
+            return self._video_unet(latents, timestep, **self._negative)
+
+        def predict_guided(latents: Tensor, timestep: int, _context: None) -> Tensor:
+            away = predict(latents, timestep, None)
+            return torch.lerp(away, self._video_unet(latents, timestep, **self._positive), _GUIDANCE)
+
+        steps = self._previews.steps
+        guided = predict if self._positive is self._negative else predict_guided
+        noise = tav_core.ddim_invert(predict, self._schedule, self._latents, None, steps, self._go_on)[-1]
+        if self._run.stopping:
+            return None
+        clean = tav_core.ddim_sample(guided, self._schedule, noise, None, None, steps, 1.0, self._go_on)
+        return None if self._run.stopping else clean
+
+    def _go_on(self, _step: int, _latents: Tensor) -> bool:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        return not self._run.stopping
+
+    def _decode(self, samples: Tensor) -> list[Image.Image]:
+        """Frames of latents ``[f, c, h, w]`` in the scale of the model."""
+        if self._previews.vae is None:
+            return _rough_frames(samples, self._model)
+        frames = self._previews.vae.decode(self._model.model.process_latent_out(samples))
+        return [Image.fromarray((f.float().clamp(0, 1) * 255).round().byte().cpu().numpy()) for f in frames]
+
+
+def write_clip(path: Path, frames: list[Image.Image], fps: float) -> None:
+    """Write an animated WebP that loops, no side longer than 512 pixels. It appears whole or not at all."""
+    scale = min(1.0, _LONGEST_SIDE / max(frames[0].size))
+    if scale < 1:
+        frames = [f.resize([max(1, round(side * scale)) for side in f.size], Image.Resampling.LANCZOS) for f in frames]
+    with replacing(path) as partial:
+        duration = max(20, math.floor(1000 / fps))  # browsers take less for a mistake
+        frames[0].save(partial, save_all=True, append_images=frames[1:], duration=duration, loop=0, quality=85)
+
+
+def _rough_frames(samples: Tensor, model) -> list[Image.Image]:
+    """Frames as ComfyUI's previews show latents, in the size of the clip."""
+    latent_format = model.model.latent_format
+    previewer = latent_preview.get_previewer(samples.device, latent_format)
+    if previewer is None:  # previews are switched off in ComfyUI, but these were asked for
+        factors, bias = latent_format.latent_rgb_factors, latent_format.latent_rgb_factors_bias
+        previewer = latent_preview.Latent2RGBPreviewer(factors, bias)
+    size = [side * pixels_per_latent(model) for side in (samples.shape[-1], samples.shape[-2])]
+    frames = (previewer.decode_latent_to_preview(samples[i : i + 1]) for i in range(len(samples)))
+    return [frame.resize(size, Image.Resampling.BICUBIC) for frame in frames]
