@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .. import tav_core
 from . import host
 
 RESIZE = ["stretch", "crop", "pad"]
@@ -57,7 +56,9 @@ class LoadVideo(io.ComfyNode):
 
     @classmethod
     def execute(cls, video, start, stride, frames, width, height, resize) -> io.NodeOutput:
-        clip = tav_core.load_video(host.input_path(video), frames, start, stride, width, height, resize)
+        clip = host.load_clip(
+            video, frames=frames, start=start, stride=stride, width=width, height=height, resize=resize
+        )
         return io.NodeOutput(clip.frames, clip.fps, len(clip.frames))
 
     @classmethod
@@ -66,6 +67,8 @@ class LoadVideo(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, video):
-        if not host.input_path(video).is_file():
-            return f"There is no video {video} in the input folder: upload it or choose another."
+        try:
+            host.input_path(video)
+        except FileNotFoundError as error:
+            return str(error)
         return True

@@ -17,10 +17,10 @@ import torch
 from av.stream import Disposition
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from .video_timeline import scan
+from .video_timeline import Timeline, scan
 from .video_writing import SCALING, save_video
 
-__all__ = ["RESIZE_MODES", "VideoClip", "VideoInfo", "load_video", "probe_video", "save_video"]
+__all__ = ["RESIZE_MODES", "VideoClip", "VideoInfo", "load_video", "probe_clip", "probe_video", "save_video"]
 
 RESIZE_MODES = ("stretch", "crop", "pad")
 
@@ -81,15 +81,7 @@ def load_video(
     A file that breaks off gives the frames that could be read, with a warning when these are fewer than asked for.
     """
     _check_request(frames, start, stride, width, height, resize)
-    with _open(path) as container:
-        timeline = scan(container, _video_stream(container, path))
-    available = len(range(start, len(timeline.shown), stride))
-    if available < frames and timeline.complete:
-        raise ValueError(
-            f"{path} has {len(timeline.shown)} frames, which gives {available} with start {start} and stride {stride}, "
-            f"but {frames} were asked for: ask for fewer frames, or lower start or stride."
-        )
-    numbers = timeline.shown[start::stride][:frames]
+    timeline, numbers = _chosen(path, frames, start, stride)
 
     clip, read = None, 0
     with _open(path) as container:
@@ -105,11 +97,27 @@ def load_video(
             read += 1
 
     if clip is None:
-        raise ValueError(f"{path} breaks off before frame {start} could be read: use a whole file or a lower start.")
+        raise _breaks_off(path, start)
     if read < frames:
         warnings.warn(f"{path} breaks off: only {read} of the {frames} frames asked for could be read.", stacklevel=2)
     clip = clip[:read].div_(255)
     return VideoClip(clip, timeline.fps / stride, timeline.fps, len(timeline.shown))
+
+
+def probe_clip(
+    path: str | os.PathLike,
+    frames: int = 24,
+    start: int = 0,
+    stride: int = 1,
+    width: int = 512,
+    height: int = 512,
+    resize: str = "stretch",
+) -> VideoInfo:
+    """What :func:`load_video` gives for the same arguments, or the error that it raises, without decoding a frame."""
+    _check_request(frames, start, stride, width, height, resize)
+    timeline, numbers = _chosen(path, frames, start, stride)
+    fps = timeline.fps / stride
+    return VideoInfo(len(numbers), fps, width, height, len(numbers) / fps)
 
 
 def probe_video(path: str | os.PathLike) -> VideoInfo:
@@ -145,6 +153,25 @@ def _check_request(frames: int, start: int, stride: int, width: int | None, heig
             raise ValueError(f"{name} is {value}, but must be a positive multiple of 8.")
     if resize not in RESIZE_MODES:
         raise ValueError(f"resize is {resize!r}, but must be one of {', '.join(RESIZE_MODES)}.")
+
+
+def _chosen(path: str | os.PathLike, frames: int, start: int, stride: int) -> tuple[Timeline, np.ndarray]:
+    """When the file's frames are on display, and the numbers of the decoded frames to take."""
+    with _open(path) as container:
+        timeline = scan(container, _video_stream(container, path))
+    available = len(range(start, len(timeline.shown), stride))
+    if available < frames and timeline.complete:
+        raise ValueError(
+            f"{path} has {len(timeline.shown)} frames, which gives {available} with start {start} and stride {stride}, "
+            f"but {frames} were asked for: ask for fewer frames, or lower start or stride."
+        )
+    if available == 0:
+        raise _breaks_off(path, start)
+    return timeline, timeline.shown[start::stride][:frames]
+
+
+def _breaks_off(path: str | os.PathLike, start: int) -> ValueError:
+    return ValueError(f"{path} breaks off before frame {start} could be read: use a whole file or a lower start.")
 
 
 def _open(path: str | os.PathLike) -> av.container.InputContainer:

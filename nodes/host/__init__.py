@@ -1,11 +1,11 @@
 """The room that knows ComfyUI: its folders, model patcher, memory manager, progress and interruption. No other does."""
 
-from . import tuned_route  # noqa: F401  (adds its route to ComfyUI's server)
+from . import clip_route, tuned_route  # noqa: F401  (add their routes to ComfyUI's server)
 from .demo_model import load_demo_model
-from .folders import input_path, input_videos, new_tuned_path, register_model_folder, tuned_files, tuned_path
+from .folders import new_tuned_path, register_model_folder, tuned_files, tuned_path
 from .live import live_run
 from .loops import invert, sample
-from .media import shown_video
+from .media import input_path, input_videos, load_clip, shown_video
 from .models import apply_tuned, inflate_model, other_base
 from .previews import Previews
 from .tuning import TunedVideo, tune_model
@@ -19,6 +19,7 @@ __all__ = [
     "input_videos",
     "invert",
     "live_run",
+    "load_clip",
     "load_demo_model",
     "new_tuned_path",
     "other_base",

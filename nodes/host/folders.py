@@ -1,4 +1,4 @@
-"""Where ComfyUI keeps this pack's files, and the clips."""
+"""Where ComfyUI keeps this pack's files."""
 
 from __future__ import annotations
 
@@ -32,16 +32,3 @@ def tuned_path(name: str) -> Path:
 def new_tuned_path(name: str) -> Path:
     """Where to save a motion called ``name``: a file that does not exist yet."""
     return tav_core.unused_path(folder_paths.get_folder_paths(KEY)[0], name, ".safetensors")
-
-
-def input_videos() -> list[str]:
-    """Videos and GIFs in the input folder."""
-    folder = folder_paths.get_input_directory()
-    files = [f for f in os.listdir(folder) if os.path.isfile(os.path.join(folder, f))]
-    videos = folder_paths.filter_files_content_types(files, ["video"])
-    return sorted({*videos, *(f for f in files if f.lower().endswith(".gif"))})
-
-
-def input_path(video: str) -> Path:
-    """The file behind a choice of :func:`input_videos`."""
-    return Path(folder_paths.get_annotated_filepath(video))

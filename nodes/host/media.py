@@ -2,12 +2,85 @@
 
 from __future__ import annotations
 
+import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 
 import folder_paths
 
 from ... import tav_core
+
+PREVIEW_SIDE = 320  # the longer side of a frame in the preview on Load Video, in pixels
+
+
+def input_videos() -> list[str]:
+    """Videos and GIFs in the input folder."""
+    folder = folder_paths.get_input_directory()
+    files = [f for f in os.listdir(folder) if os.path.isfile(os.path.join(folder, f))]
+    videos = folder_paths.filter_files_content_types(files, ["video"])
+    return sorted({*videos, *(f for f in files if f.lower().endswith(".gif"))})
+
+
+def input_path(video: str) -> Path:
+    """The file that a name stands for: one of :func:`input_videos`, or "name [output]" and the like.
+
+    Raises:
+        FileNotFoundError: no name, no such file, or a name that leads out of ComfyUI's folders.
+    """
+    if not video:
+        raise FileNotFoundError("No video is chosen: upload one, or drop one on the node.")
+    name, folder = folder_paths.annotated_filepath(video)
+    folder = os.path.abspath(folder or folder_paths.get_input_directory())
+    path = os.path.abspath(os.path.join(folder, name))
+    if not path.startswith(os.path.join(folder, "")) or not os.path.isfile(path):
+        raise FileNotFoundError(f"There is no video {video} in the input folder: upload it or choose another.")
+    return Path(path)
+
+
+def load_clip(video: str, **choice) -> tav_core.VideoClip:
+    """:func:`tav_core.load_video` for the file behind a name; its errors say the name, not where the file lies."""
+    path = input_path(video)
+    with _named(path, video):
+        return tav_core.load_video(path, **choice)
+
+
+def clip_facts(video: str, **choice) -> dict:
+    """What :func:`load_clip` would give, and what it takes that from; raises what it would raise."""
+    path = input_path(video)
+    with _named(path, video):
+        return _facts(path, path.stat().st_mtime_ns, **choice)
+
+
+def clip_preview(video: str, **choice) -> tav_core.VideoSheet:
+    """The frames of :func:`load_clip` on one sheet, small; raises what it would raise."""
+    frames = clip_facts(video, **choice)["clip"]["frames"]
+    path = input_path(video)
+    with _named(path, video):
+        return _preview(path, path.stat().st_mtime_ns, **{**choice, "frames": frames})
+
+
+@contextmanager
+def _named(path: Path, video: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, ValueError) as error:
+        raise type(error)(str(error).replace(str(path), video)) from error
+
+
+@lru_cache(maxsize=32)
+def _facts(path: Path, _modified: int, **choice) -> dict:
+    return {"clip": asdict(tav_core.probe_clip(path, **choice)), "source": asdict(tav_core.probe_video(path))}
+
+
+@lru_cache(maxsize=8)
+def _preview(path: Path, _modified: int, *, frames, width, height, **choice) -> tav_core.VideoSheet:
+    width, height = tav_core.sheet_frame_size(frames, width, height, PREVIEW_SIDE)
+    clip = tav_core.load_video(path, frames, width=width, height=height, **choice)
+    return tav_core.video_sheet(clip.frames)
 
 
 def shown_video(frames, fps: float, label: str) -> dict:

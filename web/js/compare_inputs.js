@@ -1,0 +1,40 @@
+// Compare Videos: of its many inputs for results, those that are connected are shown, and one more.
+
+import { after } from "./page.js"
+
+const RESULT = /^result_(\d+)$/
+
+/** Keep one free result input at the end of a node. */
+export function keepOneFree(node) {
+    const results = () => node.inputs.filter((input) => RESULT.test(input.name))
+    const all = results().map(({ name, type, shape, localized_name }) => ({ name, type, shape, localized_name }))
+
+    function fit() {
+        const shown = results()
+        const used = shown.findLastIndex((input) => input.link != null) + 1
+        const wanted = Math.min(used + 1, all.length)
+        for (const { name, type, ...rest } of all.slice(shown.length, wanted)) node.addInput(name, type, rest)
+        for (const input of shown.slice(wanted).reverse()) node.removeInput(node.inputs.indexOf(input))
+        node.graph?.setDirtyCanvas(true, true)
+    }
+
+    // A link says which slot it goes to by number. ComfyUI brings back all inputs in its own order, while the links of a
+    // saved or copied node keep to the order that it had.
+    const { configure } = node
+    node.configure = function (saved) {
+        const names = saved.inputs?.map(({ name }) => name)
+        configure.call(this, saved)
+        const kept = names?.map((name) => node.inputs.find((input) => input.name === name)).filter(Boolean)
+        if (kept) node.inputs.splice(0, node.inputs.length, ...kept)
+    }
+
+    // Only when what happens now is done: pasted and loaded nodes get their links after their inputs.
+    let waiting
+    const later = () => {
+        clearTimeout(waiting)
+        waiting = setTimeout(fit)
+    }
+    after(node, "onConnectionsChange", later)
+    after(node, "onConfigure", later)
+    later()
+}

@@ -1,0 +1,182 @@
+// Load Video: a file dropped or uploaded, and the frames that are chosen of it, playing.
+
+import { api } from "../../../scripts/api.js"
+import { app } from "../../../scripts/app.js"
+import { addStyle, after, element, showOnNode } from "./page.js"
+import { Playback, clear, fit, readSheet } from "./sheets.js"
+
+const NODE = "TAVLoadVideo"
+const CHOICE = ["video", "start", "stride", "frames", "width", "height", "resize"]
+const FILES = /\.(mp4|m4v|webm|mov|mkv|avi|gif)$/i
+const DELAY = 300 // ms after the last change
+const MIN_HEIGHT = 220
+
+const STYLE = `
+.tav-clip { display: flex; flex-direction: column; gap: 6px; width: 100%; height: 100%; min-height: ${MIN_HEIGHT}px;
+    box-sizing: border-box; padding: 6px; overflow: hidden; border-radius: 6px; background: var(--comfy-input-bg);
+    color: var(--input-text); font: 12px/1.4 sans-serif; }
+.tav-clip canvas { flex: 1 1 0; min-height: 0; width: 100%; cursor: pointer; }
+.tav-clip p { margin: 0; text-align: center; overflow-wrap: anywhere; }
+.tav-clip small { display: block; font-size: 11px; color: var(--descrip-text); }
+.tav-clip.tav-wrong p { margin: auto; color: var(--error-text); }
+.tav-clip.tav-wrong canvas { display: none; }
+.tav-clip.tav-loading canvas { opacity: 0.4; }
+`
+
+const short = (number) => String(Number(number.toFixed(2)))
+const tell = ({ frames, fps, duration, width, height }) =>
+    `${frames} frames · ${short(fps)} fps · ${short(duration)} s · ${width} × ${height}`
+
+async function get(route, signal) {
+    const response = await api.fetchApi(route, { signal })
+    if (!response.ok) throw new Error(`${response.status} ${response.statusText}`)
+    return response
+}
+
+/** The frames that a Load Video node would give, and a line about them or about what is wrong with the choice. */
+class ClipPreview {
+    constructor(node) {
+        this.node = node
+        this.canvas = element("canvas", { onclick: () => this.playback.play(!this.playback.playing) })
+        this.line = element("p", { role: "status" })
+        this.root = element("div.tav-clip", {}, this.canvas, this.line)
+        this.playback = new Playback(this.canvas, () => this.draw())
+    }
+
+    /** Show what is chosen now, shortly: more may change at once. */
+    update() {
+        clearTimeout(this.timer)
+        this.request?.abort()
+        this.root.classList.add("tav-loading")
+        this.timer = setTimeout(() => this.load(), DELAY)
+    }
+
+    async load() {
+        const { signal } = (this.request = new AbortController())
+        try {
+            await this.ask(signal)
+        } catch (error) {
+            if (!signal.aborted) this.fail(`The preview could not be loaded: ${error.message}`)
+        }
+        if (!signal.aborted) this.root.classList.remove("tav-loading")
+    }
+
+    async ask(signal) {
+        const linked = CHOICE.find((name) => this.node.inputs.some((it) => it.widget?.name === name && it.link != null))
+        if (linked) return this.fail(`No preview: ${linked} comes from another node.`)
+        const choice = CHOICE.map((name) => [name, this.node.widgets.find((it) => it.name === name).value ?? ""])
+        const query = new URLSearchParams(choice)
+        const facts = await (await get(`/tune_a_video/clip?${query}`, signal)).json()
+        if (facts.error) return this.fail(facts.error)
+        this.tell(facts, Number(query.get("frames")))
+
+        const response = await get(`/tune_a_video/clip/frames?${query}`, signal)
+        if (response.headers.get("Content-Type") !== "image/jpeg") return this.fail((await response.json()).error)
+        const layout = {}
+        for (const name of ["frames", "columns", "width", "height"]) layout[name] = Number(response.headers.get(`Sheet-${name}`))
+        const sheet = await readSheet(response, layout, [facts.clip.width, facts.clip.height])
+        if (!signal.aborted) this.show(sheet, facts.clip.fps)
+    }
+
+    tell({ clip, source }, wanted) {
+        const missing = clip.frames < wanted ? `The file breaks off: ${clip.frames} of ${wanted} frames can be read. ` : ""
+        this.root.classList.remove("tav-wrong")
+        this.line.replaceChildren(missing, tell(clip), element("small", {}, `from ${tell(source)}`))
+    }
+
+    show(sheet, fps) {
+        this.sheet?.bitmap.close()
+        this.sheet = sheet
+        this.playback.load(sheet?.frames ?? 0, fps)
+    }
+
+    fail(message) {
+        this.show(null, 1)
+        this.root.classList.add("tav-wrong")
+        this.line.replaceChildren(message)
+    }
+
+    draw() {
+        const context = clear(this.canvas)
+        this.sheet?.draw(context, this.playback.frame, fit(this.canvas, this.sheet.size))
+    }
+
+    end() {
+        clearTimeout(this.timer)
+        this.request?.abort()
+        this.playback.end()
+        this.sheet?.bitmap.close()
+        this.sheet = null
+    }
+}
+
+/** Send a file to ComfyUI's input folder and choose it. */
+async function upload(node, preview, file) {
+    const body = new FormData()
+    body.append("image", file)
+    const answer = await api.fetchApi("/upload/image", { method: "POST", body })
+    if (!answer.ok) return preview.fail(`${file.name} could not be uploaded: ${answer.status} ${answer.statusText}`)
+    const { name, subfolder } = await answer.json()
+    const value = subfolder ? `${subfolder}/${name}` : name
+    const widget = node.widgets.find((it) => it.name === "video")
+    if (!widget.options.values.includes(value)) widget.options.values.push(value)
+    widget.value = value
+    widget.callback?.(value)
+    node.graph?.setDirtyCanvas(true)
+}
+
+/** The video file among those dropped or pasted. */
+const videoAmong = (files) => [...files].find((file) => file.type.startsWith("video/") || FILES.test(file.name))
+
+/** The ways in for a file: the button, a file dropped on the node, a file pasted while it is selected. */
+function takeFiles(node, preview) {
+    const take = (files) => {
+        const file = videoAmong(files)
+        if (file) upload(node, preview, file).catch((error) => preview.fail(error.message))
+        return Boolean(file)
+    }
+    const picker = element("input", { type: "file", accept: "video/*,.mkv,.gif", onchange: () => take(picker.files) })
+    const choose = () => {
+        picker.value = "" // so that the same file can be chosen again
+        picker.click()
+    }
+    const button = node.addWidget("button", "upload", "image", choose, { serialize: false, canvasOnly: true })
+    button.label = "choose a video to upload"
+    node.onDragOver = (event) => [...(event.dataTransfer?.items ?? [])].some((item) => item.kind === "file")
+    node.onDragDrop = (event) => take(event.dataTransfer?.files ?? [])
+    node.previewMediaType = "video" // of a selected node, it tells ComfyUI that a pasted video is for this one
+    node.pasteFiles = take
+}
+
+const previews = new Set()
+
+app.registerExtension({
+    name: "TuneAVideo.LoadVideo",
+
+    /** ComfyUI adds a button to inputs of files, and a preview of the whole file; here there are others. */
+    beforeRegisterNodeDef(nodeType, nodeData) {
+        if (nodeData.name === NODE) delete nodeData.input.required.upload
+    },
+
+    nodeCreated(node) {
+        if (node.comfyClass !== NODE) return
+        addStyle("tav-clip-style", STYLE)
+        const preview = new ClipPreview(node)
+        takeFiles(node, preview)
+        showOnNode(node, "preview", preview.root, MIN_HEIGHT, () => {
+            previews.delete(preview)
+            preview.end()
+        })
+        const update = () => preview.update()
+        for (const name of CHOICE) after(node.widgets.find((it) => it.name === name), "callback", update)
+        after(node, "onConfigure", update)
+        after(node, "onConnectionsChange", update)
+        previews.add(preview)
+        update()
+    },
+
+    /** The person pressed R: a file may have come or changed. */
+    refreshComboInNodes() {
+        for (const preview of previews) preview.update()
+    },
+})

@@ -1,0 +1,54 @@
+// Small things that the nodes of this pack share in the page.
+
+import { app } from "../../../scripts/app.js"
+
+/** Call `also` after the method of this name, with its arguments. */
+export function after(object, name, also) {
+    const original = object[name]
+    object[name] = function (...args) {
+        const result = original?.apply(this, args)
+        also(...args)
+        return result
+    }
+}
+
+/** A new element: a tag with classes ("div.tav-line"), attributes and event handlers, and what it holds. */
+export function element(tag, properties = {}, ...content) {
+    const [name, ...classes] = tag.split(".")
+    const made = document.createElement(name)
+    made.classList.add(...classes)
+    for (const [key, value] of Object.entries(properties)) {
+        if (key.startsWith("on")) made.addEventListener(key.slice(2), value)
+        else made.setAttribute(key, value)
+    }
+    made.append(...content)
+    return made
+}
+
+/** Add a style sheet to the page, once. */
+export function addStyle(id, css) {
+    if (document.getElementById(id)) return
+    const style = element("style", { id })
+    style.textContent = css
+    document.head.append(style)
+}
+
+/**
+ * Show an element on a node, under its widgets. It is no part of the saved workflow nor of the prompt.
+ * `minHeight` is a number of pixels, or a function that gives one.
+ */
+export function showOnNode(node, name, shown, minHeight, onRemove) {
+    const getMinHeight = typeof minHeight === "function" ? minHeight : () => minHeight
+    const widget = node.addDOMWidget(name, `tav_${name}`, shown, { serialize: false, getMinHeight })
+    widget.serialize = false
+    after(widget, "onRemove", onRemove)
+    passToCanvas(shown)
+}
+
+/** On the classic canvas, the wheel zooms and the middle button pans over an element as they do beside it. */
+function passToCanvas(shown) {
+    shown.addEventListener("wheel", (event) => LiteGraph.vueNodesMode || app.canvas.processMouseWheel(event))
+    shown.addEventListener("pointerdown", (event) => event.button === 1 && app.canvas.processMouseDown(event))
+    shown.addEventListener("pointermove", (event) => event.buttons & 4 && app.canvas.processMouseMove(event))
+    shown.addEventListener("pointerup", (event) => event.button === 1 && app.canvas.processMouseUp(event))
+}

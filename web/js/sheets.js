@@ -1,0 +1,127 @@
+// Videos as sheets of frames: every frame can be shown at once and exactly, and several videos stay in step.
+
+/** All frames of a video in one decoded picture, row by row. */
+export class Sheet {
+    /**
+     * @param bitmap the picture
+     * @param layout frames, columns, and width and height of a frame on the picture
+     * @param size width and height of the video itself
+     */
+    constructor(bitmap, layout, size) {
+        this.bitmap = bitmap
+        this.layout = layout
+        this.frames = layout.frames
+        this.size = size
+    }
+
+    /** Draw a frame (beyond the end, the last) into a box {x, y, width, height}; `part` takes its left part only. */
+    draw(context, frame, { x, y, width, height }, part = 1) {
+        const { frames, columns, ...cell } = this.layout
+        const number = Math.min(frame, frames - 1)
+        const left = (number % columns) * cell.width
+        const top = Math.floor(number / columns) * cell.height
+        if (part > 0) context.drawImage(this.bitmap, left, top, cell.width * part, cell.height, x, y, width * part, height)
+    }
+}
+
+/** Decode the sheet that a response holds. */
+export async function readSheet(response, layout, size) {
+    return new Sheet(await createImageBitmap(await response.blob()), layout, size)
+}
+
+/** The largest box of the shape `size` in the middle of a canvas. */
+export function fit(canvas, [width, height]) {
+    const scale = Math.min(canvas.width / width, canvas.height / height)
+    const box = { width: width * scale, height: height * scale }
+    return { x: (canvas.width - box.width) / 2, y: (canvas.height - box.height) / 2, ...box }
+}
+
+/** Clear a canvas, with as many pixels as the screen has for it. */
+export function clear(canvas) {
+    const width = Math.max(1, Math.round(canvas.clientWidth * devicePixelRatio))
+    const height = Math.max(1, Math.round(canvas.clientHeight * devicePixelRatio))
+    const context = canvas.getContext("2d")
+    if (canvas.width === width && canvas.height === height) context.clearRect(0, 0, width, height)
+    else Object.assign(canvas, { width, height })
+    context.imageSmoothingQuality = "high"
+    return context
+}
+
+/** Counts frames in a loop at a rate. Nothing runs while it is paused, or its element is not on the screen. */
+export class Playback {
+    frame = 0
+    count = 0
+    fps = 1
+    playing = !matchMedia("(prefers-reduced-motion: reduce)").matches
+    #visible = false
+    #request = null
+    #since = 0
+
+    /** `draw` is called when the frame, the size of the element or `playing` changes. */
+    constructor(element, draw) {
+        this.draw = draw
+        this.observers = [
+            new IntersectionObserver((entries) => {
+                this.#visible = entries.at(-1).isIntersecting
+                this.#run()
+            }),
+            new ResizeObserver(() => draw()),
+        ]
+        for (const observer of this.observers) observer.observe(element)
+    }
+
+    /** Begin with another video. */
+    load(count, fps) {
+        this.count = count
+        this.fps = fps
+        this.seek(0)
+    }
+
+    play(playing = true) {
+        this.playing = playing
+        this.#restart()
+    }
+
+    /** Go to a frame, and on from there when playing. */
+    seek(frame) {
+        this.frame = this.count ? Math.min(Math.max(frame, 0), this.count - 1) : 0
+        this.#restart()
+    }
+
+    /** Pause, and go some frames on, around the end. */
+    step(by) {
+        this.playing = false
+        this.seek((this.frame + by + this.count) % this.count)
+    }
+
+    end() {
+        for (const observer of this.observers) observer.disconnect()
+        this.load(0, 1)
+    }
+
+    #restart() {
+        cancelAnimationFrame(this.#request)
+        this.#request = null
+        this.#run()
+        this.draw()
+    }
+
+    #run() {
+        const runs = this.playing && this.#visible && this.count > 1
+        if (runs && this.#request === null) {
+            this.#since = performance.now() - (this.frame / this.fps) * 1000
+            this.#request = requestAnimationFrame(this.#tick)
+        } else if (!runs) {
+            cancelAnimationFrame(this.#request)
+            this.#request = null
+        }
+    }
+
+    #tick = (now) => {
+        this.#request = requestAnimationFrame(this.#tick)
+        const frame = Math.max(0, Math.floor(((now - this.#since) / 1000) * this.fps)) % this.count
+        if (frame === this.frame) return
+        this.frame = frame
+        this.draw()
+    }
+}
