@@ -59,6 +59,10 @@ COMMANDS = {
         "Render the motion with other words: writes an mp4 and a GIF per prompt, and a contact sheet.",
         'tav sample --config outputs/skiing/config.yaml --prompt "wonder woman is skiing" --prompt "a robot is skiing"',
     ),
+    "evaluate": Command(
+        "Score edited videos, whatever made them: consistency, fit to the prompt, motion kept from the source.",
+        'tav evaluate --source clip.mp4 --prompt "a robot is skiing" ours.mp4 theirs.mp4',
+    ),
     "demo": Command(
         "See the method work with the small demo model: no checkpoint, no GPU, a few minutes.",
         'tav demo --output outputs/demo --prompt "a striped red circle on a blue background"',

@@ -42,7 +42,7 @@ class Session:
         self.config = config
         self.folder = Path(config.output_dir)
         self.settings = _tune_settings(config)
-        self.device = _device(config.device)
+        self.device = choose_device(config.device)
         self.dtype = _dtype(config.mixed_precision, self.device)
         self.strength = strength
         self.tuned_weights, self.tuned_metadata = load_tuned(tuned) if tuned else (None, {})
@@ -153,7 +153,12 @@ def _tune_settings(config: Config) -> TuneSettings:
     )
 
 
-def _device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """A device by its name; "auto" is the GPU where there is one.
+
+    Raises:
+        ValueError: this machine has no such device.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,0 +1,151 @@
+"""Scores that are read off CLIP embeddings of a video's frames, or off the frames themselves. More is always better.
+
+Frame consistency and textual alignment are the automatic metrics of Tune-A-Video's Table 1 (Wu et al., ICCV 2023,
+arXiv 2212.11565); the LOVEU-TGVE 2023 competition takes the same two with CLIP ViT-L/14 (openai/clip-vit-large-patch14)
+and adds PickScore (Kirstain et al. 2023, arXiv 2305.01569).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, normalize
+
+_SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
+
+
+def frame_consistency(embeddings: Tensor) -> float:
+    """How alike a video's frames are: the mean cosine similarity of all pairs of different frames, x100.
+
+    ``100 / (f (f - 1)) * sum over i != j of cos(e_i, e_j)``, as in Tune-A-Video's Table 1 and LOVEU-TGVE 2023.
+
+    Args:
+        embeddings: CLIP image embeddings of the frames ``[f, d]``, of any length each, f at least 2.
+
+    Returns:
+        -100 to 100; 100 for frames that are all alike. A video whose frames do not move scores best, so read it beside
+        :func:`motion_fidelity`.
+
+    Raises:
+        ValueError: there are fewer than two frames.
+    """
+    unit = _unit(embeddings)
+    frames = len(unit)
+    total = (unit @ unit.T).sum() - (unit * unit).sum()
+    return 100 * float(total) / (frames * (frames - 1))
+
+
+def consecutive_consistency(embeddings: Tensor) -> float:
+    """Like :func:`frame_consistency`, but over consecutive frames only, ``cos(e_i, e_i+1)``, x100.
+
+    It tells flicker from change: a video that goes slowly from one thing to another keeps a high value here.
+    """
+    unit = _unit(embeddings)
+    return 100 * float((unit[1:] * unit[:-1]).sum(-1).mean())
+
+
+def textual_alignment(image_embeddings: Tensor, text_embedding: Tensor) -> float:
+    """How well the frames fit the prompt: the mean over frames of ``cos(image, text)``, x100.
+
+    As in Tune-A-Video's Table 1 and LOVEU-TGVE 2023 (CLIPScore without its clamp at 0 and factor of 2.5).
+
+    Args:
+        image_embeddings: CLIP image embeddings of the frames ``[f, d]``.
+        text_embedding: CLIP text embedding of the prompt ``[d]``, from the same model.
+
+    Returns:
+        -100 to 100; photographs and their captions reach 20 to 35 with the usual CLIP models.
+    """
+    cosines = normalize(image_embeddings.double(), dim=-1) @ normalize(text_embedding.double(), dim=-1)
+    return 100 * float(cosines.mean())
+
+
+def pick_score(image_embeddings: Tensor, text_embedding: Tensor, logit_scale: float) -> float:
+    """PickScore, mean over frames: ``logit_scale * cos(image, text)``, learned from people's choices between images.
+
+    Kirstain et al. 2023, arXiv 2305.01569; over frames as in LOVEU-TGVE 2023.
+
+    Args:
+        image_embeddings, text_embedding: as for :func:`textual_alignment`, from the PickScore model.
+        logit_scale: that model's, about 100.
+
+    Returns:
+        about 15 to 25; a difference of 1 between two images means that 73 % of people are expected to choose the one.
+    """
+    return logit_scale / 100 * textual_alignment(image_embeddings, text_embedding)
+
+
+def psnr(frames: Tensor, reference: Tensor) -> float:
+    """Peak signal-to-noise ratio ``10 log10(1 / MSE)`` in dB, the mean squared error taken over the whole video.
+
+    Args:
+        frames, reference: ``[f, h, w, c]`` in 0..1, of equal shape.
+
+    Returns:
+        0 (opposite) upwards; infinity for equal videos.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    _check_shapes(frames, reference)
+    error = float((frames.double() - reference.double()).square().mean())
+    return 10 * math.log10(1 / error) if error else math.inf
+
+
+def ssim(frames: Tensor, reference: Tensor) -> float:
+    """Structural similarity (Wang et al. 2004), the mean over pixels, channels and frames.
+
+    With the published Gaussian window of 11 pixels and sigma 1.5, C1 = 0.01^2 and C2 = 0.03^2, where the window fits.
+
+    Args:
+        frames, reference: ``[f, h, w, c]`` in 0..1, of equal shape, at least 11 pixels high and wide.
+
+    Returns:
+        -1 to 1; 1 for equal videos.
+
+    Raises:
+        ValueError: the shapes differ, or the frames are too small.
+    """
+    _check_shapes(frames, reference)
+    if min(frames.shape[1:3]) < _SSIM_WINDOW:
+        raise ValueError(
+            f"SSIM looks at windows of {_SSIM_WINDOW} pixels, but the frames are {frames.shape[2]}x{frames.shape[1]}: "
+            "give larger frames."
+        )
+    return sum(_ssim_of_frame(x, y) for x, y in zip(frames, reference)) / len(frames)
+
+
+def _ssim_of_frame(x: Tensor, y: Tensor) -> float:
+    x, y = (frame.double().permute(2, 0, 1)[:, None] for frame in (x, y))
+    offsets = torch.arange(_SSIM_WINDOW, dtype=torch.float64, device=x.device) - _SSIM_WINDOW // 2
+    window = torch.exp(-(offsets**2) / (2 * _SSIM_SIGMA**2))
+    window = window / window.sum()
+
+    def mean(values: Tensor) -> Tensor:
+        return conv2d(conv2d(values, window[None, None, :, None]), window[None, None, None])
+
+    mean_x, mean_y = mean(x), mean(y)
+    variances = mean(x * x) - mean_x**2 + mean(y * y) - mean_y**2
+    covariance = mean(x * y) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    return float((luminance * (2 * covariance + c2) / (variances + c2)).mean())
+
+
+def _unit(embeddings: Tensor) -> Tensor:
+    if embeddings.ndim != 2 or len(embeddings) < 2:
+        raise ValueError(
+            f"Consistency compares frames with each other, but got embeddings of shape {list(embeddings.shape)}: "
+            "give one row per frame, of at least two frames."
+        )
+    return normalize(embeddings.double(), dim=-1)
+
+
+def _check_shapes(frames: Tensor, reference: Tensor) -> None:
+    if frames.shape != reference.shape or frames.ndim != 4:
+        raise ValueError(
+            f"The videos are compared pixel by pixel, but have shapes {list(frames.shape)} and "
+            f"{list(reference.shape)}: give two of the same [frames, height, width, channels]."
+        )
