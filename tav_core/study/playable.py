@@ -7,6 +7,8 @@ from pathlib import Path
 
 import av
 
+LONGEST = 600  # frames; a copy is held in memory while it is made
+LARGEST = 1024  # pixels of the longer side of a copy, more than the page shows
 _CODECS = {".mp4": ("h264", "av1", "vp9"), ".webm": ("vp8", "vp9", "av1")}
 _PIXELS = ("yuv420p", "yuvj420p")
 
@@ -15,14 +17,22 @@ def playable(path: Path, folder: Path) -> Path:
     """The video itself where every browser plays it, else a copy of it in ``folder``, as mp4 with H.264.
 
     Raises:
-        ValueError: the file is no video.
+        ValueError: the file is no video, or must be converted and is longer than 600 frames.
     """
     if _plays(path):
         return path
     # only a video that must be converted costs the time to load torch
     from ..video import load_video, probe_video, save_video
 
-    clip = load_video(path, frames=probe_video(path).frames, width=None, height=None)
+    info = probe_video(path)
+    if info.frames > LONGEST:
+        raise ValueError(
+            f"{path} must be converted for the browser, but has {info.frames} frames where {LONGEST} are the most: "
+            "convert it to mp4 with H.264 and yuv420p first."
+        )
+    scale = min(1, LARGEST / max(info.width, info.height))
+    width, height = (max(8, int(size * scale) // 8 * 8) for size in (info.width, info.height))
+    clip = load_video(path, info.frames, width=width, height=height)
     copy = folder / f"{len(os.listdir(folder))}.mp4"
     save_video(copy, clip.frames, clip.fps)
     return copy

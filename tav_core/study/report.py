@@ -19,11 +19,10 @@ LEAST_ANSWERS, LEAST_RATERS = 20, 3
 
 _LONGEST_LABEL = 48
 _NOTE = f"""\
-"prefer" is the share of answers that prefer the system named first. The interval is Wilson's for a binomial share, at
-{CONFIDENCE:.0%}, each row on its own, and takes answers as independent. "agree" is the share of pairs of raters of the
-same videos who said the same, alpha is Krippendorff's (1: always, 0: as by chance, -: cannot be told).
-A preference is concluded from at least {LEAST_ANSWERS} answers of at least {LEAST_RATERS} raters, and only where the \
-interval leaves 50 % out."""
+"prefer" is the share of answers that prefer the system named first; the interval is Wilson's, each row on its own,
+and takes answers as independent. "agree" is the share of pairs of raters of the same videos who said the same, alpha
+is Krippendorff's (1: always, 0: as by chance, -: cannot be told). A preference is concluded from at least
+{LEAST_ANSWERS} answers of at least {LEAST_RATERS} raters, and only where the interval leaves 50% out."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def write_report(folder: str | os.PathLike) -> str:
         partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     people = "1 rater" if len(raters) == 1 else f"{len(raters)} raters"
     summary = f"{len(answers)} answers of {people}; the video at the left was preferred in {left / len(answers):.0%}."
-    return "\n\n".join([summary, *_tables(rows), _NOTE])
+    return "\n\n".join([summary, *_tables(rows), _NOTE, f"The same figures are in {folder / REPORT}."])
 
 
 def compare(answers: Sequence[Answer]) -> list[Comparison]:
@@ -144,7 +143,7 @@ def _tables(rows: Sequence[Comparison]) -> list[str]:
     for question, text in QUESTIONS.items():
         of_question = [row for row in rows if row.question == question]
         if of_question:
-            lines = [(text, "answers", "raters", "prefer", "95 % interval", "agree", "alpha", "")]
+            lines = [(text, "answers", "raters", "prefer", "95% interval", "agree", "alpha", "")]
             lines += [(_label(row, rows), *_figures(row)) for row in of_question]
             widths = [max(map(len, column)) for column in zip(*lines)]
             tables.append("\n".join(_line(cells, widths) for cells in lines))

@@ -13,7 +13,7 @@ const PAUSE = 400 // milliseconds between the end of the videos and their next s
 
 let rater = sessionStorage.getItem("rater")
 let current = null // what the server said of the question on the page
-let open = false // whether a choice is taken
+let open // whether a choice is taken
 let stuck = false // whether the question could not be shown
 
 async function ask(address, options) {
@@ -44,9 +44,14 @@ function screen(name) {
   if (name === "start") $("name").focus()
 }
 
+function take(choices) {
+  open = choices
+  for (const side of ["left", "right"]) $(`choose-${side}`).ariaDisabled = String(!choices)
+}
+
 /** Shows the question of that number, or the first that is not answered yet. */
 async function show(number) {
-  open = false
+  take(false)
   const query = new URLSearchParams({ rater, ...(number === undefined ? {} : { number }) })
   const question = await (await ask(`/api/question?${query}`)).json()
   $("rater").textContent = rater
@@ -68,7 +73,7 @@ async function show(number) {
   mark(question.chosen)
   screen("ask")
   if (!samePair) await load(question)
-  setTimeout(() => { open = current === question }, PAUSE)
+  setTimeout(() => { if (current === question) take(true) }, PAUSE)
 }
 
 function mark(side) {
@@ -105,13 +110,19 @@ async function fill(video, name) {
   video.oncanplaythrough = video.onerror = null
 }
 
-/** Starts all videos at their first frame. */
-function play() {
-  for (const video of Object.values(VIDEOS)) {
-    if (!video.src) continue
+/** Starts all videos at their first frame, together. */
+async function play() {
+  const videos = Object.values(VIDEOS).filter(video => video.src)
+  await Promise.all(videos.map(rewind))
+  for (const video of videos) video.play().catch(() => {}) // another pair came before it started
+}
+
+function rewind(video) {
+  video.pause()
+  return new Promise(done => {
+    video.addEventListener("seeked", done, { once: true })
     video.currentTime = 0
-    video.play().catch(() => {}) // the pair was changed before it started
-  }
+  })
 }
 
 for (const video of PAIR) {
@@ -123,7 +134,7 @@ for (const video of PAIR) {
 
 function choose(side) {
   if (!open) return
-  open = false
+  take(false)
   mark(side)
   const question = current
   attempt(async () => {
@@ -132,7 +143,7 @@ function choose(side) {
       await ask("/api/answer", { method: "POST", headers: { "Content-Type": "application/json" }, body })
     } catch (error) {
       mark(question.chosen)
-      open = true
+      take(true)
       if (error.status === 409) { // the study was started anew, and its names are others
         current = null
         await show()
