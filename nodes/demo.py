@@ -7,9 +7,9 @@ from comfy_api.latest import io
 from ..tav_core.demo.world import COLOURS, SHAPES, STYLES, Words, draw_clip, track
 from . import host
 
-WAYS = {"line": ((18, 22), (46, 42)), "arc": ((18, 40), (46, 40)), "bounce": ((18, 44), (46, 44))}
+WAYS = {"line": ((20, 22), (44, 42)), "arc": ((20, 40), (44, 40)), "bounce": ((20, 44), (44, 44))}
 """Where each motion starts and ends, in pixels; the shape stays within the picture."""
-OBJECT_SIZE, FPS = 12.0, 8.0
+OBJECT_SIZE, FPS = 13.0, 8.0
 
 
 class LoadDemoModel(io.ComfyNode):

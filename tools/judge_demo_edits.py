@@ -82,7 +82,7 @@ def clips(number: int) -> Iterator[Clip]:
         allowed = [replace(words, **{field: option}) for option in options if option != getattr(words, field)]
         return choice([w for w in allowed if w.colour != w.background and not w.held_out])
 
-    places = [(20.0, 20.0), (44.0, 20.0), (44.0, 44.0), (20.0, 44.0), (20.0, 32.0), (44.0, 32.0)]
+    places = [(21.0, 21.0), (43.0, 21.0), (43.0, 43.0), (21.0, 43.0), (21.0, 32.0), (43.0, 32.0)]
     colours = tuple(COLOURS)
     for i in range(number):
         while True:
@@ -91,7 +91,7 @@ def clips(number: int) -> Iterator[Clip]:
                 break
         kind = ("line", "arc", "line", "bounce")[(i + i // 4) % 4]
         start = choice(places)
-        end = choice([p for p in places if math.dist(p, start) >= 24])
+        end = choice([p for p in places if math.dist(p, start) >= 22])
         if kind == "bounce":
             start, end = (start[0], 40.0), (64 - start[0], 40.0)
         elif kind == "arc":
@@ -102,7 +102,7 @@ def clips(number: int) -> Iterator[Clip]:
             "attribute": other(words, "colour", colours),
             "style": other(words, "style", STYLES),
         }
-        yield Clip(words, kind, start, end, 10.5 + 3.0 * ((i * 5) % 8) / 7, 100 + i, edits)
+        yield Clip(words, kind, start, end, 12.5 + 2.0 * ((i * 5) % 8) / 7, 100 + i, edits)
 
 
 class Judged:

@@ -150,7 +150,8 @@ def train_denoiser(args: argparse.Namespace) -> None:
     torch.manual_seed(SEED)
     write_tokenizer(args.output / "tokenizer")
     tokenizer = CLIPTokenizer.from_pretrained(args.output / "tokenizer")
-    modules = nn.ModuleDict({"unet": new_unet(), "text_encoder": new_text_encoder(tokenizer)}).to(args.device)
+    unet = new_unet().to(memory_format=torch.channels_last)
+    modules = nn.ModuleDict({"unet": unet, "text_encoder": new_text_encoder(tokenizer)}).to(args.device)
     if args.start_from:
         for name, file in (("unet", "diffusion_pytorch_model.safetensors"), ("text_encoder", "model.safetensors")):
             modules[name].load_state_dict(load_file(args.start_from / name / file))
@@ -165,6 +166,7 @@ def train_denoiser(args: argparse.Namespace) -> None:
         pictures = draw(scenes)
         with torch.no_grad():
             latents = encode_pictures(pictures.to(args.device) * 2 - 1).latents
+        latents = latents.to(memory_format=torch.channels_last)
         tokens = tokenize(tokenizer, [w.caption for w in words])
         return latents, tokens.to(args.device), importance(scenes).to(args.device)
 

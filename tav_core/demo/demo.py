@@ -80,7 +80,7 @@ def demo(session: Session) -> None:
 
 
 def _drawn_clip() -> Tensor:
-    return draw_clip(CLIP, track("arc", (18, 40), (46, 40), FRAMES), seed=3, size=12.0)
+    return draw_clip(CLIP, track("arc", (20, 40), (44, 40), FRAMES), seed=3, size=13.0)
 
 
 def _judged(videos: dict[str, Tensor], source: Tensor, prompts: Sequence[str]) -> dict[str, dict[str, float] | None]:

@@ -33,7 +33,7 @@ STYLES = ("plain", "striped", "outlined")
 HELD_OUT = (("purple", "star"), ("green", "cross"), ("white", "triangle"))
 """Pairs of object colour and shape that the demo model never sees while it is trained."""
 
-SIZES = (10.5, 14.0)
+SIZES = (12.5, 15.5)
 """Smallest and largest size in training pictures: the radius of the circle that has the shape's area, in pixels."""
 ANGLES = (-15.0, 15.0)
 """Rotations in training pictures, in degrees."""
