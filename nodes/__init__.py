@@ -8,6 +8,7 @@ from . import host
 from .compare_videos import CompareVideos
 from .ddim_invert import DDIMInvert
 from .demo import DemoClip, LoadDemoModel
+from .evaluate_video import EvaluateVideo
 from .inflate_unet import InflateUNet
 from .load_video import LoadVideo
 from .one_shot_tune import OneShotTune
@@ -27,6 +28,7 @@ class TuneAVideoExtension(ComfyExtension):
             DDIMInvert,
             SampleVideo,
             CompareVideos,
+            EvaluateVideo,
             SaveTuned,
             LoadTuned,
             LoadDemoModel,

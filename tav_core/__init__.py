@@ -34,6 +34,8 @@ _HOME = {
     "psnr": "metrics",
     "ssim": "metrics",
     "motion_fidelity": "motion",
+    "CLIP_MODEL": "clip_scores",
+    "PICKSCORE_MODEL": "clip_scores",
     "ClipScorer": "clip_scores",
     "find_scorer": "evaluate",
     "VideoResult": "evaluate",

@@ -11,9 +11,9 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-CLIP = "openai/clip-vit-large-patch14"
+CLIP_MODEL = "openai/clip-vit-large-patch14"
 """The CLIP of LOVEU-TGVE 2023; figures of different CLIP models cannot be compared."""
-PICKSCORE = "yuvalkirstain/PickScore_v1"
+PICKSCORE_MODEL = "yuvalkirstain/PickScore_v1"
 
 _FILES = ("config.json", "model.safetensors", "vocab.json", "merges.txt")
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -32,7 +32,7 @@ class ClipScorer:
         self.model, self.tokenizer = model.eval().requires_grad_(False), tokenizer
 
     @classmethod
-    def load(cls, weights: str | os.PathLike = CLIP) -> ClipScorer:
+    def load(cls, weights: str | os.PathLike = CLIP_MODEL) -> ClipScorer:
         """Load a model from this machine, in float32 on the CPU. Nothing is ever downloaded.
 
         Args:
@@ -52,7 +52,7 @@ class ClipScorer:
             kind = None
         if kind != "clip":
             raise ValueError(
-                f"{weights} holds a model of type {kind}, not clip: give one that knows images and text, as {CLIP}."
+                f"{weights} holds a model of type {kind}, not clip: give one for images and text, as {CLIP_MODEL}."
             )
         try:
             model, loaded = CLIPModel.from_pretrained(
@@ -109,7 +109,7 @@ def _folder(weights: str | os.PathLike) -> Path:
         try:
             folder = Path(snapshot_download(str(weights), local_files_only=True))
         except (HFValidationError, LocalEntryNotFoundError):
-            name = weights if weights in (CLIP, PICKSCORE) else CLIP
+            name = weights if weights in (CLIP_MODEL, PICKSCORE_MODEL) else CLIP_MODEL
             raise FileNotFoundError(
                 f"There is no model {weights} on this machine, neither as a folder nor in the Hugging Face cache: "
                 f"run 'hf download {name} {' '.join(_FILES)}', or give the folder of a copy."

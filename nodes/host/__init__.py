@@ -1,6 +1,7 @@
 """The room that knows ComfyUI: its folders, model patcher, memory manager, progress and interruption. No other does."""
 
 from . import clip_route, tuned_route  # noqa: F401  (add their routes to ComfyUI's server)
+from .clip_vision import clip_models, score_results
 from .demo_model import load_demo_model
 from .folders import new_tuned_path, register_model_folder, tuned_files, tuned_path
 from .live import live_run
@@ -14,6 +15,7 @@ __all__ = [
     "Previews",
     "TunedVideo",
     "apply_tuned",
+    "clip_models",
     "inflate_model",
     "input_path",
     "input_videos",
@@ -25,6 +27,7 @@ __all__ = [
     "other_base",
     "register_model_folder",
     "sample",
+    "score_results",
     "shown_video",
     "tune_model",
     "tuned_files",

@@ -59,7 +59,7 @@ def run(arguments: Namespace) -> None:
     from transformers.utils import logging
 
     from .. import evaluate_files as files
-    from ..clip_scores import CLIP, PICKSCORE
+    from ..clip_scores import CLIP_MODEL, PICKSCORE_MODEL
     from ..evaluate import find_scorer, score_videos
     from ..reconstruction import reconstruct_run
     from ..session import choose_device
@@ -82,7 +82,7 @@ def run(arguments: Namespace) -> None:
         save_video(output / "reconstruction.mp4", rebuilt.frames, fps)
         results.append(rebuilt)
     scorers = []
-    for weights, default in ((arguments.clip, CLIP), (arguments.pickscore, PICKSCORE)):
+    for weights, default in ((arguments.clip, CLIP_MODEL), (arguments.pickscore, PICKSCORE_MODEL)):
         scorer, missing = find_scorer(weights, default)
         if scorer:
             scorer.model.to(device)

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 
+import comfy.clip_vision
+import comfy.utils
 import torch
 
 
@@ -51,4 +54,25 @@ class ProbeModel:
         return {"ui": {"text": [json.dumps(report)]}}
 
 
-NODE_CLASS_MAPPINGS = {"ProbeModel": ProbeModel}
+class SmallClipVision:
+    """A CLIP_VISION of any size, which ComfyUI's loader, knowing the published sizes alone, does not take.
+
+    folder: holds vision.json, the configuration, and model.safetensors.
+    """
+
+    RETURN_TYPES = ("CLIP_VISION",)
+    FUNCTION = "load"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"folder": ("STRING", {"default": ""})}}
+
+    def load(self, folder):
+        clip_vision = comfy.clip_vision.ClipVisionModel(os.path.join(folder, "vision.json"))
+        missing, _ = clip_vision.load_sd(comfy.utils.load_torch_file(os.path.join(folder, "model.safetensors")))
+        assert not missing
+        return (clip_vision,)
+
+
+NODE_CLASS_MAPPINGS = {"ProbeModel": ProbeModel, "SmallClipVision": SmallClipVision}

@@ -1,0 +1,102 @@
+"""Evaluate Video: how good edited videos are, in figures that can be compared."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io, ui
+
+from .. import tav_core
+from . import host
+
+RESULTS = 8
+
+
+class EvaluateVideo(io.ComfyNode):
+    """Scores of up to eight videos as a table."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        models = host.clip_models()
+        results = [
+            io.Image.Input(
+                f"result_{number}",
+                optional=True,
+                tooltip="A video to score. The next input appears when this one is connected.",
+            )
+            for number in range(1, RESULTS + 1)
+        ]
+        return io.Schema(
+            node_id="TAVEvaluateVideo",
+            display_name="Evaluate Video",
+            category="Tune-A-Video",
+            description="Scores videos as the paper does: how alike their frames are, how well they fit the prompt, "
+            "and how well they keep the motion of the source. More is better; the best of each column is marked.",
+            inputs=[
+                io.Image.Input("source", tooltip="The clip that the results were made from, frame by frame."),
+                io.String.Input(
+                    "prompt",
+                    multiline=True,
+                    default="",
+                    tooltip="What the results are to show. Empty: no textual alignment and no PickScore.",
+                ),
+                io.String.Input(
+                    "labels",
+                    multiline=True,
+                    default="",
+                    tooltip="Names of the rows, one line per connected result; result 1, result 2, ... when left out.",
+                ),
+                io.Combo.Input(
+                    "clip",
+                    options=models,
+                    default="auto",
+                    tooltip="CLIP model with images and text: a folder in models/clip_vision. auto: the folder "
+                    "clip-vit-large-patch14 there, or the one in the Hugging Face cache. Nothing is downloaded.",
+                ),
+                io.Combo.Input(
+                    "pickscore",
+                    options=models,
+                    default="auto",
+                    tooltip="PickScore model: a folder in models/clip_vision. auto: the folder PickScore_v1 there, or "
+                    "the one in the Hugging Face cache. Nothing is downloaded.",
+                ),
+                io.Boolean.Input(
+                    "reconstruction",
+                    default=False,
+                    tooltip="The results are the source itself, rebuilt with its own prompt: PSNR and SSIM are "
+                    "measured, and nothing else.",
+                ),
+                io.ClipVision.Input(
+                    "clip_vision",
+                    optional=True,
+                    tooltip="ComfyUI's own CLIP Vision (ViT-L for comparable figures) for the consistency of frames, "
+                    "which needs no other model then.",
+                ),
+                *results,
+            ],
+            outputs=[
+                io.Image.Output(display_name="table", tooltip="The scores as a picture."),
+                io.String.Output(display_name="scores", tooltip="The scores as JSON."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls, source, prompt, labels, clip, pickscore, reconstruction, clip_vision=None, **results
+    ) -> io.NodeOutput:
+        videos = [frames for _, frames in sorted(results.items()) if frames is not None]
+        if not videos:
+            raise ValueError("There is nothing to score: connect a video to result_1.")
+        names = [line.strip() for line in labels.splitlines()]
+        names = [name or f"result {number}" for number, name in enumerate(names + [""] * len(videos), start=1)]
+        table = host.score_results(
+            [
+                tav_core.VideoResult(name, frames[..., :3], prompt.strip(), source[..., :3], reconstruction)
+                for name, frames in zip(names, videos)
+            ],
+            clip,
+            pickscore,
+            clip_vision,
+        )
+        picture = table.image()[None]
+        shown = {**ui.PreviewImage(picture).as_dict(), "text": [table.text()]}
+        return io.NodeOutput(picture, table.json(), ui=shown)
