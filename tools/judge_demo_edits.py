@@ -24,6 +24,7 @@ from einops import rearrange
 from torch import Tensor
 
 import tav_core
+from tav_core.ablation_rows import ROWS, Row, choose_rows
 from tav_core.demo.demo import FRAMES, MODEL, demo_config
 from tav_core.demo.judge import compare, drift
 from tav_core.demo.world import COLOURS, SHAPES, STYLES, Words, draw_clip, track
@@ -31,26 +32,6 @@ from tav_core.files import replacing
 from tav_core.pipeline import Pipeline
 
 EDITS = ("subject", "background", "attribute", "style")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A way of working: how the U-Net is inflated, and whether it is tuned."""
-
-    attention: str
-    temporal_attention: bool
-    tuned: bool
-    joint_norm: bool = True
-
-
-ROWS = {
-    "full": Row("sparse_causal", True, True),
-    "untuned, each frame alone": Row("spatial", False, False, joint_norm=False),
-    "tuned, no sparse-causal": Row("spatial", False, True),
-    "sparse-causal, untuned": Row("sparse_causal", False, False),
-    "factorised, tuned": Row("spatial", True, True),
-    "first frame, tuned": Row("first_frame", True, True),
-}
 
 
 @dataclass(frozen=True)
@@ -126,8 +107,7 @@ class Judged:
         latents = pipeline.encode_video(source)
         captions = [words.caption for words in clip.edits.values()]
         torch.manual_seed(seed)
-        options = {k: v for k, v in asdict(row).items() if k != "tuned"}
-        video_unet = pipeline.inflate(**options)
+        video_unet = pipeline.inflate(attention=row.attention, temporal_attention=row.temporal_attention)
         try:
             if row.tuned:
                 settings = tav_core.TuneSettings(
@@ -211,7 +191,8 @@ def main() -> None:
     demo = demo_config()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=MODEL, help="folder of the demo model")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
+    names = [row.name for row in ROWS]
+    parser.add_argument("--rows", nargs="+", choices=names, default=names, metavar="ROW", help=", ".join(names))
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--steps", type=int, default=demo.max_train_steps, help="of tuning")
@@ -225,22 +206,22 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     args.work.mkdir(parents=True, exist_ok=True)
     judged, done = Judged(args), {}
-    for name in args.rows:
+    for row in choose_rows(args.rows):
         for i, clip in enumerate(clips(args.clips)):
             for seed in range(args.seeds):
-                file = args.work / f"{name.replace(', ', '-').replace(' ', '-')}-{i:02}-{seed}.json"
+                file = args.work / f"{row.name}-{i:02}-{seed}.json"
                 try:
                     os.close(os.open(file.with_suffix(".taken"), os.O_CREAT | os.O_EXCL))
                 except FileExistsError:
                     pass
                 else:
-                    entries = [{"clip": i, "seed": seed} | entry for entry in judged(clip, ROWS[name], seed)]
+                    entries = [{"clip": i, "seed": seed} | entry for entry in judged(clip, row, seed)]
                     with replacing(file) as partial:
                         partial.write_text(json.dumps(entries))
                     right = np.mean([e["frames_right"] for e in entries if e["start"] == "inverted"])
-                    print(f"{name}, clip {i}, seed {seed}: {100 * right:.0f} % of frames right", flush=True)
+                    print(f"{row.name}, clip {i}, seed {seed}: {100 * right:.0f} % of frames right", flush=True)
                 if file.exists():
-                    done.setdefault(name, []).extend(json.loads(file.read_text()))
+                    done.setdefault(row.label, []).extend(json.loads(file.read_text()))
     print(f"\n{json.dumps(vars(args), default=str)}\n\n{tables(done)}")
 
 
