@@ -12,10 +12,13 @@ from tqdm import tqdm
 
 from . import commands
 from .ablation_rows import ROWS, Row
-from .config import Config
 from .contact_sheet import contact_sheet
+from .edit_scores import Scorers, Scores, mean_scores
+from .evaluate import VideoResult, score_video
 from .files import replacing
 from .interrupt import Interrupted
+from .reconstruction import reconstruct
+from .score_table import ScoreRow, ScoreTable
 from .session import Session
 from .video import save_video
 
@@ -30,15 +33,18 @@ class RowResult:
     videos: dict[str, Tensor]
     """Frames ``[f, h, w, 3]`` in 0..1, by prompt."""
     seconds: float
+    rebuilt: Tensor | None = None
+    """The clip itself, sampled from the inverted one with the prompt of the clip and no guidance; likewise."""
 
 
-def run_rows(session: Session, rows: Sequence[Row] = ROWS) -> Iterator[RowResult]:
+def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False) -> Iterator[RowResult]:
     """Render the prompts of ``session`` once per row, with the same clip, seed, steps and guidance.
 
     The clip is inverted with each row's own network. The checkpoint, the clip's latents and the text states are made
     once; the U-Net is deflated after each row, and is to be deflated when this is called. A row's videos, tuned weights
     and losses are written to a subfolder of its name, as the commands write them. The start is what
-    ``validation_data.use_inv_latent`` says: the inverted clip, or noise of the seed.
+    ``validation_data.use_inv_latent`` says: the inverted clip, or noise of the seed. With ``rebuild`` the clip itself
+    is sampled too.
 
     The folder is laid out so that ``tav study`` can show the rows to raters.
 
@@ -61,32 +67,39 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS) -> Iterator[RowResult
                 commands.tune(of_row)
             inverted = commands.invert(of_row) if session.config.validation_data.use_inv_latent else None
             videos = commands.sample(of_row, inverted)
+            rebuilt = reconstruct(of_row) if rebuild else None
         finally:
             if "video_unet" in vars(of_row):
                 of_row.video_unet.deflate()
-        yield RowResult(row, videos, time.perf_counter() - start)
+        yield RowResult(row, videos, time.perf_counter() - start, rebuilt)
 
 
-def ablate(session: Session, rows: Sequence[Row] = ROWS) -> list[RowResult]:
-    """Render every row, and put them together: ``ablation.json`` and one contact sheet, the source on top.
+def ablate(session: Session, rows: Sequence[Row] = ROWS, scorers: Scorers | None = None) -> ScoreTable:
+    """Render every row, and put them together: ``ablation.json``, a table and one contact sheet, the source on top.
+
+    Returns:
+        the table, a line per row with the means over its prompts. Rows that start from the inverted clip are also
+        scored for how well they rebuild it.
 
     Raises:
         Interrupted: after Ctrl-C; what the finished rows rendered is kept, and put together.
     """
-    results: list[RowResult] = []
-    running = run_rows(session, rows)
+    scorers, results, scores = scorers or Scorers(), [], []
+    running = run_rows(session, rows, rebuild=session.config.validation_data.use_inv_latent)
     try:
         for number, row in enumerate(rows, start=1):
             tqdm.write(f"Row {number} of {len(rows)}, {row.name}: {row.label}")
             results.append(next(running))
-            _write_figures(session, results)
+            with session.stage("scoring"):
+                scores.append(scorers.of_edits(results[-1].videos, session.clip.frames))
+            table = _write_figures(session, results, scores, scorers.notes)
     except (Interrupted, KeyboardInterrupt) as stopped:
         if results:
             _write_sheet(session, results)
         reason = str(stopped) or "Stopped; the same command with --resume goes on."
         raise Interrupted(f"{reason} Finished rows: {', '.join(r.row.name for r in results) or 'none'}.") from None
     _write_sheet(session, results)
-    return results
+    return table
 
 
 def _session_of(row: Row, session: Session) -> Session:
@@ -110,14 +123,22 @@ def _session_of(row: Row, session: Session) -> Session:
     return of_row
 
 
-def _write_figures(session: Session, results: Sequence[RowResult]) -> None:
-    config: Config = session.config
-    figures = {
-        "settings": asdict(config),
-        "rows": [result.row._asdict() | {"seconds": round(result.seconds, 1)} for result in results],
-    }
+def _write_figures(
+    session: Session, results: Sequence[RowResult], scores: Sequence[dict[str, Scores]], notes: Sequence[str]
+) -> ScoreTable:
+    lines, rows = [], []
+    for result, of_row in zip(results, scores):
+        mean = mean_scores(list(of_row.values()))
+        if result.rebuilt is not None:
+            mean |= score_video(VideoResult("", result.rebuilt, source=session.clip.frames, rebuilt=True))
+        lines.append(ScoreRow(result.row.label, mean))
+        rows.append(result.row._asdict() | {"seconds": round(result.seconds, 1), "mean": mean, "scores": of_row})
+    table = ScoreTable(lines, notes)
+    figures = {"settings": asdict(session.config), "rows": rows}
     with replacing(session.folder / FIGURES) as partial:
         partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")
+    table.save(session.folder)
+    return table
 
 
 def _write_sheet(session: Session, results: Sequence[RowResult]) -> None:

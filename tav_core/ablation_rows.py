@@ -21,12 +21,12 @@ class Row(NamedTuple):
 
 ROWS = (
     # Temporal attention starts at zero: before tuning it changes nothing, so the rows without tuning leave it out.
-    Row("per-frame", "Each frame alone, untuned", "spatial", False, False),
-    Row("per-frame-tuned", "Each frame alone, tuned", "spatial", False, True),
-    Row("untuned", "Sparse-causal attention, untuned", "sparse_causal", False, False),
-    Row("full", "Tune-A-Video: sparse-causal and temporal attention, tuned", "sparse_causal", True, True),
-    Row("factorised", "Factorised baseline: spatial and temporal attention, tuned", "spatial", True, True),
-    Row("first-frame", "First frame only, and temporal attention, tuned", "first_frame", True, True),
+    Row("per-frame", "each frame alone, untuned", "spatial", False, False),
+    Row("per-frame-tuned", "each frame alone, tuned", "spatial", False, True),
+    Row("untuned", "sparse-causal, untuned", "sparse_causal", False, False),
+    Row("full", "full method: sparse-causal + temporal, tuned", "sparse_causal", True, True),
+    Row("factorised", "factorised: spatial + temporal, tuned", "spatial", True, True),
+    Row("first-frame", "first frame + temporal, tuned", "first_frame", True, True),
 )
 
 

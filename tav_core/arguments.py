@@ -144,6 +144,13 @@ def add_tuned(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--strength", type=float, default=1.0, metavar="X", help="0 (untuned) to 1 (default)")
 
 
+def add_scoring(parser: argparse.ArgumentParser) -> None:
+    """Where the models lie that scores are measured with."""
+    group = parser.add_argument_group("scores")
+    group.add_argument("--clip", metavar="FOLDER", help="CLIP model (default: ViT-L/14 in the Hugging Face cache)")
+    group.add_argument("--pickscore", metavar="FOLDER", help="PickScore model (default: the one in that cache)")
+
+
 def add_general(parser: argparse.ArgumentParser) -> None:
     """Checkpoint, output folder, machine, and ``--set``."""
     group = parser.add_argument_group("general")

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from . import commands
 from .config import Config
+from .edit_scores import load_scorers
 from .errors import TuningError
 from .files import replacing
 from .interrupt import Interrupted
@@ -28,8 +29,18 @@ _STORE_BYTES = 100 * 2**20
 """Ray's shared memory on a local cluster; what comes back is a few hundred bytes per item."""
 
 
-def sweep(items: Sequence[Item], folder: Path, ray: str | None = None) -> list[Outcome]:
-    """Run every item that is not finished, and write the tables to ``folder`` after each.
+@dataclass(frozen=True)
+class ScoreModels:
+    """Folders of the models that scores are measured with; None for the usual ones, if they are on the machine."""
+
+    clip: str | None = None
+    pickscore: str | None = None
+
+
+def sweep(
+    items: Sequence[Item], folder: Path, ray: str | None = None, models: ScoreModels | None = None
+) -> list[Outcome]:
+    """Run every item that is not finished, score it, and write the tables to ``folder`` after each.
 
     A failing item does not stop the others: its error stands in the tables, and it is tried again next time.
 
@@ -58,7 +69,8 @@ def sweep(items: Sequence[Item], folder: Path, ray: str | None = None) -> list[O
         return [outcomes[item.name] for item in items if item.name in outcomes]
 
     try:
-        for outcome in _over_ray(open_items, ray) if ray else _in_order(open_items):
+        models = models or ScoreModels()
+        for outcome in _over_ray(open_items, models, ray) if ray else _in_order(open_items, models):
             outcomes[outcome.name] = outcome
             write_tables(folder, ordered())
     except (Interrupted, KeyboardInterrupt):
@@ -69,7 +81,7 @@ def sweep(items: Sequence[Item], folder: Path, ray: str | None = None) -> list[O
     return ordered()
 
 
-def run_item(item: Item) -> Outcome:
+def run_item(item: Item, models: ScoreModels) -> Outcome:
     """Tune, invert and sample as ``tav run`` does, and write the result; an error becomes the outcome's."""
     config, start = item.config, time.perf_counter()
     folder = Path(config.output_dir)
@@ -78,12 +90,13 @@ def run_item(item: Item) -> Outcome:
         resumed = "latest" if (folder / commands.STATE).exists() and _same_settings(config) else None
         session = Session(replace(config, resume_from_checkpoint=resumed))
         videos = commands.run(session)
+        scorers = load_scorers(models.clip, models.pickscore, session.device)
         outcome = Outcome(
             item.name,
             seconds=round(time.perf_counter() - start, 1),
             loss=_last_loss(folder),
             kinds=dict(zip(config.validation_data.prompts, item.kinds)),
-            scores={prompt: {} for prompt in videos},
+            scores=scorers.of_edits(videos, session.clip.frames),
         )
         with replacing(folder / RESULT) as partial:
             partial.write_text(json.dumps(asdict(outcome), indent=2, ensure_ascii=False), encoding="utf-8")
@@ -94,16 +107,16 @@ def run_item(item: Item) -> Outcome:
         return Outcome(item.name, _sentence(error), round(time.perf_counter() - start, 1))
 
 
-def _in_order(items: Sequence[Item]) -> Iterator[Outcome]:
+def _in_order(items: Sequence[Item], models: ScoreModels) -> Iterator[Outcome]:
     for number, item in enumerate(items, start=1):
         tqdm.write(f"Item {number} of {len(items)}: {item.name}")
-        outcome = run_item(item)
+        outcome = run_item(item, models)
         if outcome.error:
             tqdm.write(f"{item.name} failed: {outcome.error}")
         yield outcome
 
 
-def _over_ray(items: Sequence[Item], address: str) -> Iterator[Outcome]:
+def _over_ray(items: Sequence[Item], models: ScoreModels, address: str) -> Iterator[Outcome]:
     import ray
 
     started = not ray.is_initialized()
@@ -113,7 +126,8 @@ def _over_ray(items: Sequence[Item], address: str) -> Iterator[Outcome]:
     gpus = ray.cluster_resources().get("GPU", 0)
     task = ray.remote(num_cpus=1, max_retries=0)(run_item)
     running = {
-        task.options(num_gpus=1 if gpus and item.config.device != "cpu" else 0).remote(item): item for item in items
+        task.options(num_gpus=int(gpus > 0 and item.config.device != "cpu")).remote(item, models): item
+        for item in items
     }
     try:
         with tqdm(total=len(items), desc="sweep", unit="item", dynamic_ncols=True) as bar:

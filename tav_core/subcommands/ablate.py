@@ -9,6 +9,7 @@ from ..arguments import (
     add_clip,
     add_config_file,
     add_general,
+    add_scoring,
     add_tuning,
     flag,
     open_session,
@@ -53,6 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="take what is tuned already from the rows' folders, and go on where tuning stopped",
     )
     add_clip(parser)
+    add_scoring(parser)
     add_general(parser)
 
 
@@ -60,6 +62,8 @@ def run(arguments: Namespace) -> None:
     config, rows = read_config(arguments), choose_rows(arguments.rows)
     session = open_session(config)
     from ..ablation import ablate
+    from ..edit_scores import load_scorers
 
-    ablate(session, rows)
+    table = ablate(session, rows, load_scorers(arguments.clip, arguments.pickscore, session.device))
+    print(f"\n{table.text()}\n")
     report(session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from ..arguments import add_clip, add_general, add_tuning, flag, given_values, quiet_libraries
+from ..arguments import add_clip, add_general, add_scoring, add_tuning, flag, given_values, quiet_libraries
 from ..config import Config
 
 
@@ -32,6 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_tuning(parser)
     add_clip(parser)
+    add_scoring(parser)
     add_general(parser)
 
 
@@ -48,9 +49,15 @@ def run(arguments: Namespace) -> int:
         base = Config.read(arguments.config) if arguments.config else Config()
         items = tgve_items(source, base.with_values(values), Path(arguments.videos or source.parent), folder)
     quiet_libraries()
-    from ..sweep import sweep
+    import torch
+
+    from ..edit_scores import load_scorers
+    from ..sweep import ScoreModels, sweep
     from ..sweep_table import TABLE, as_text
 
-    outcomes = sweep(items, folder, arguments.ray)
-    print(f"\n{as_text(outcomes)}\nWritten to {folder} ({TABLE}.txt, {TABLE}.csv, {TABLE}.json)")
+    models = ScoreModels(*(str(Path(p).resolve()) if p else None for p in (arguments.clip, arguments.pickscore)))
+    notes = load_scorers(models.clip, models.pickscore, torch.device("cpu")).notes  # before hours of work
+    outcomes = sweep(items, folder, arguments.ray, models)
+    print("\n".join(["", as_text(outcomes), *(f"Note: {note}" for note in notes)]))
+    print(f"Written to {folder} ({TABLE}.txt, {TABLE}.csv, {TABLE}.json)")
     return int(any(outcome.error for outcome in outcomes))

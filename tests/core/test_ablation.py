@@ -10,7 +10,9 @@ from PIL import Image
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
+import huggingface_hub.constants
 from tiny_checkpoint import make_folder
+from tiny_clip import make_clip
 
 import tav_core
 from tav_core import cli, commands
@@ -55,7 +57,7 @@ def session(world: Path) -> Session:
 def results(session: Session) -> list[RowResult]:
     """All rows, and the proof that they leave the network as it was."""
     before = {name: tensor.clone() for name, tensor in session.pipeline.unet.state_dict().items()}
-    results = list(run_rows(session))
+    results = list(run_rows(session, rebuild=True))
     after = session.pipeline.unet.state_dict()
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
     return results
@@ -66,7 +68,8 @@ def test_every_row_renders_with_its_own_network(session: Session, results: list[
     for number, result in enumerate(results):
         assert tuple(result.videos) == PROMPTS
         for other in results[:number]:  # were a row's network that of another, so would its videos be
-            assert not torch.equal(result.videos["a cat"], other.videos["a cat"]), (result.row.name, other.row.name)
+            for one, two in ((result.videos["a cat"], other.videos["a cat"]), (result.rebuilt, other.rebuilt)):
+                assert not torch.equal(one, two), (result.row.name, other.row.name)
         folder = session.folder / result.row.name
         assert (folder / "tuned.safetensors").exists() == result.row.tuned
         assert (folder / "a-cat.mp4").is_file() and (folder / "a-dog.gif").is_file()
@@ -82,7 +85,8 @@ def test_the_full_row_is_what_run_renders(world: Path, results: list[RowResult])
 
 
 def test_command_stopped_between_rows_keeps_what_is_finished(world: Path, monkeypatch, capsys):
-    file, folder = world / "settings.yaml", world / "stopped"
+    file, folder, clip = world / "settings.yaml", world / "stopped", make_clip(world / "clip")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(world / "empty"))
     config(world, "stopped").save(file)
     sample, finished = commands.sample, []
 
@@ -92,17 +96,25 @@ def test_command_stopped_between_rows_keeps_what_is_finished(world: Path, monkey
         finished.append(True)
         return sample(*arguments)
 
-    monkeypatch.setattr(commands, "sample", sample_once)
-    assert cli.main(["ablate", "--config", str(file), "--rows", "untuned", "full"]) == 130
+    command = ["ablate", "--config", str(file), "--clip", str(clip), "--rows", "untuned", "full"]
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "sample", sample_once)
+        assert cli.main(command) == 130
     assert "Finished rows: untuned." in capsys.readouterr().err
     assert [row["name"] for row in json.loads((folder / "ablation.json").read_text())["rows"]] == ["untuned"]
     with Image.open(folder / "contact-sheet.png") as sheet:
         small = sheet.height
-    monkeypatch.undo()
     tuned = []
     monkeypatch.setattr(commands, "tune_unet", lambda *a, **o: tuned.append(o["state"]) or tav_core.tune(*a, **o))
-    assert cli.main(["ablate", "--config", str(file), "--rows", "untuned", "full", "--resume"]) == 0
-    assert len(json.loads((folder / "ablation.json").read_text())["rows"]) == 2
+    assert cli.main([*command, "--resume"]) == 0
+    rows, table = json.loads((folder / "ablation.json").read_text())["rows"], capsys.readouterr().out
+    assert [row["name"] for row in rows] == ["untuned", "full"]
+    for row in rows:
+        alignment = [row["scores"][prompt]["textual_alignment"] for prompt in PROMPTS]
+        assert row["mean"]["textual_alignment"] == pytest.approx(sum(alignment) / 2)
+        assert row["mean"].keys() == row["scores"]["a cat"].keys() | {"psnr", "ssim"}
+        assert row["label"] in table
+    assert (folder / "scores.png").is_file() and "PickScore_v1" in table  # said to be missing
     with Image.open(folder / "contact-sheet.png") as sheet:
         assert sheet.height > 1.5 * small
     assert [len(state.losses) for state in tuned] == [2]  # it went on from the saved state, with nothing left to do

@@ -16,11 +16,12 @@ pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
 from tiny_checkpoint import make_folder
+from tiny_clip import make_clip
 
 import tav_core
 from tav_core import cli, commands, tgve
 from tav_core.config import Config
-from tav_core.sweep import sweep
+from tav_core.sweep import ScoreModels, sweep
 from tav_core.sweep_items import folder_items, tgve_items
 
 ITEMS = ("a-fine", "b-without-a-clip", "c-fine")
@@ -39,6 +40,7 @@ def world(tmp_path_factory) -> Path:
     """A checkpoint, a clip, and three configurations of which the second names a clip that is not there."""
     path = tmp_path_factory.mktemp("world")
     make_folder(path / "model")
+    make_clip(path / "clip")
     tav_core.save_video(path / "clip.mp4", torch.linspace(0, 1, 2 * 16 * 16 * 3).reshape(2, 16, 16, 3), 10)
     size = {"width": 16, "height": 16}
     for seed, name in enumerate(ITEMS):
@@ -60,7 +62,8 @@ def world(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def in_order(world: Path) -> Path:
     """The folder of a finished sweep."""
-    assert cli.main(["sweep", str(world / "configs"), "--output", str(world / "in-order")]) == 1  # one item fails
+    command = ["sweep", str(world / "configs"), "--clip", str(world / "clip"), "--output", str(world / "in-order")]
+    assert cli.main(command) == 1  # as one item fails
     return world / "in-order"
 
 
@@ -81,8 +84,12 @@ def test_a_failing_item_does_not_stop_the_others(in_order: Path):
     assert (in_order / "deeper/c-fine/a-cat.gif").is_file()
     lines = (in_order / "sweep.txt").read_text().splitlines()
     assert lines[-1] == "2 finished, 1 failed" and second["error"] in lines[2]
+    mean = (first["scores"]["a cat"]["frame_consistency"] + third["scores"]["a cat"]["frame_consistency"]) / 2
+    assert f"{mean:.2f}" in next(line for line in lines if line.startswith("mean"))
     with (in_order / "sweep.csv").open(newline="") as file:
-        assert [line["prompt"] for line in csv.DictReader(file)] == ["a cat", "", "a cat"]
+        lines = list(csv.DictReader(file))
+    assert [line["prompt"] for line in lines] == ["a cat", "", "a cat"]
+    assert float(lines[0]["textual_alignment"]) == first["scores"]["a cat"]["textual_alignment"]
 
 
 def test_finished_items_are_skipped_unless_their_settings_changed(world: Path, in_order: Path, monkeypatch):
@@ -148,7 +155,8 @@ def test_ray_gives_the_same(world: Path, in_order: Path):
     )
     try:
         folder = world / "over-ray"
-        sweep(folder_items(world / "configs", folder, {}), folder, ray="local")
+        models = ScoreModels(clip=str(world / "clip"))
+        sweep(folder_items(world / "configs", folder, {}), folder, "local", models)
     finally:
         ray.shutdown()
     assert table(folder) == table(in_order)

@@ -1,0 +1,66 @@
+"""Scores of the edits that a session rendered, with models that are loaded once and found before hours of work."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from .clip_scores import CLIP_MODEL, PICKSCORE_MODEL, ClipScorer
+from .evaluate import VideoResult, find_scorer, score_video
+from .motion import MISSING_OPENCV
+
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Scorers:
+    """What scores are measured with, and a sentence on each that is missing."""
+
+    clip: ClipScorer | None = None
+    pickscore: ClipScorer | None = None
+    notes: tuple[str, ...] = ()
+
+    def of_edits(self, videos: dict[str, Tensor], source: Tensor) -> dict[str, Scores]:
+        """Scores by prompt, as :func:`tav_core.evaluate.score_video` gives them; none of a single frame.
+
+        Args:
+            videos: frames ``[f, h, w, 3]`` in 0..1, by prompt.
+            source: the clip that was edited, likewise.
+        """
+        return {
+            prompt: score_video(VideoResult(prompt, frames, prompt, source), self.clip, self.pickscore)
+            if min(len(frames), len(source)) > 1
+            else {}
+            for prompt, frames in videos.items()
+        }
+
+
+@lru_cache(maxsize=1)
+def load_scorers(clip: str | os.PathLike | None, pickscore: str | os.PathLike | None, device: torch.device) -> Scorers:
+    """The models in these folders, or where None is given the usual ones, as far as they are on this machine.
+
+    Raises:
+        FileNotFoundError, ValueError: a folder that was given holds none.
+    """
+    notes = [] if find_spec("cv2") else [MISSING_OPENCV]
+    models = []
+    for weights, default in ((clip, CLIP_MODEL), (pickscore, PICKSCORE_MODEL)):
+        scorer, missing = find_scorer(weights, default)
+        if scorer:
+            scorer.model.to(device)
+        else:
+            notes.append(missing)
+        models.append(scorer)
+    return Scorers(*models, tuple(notes))
+
+
+def mean_scores(scores: list[Scores]) -> Scores:
+    """The mean of every score over the videos that have it."""
+    names = dict.fromkeys(name for video in scores for name in video)
+    return {name: fmean(video[name] for video in scores if name in video) for name in names}
