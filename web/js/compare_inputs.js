@@ -7,19 +7,19 @@ const RESULT = /^result_(\d+)$/
 /** Keep one free result input at the end of a node. */
 export function keepOneFree(node) {
     const results = () => node.inputs.filter((input) => RESULT.test(input.name))
-    const all = results().map(({ name, type, shape, localized_name }) => ({ name, type, shape, localized_name }))
+    const all = results().map(({ name, type, shape, localized_name }) => [name, type, { shape, localized_name }])
 
     function fit() {
         const shown = results()
         const used = shown.findLastIndex((input) => input.link != null) + 1
         const wanted = Math.min(used + 1, all.length)
-        for (const { name, type, ...rest } of all.slice(shown.length, wanted)) node.addInput(name, type, rest)
+        for (const input of all.slice(shown.length, wanted)) node.addInput(...input)
         for (const input of shown.slice(wanted).reverse()) node.removeInput(node.inputs.indexOf(input))
         node.graph?.setDirtyCanvas(true, true)
     }
 
-    // A link says which slot it goes to by number. ComfyUI brings back all inputs in its own order, while the links of a
-    // saved or copied node keep to the order that it had.
+    // A link says by number which slot it goes to. ComfyUI brings back all inputs in its own order, while the links of
+    // a saved or copied node keep to the order that it had.
     const { configure } = node
     node.configure = function (saved) {
         const names = saved.inputs?.map(({ name }) => name)

@@ -2,32 +2,33 @@
 
 import { api } from "../../../scripts/api.js"
 import { addStyle, element } from "./page.js"
-import { Playback, clear, fit, readSheet } from "./sheets.js"
+import { Playback, bestGrid, clear, readSheet } from "./sheets.js"
 
-export const MIN_HEIGHT = 260
-const GAP = 6 // pixels between two videos, as in the style sheet
+export const MIN_HEIGHT = 280
+const GAP = 6 // pixels between two videos
+const CAPTION = 24 // pixels above a video
 const SIDE_BY_SIDE = "side by side"
 const WIPE = "wipe"
 
 const STYLE = `
-.tav-compare { display: flex; flex-direction: column; gap: ${GAP}px; width: 100%; height: 100%; min-height: ${MIN_HEIGHT}px;
-    box-sizing: border-box; padding: 6px; overflow: hidden; border-radius: 6px; outline: none;
+.tav-compare { display: flex; flex-direction: column; gap: ${GAP}px; box-sizing: border-box; width: 100%; height: 100%;
+    min-height: ${MIN_HEIGHT}px; padding: 6px; overflow: hidden; border-radius: 6px; outline: none;
     background: var(--comfy-input-bg); color: var(--input-text); font: 12px/1.4 sans-serif; }
 .tav-compare:focus-visible { box-shadow: inset 0 0 0 1px var(--input-text); }
-.tav-stage { flex: 1 1 0; min-height: 0; display: grid; grid-auto-rows: minmax(0, 1fr); gap: ${GAP}px; }
-.tav-stage p { margin: auto; text-align: center; color: var(--descrip-text); }
-.tav-stage figure { display: flex; flex-direction: column; min-width: 0; min-height: 0; margin: 0; }
-.tav-stage canvas { flex: 1 1 0; min-height: 0; width: 100%; }
-.tav-stage figcaption { display: flex; justify-content: space-between; gap: 12px; }
-.tav-stage figcaption span { flex: 1; overflow: hidden; text-align: center; text-overflow: ellipsis; white-space: nowrap; }
+.tav-stage { flex: 1 1 0; min-height: 0; display: grid; gap: ${GAP}px; place-content: center; justify-items: center; }
+.tav-stage p { margin: 0; text-align: center; color: var(--descrip-text); }
+.tav-stage figure { margin: 0; overflow: hidden; }
+.tav-stage canvas { display: block; }
+.tav-stage figcaption { display: flex; align-items: center; gap: 6px; height: ${CAPTION}px; }
+.tav-stage figcaption span { flex: 1; overflow: hidden; text-align: center; text-overflow: ellipsis;
+    white-space: nowrap; }
 .tav-stage .tav-wipe canvas { cursor: ew-resize; touch-action: none; }
-.tav-stage .tav-wipe select:last-child { margin-left: auto; }
+.tav-stage figcaption select { flex: 1 1 0; min-width: 0; }
 .tav-bar { display: flex; align-items: center; gap: 6px; }
 .tav-bar input { flex: 1; min-width: 40px; margin: 0; accent-color: var(--input-text); }
 .tav-bar output { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .tav-compare button, .tav-compare select { height: 22px; padding: 0 6px; border: 1px solid var(--border-color);
     border-radius: 4px; background: var(--comfy-menu-bg); color: inherit; font: inherit; cursor: pointer; }
-.tav-compare select { max-width: 48%; }
 .tav-compare button svg { display: block; width: 10px; height: 10px; fill: currentColor; }
 .tav-compare button:hover, .tav-compare select:hover { border-color: var(--descrip-text); }
 .tav-compare button:focus-visible, .tav-compare select:focus-visible { outline: 1px solid var(--input-text); }
@@ -50,9 +51,14 @@ export class CompareView {
         this.shown = ""
         this.wiped = 0.5
         this.stage = element("div.tav-stage")
-        this.root = element("div.tav-compare", { tabindex: 0, onkeydown: (event) => this.key(event) }, this.stage, this.bar())
-        this.root.addEventListener("pointerdown", ({ target }) => target.closest("button, input, select") ?? this.root.focus())
-        this.playback = new Playback(this.stage, () => this.draw())
+        const onkeydown = (event) => this.key(event)
+        const onpointerdown = ({ target }) => target.closest("button, input, select") ?? this.root.focus()
+        this.root = element("div.tav-compare", { tabindex: 0, onkeydown, onpointerdown }, this.stage, this.bar())
+        this.playback = new Playback(
+            this.stage,
+            () => this.draw(),
+            () => this.layout(),
+        )
         this.say("Run the graph to see the videos here.")
     }
 
@@ -120,6 +126,7 @@ export class CompareView {
         this.playback.load(count, fps)
     }
 
+    /** Show a sentence in place of videos. */
     say(message) {
         release(this.videos)
         this.stage.replaceChildren(element("p", {}, message))
@@ -132,6 +139,7 @@ export class CompareView {
         this.arrange()
     }
 
+    /** Put the panels on the stage that the properties ask for. */
     arrange() {
         if (!this.videos.length) return
         const wipes = this.properties.view === WIPE && this.videos.length > 1
@@ -140,41 +148,44 @@ export class CompareView {
         this.mode.textContent = wipes ? "Side by side" : "Wipe"
         this.mode.title = wipes ? "Show all videos beside each other" : "Lay two videos over each other"
         this.mode.hidden = this.videos.length < 2
+        this.layout()
+    }
+
+    /** Make the panels as large as the stage allows, all of one height. */
+    layout() {
+        if (!this.videos.length) return
+        const shapes = this.panels.map(({ shape }) => shape)
+        const { columns, height } = bestGrid(shapes, this.stage, GAP, CAPTION)
+        this.stage.style.gridTemplateColumns = `repeat(${columns}, auto)`
+        for (const { canvas, figure, shape } of this.panels) {
+            canvas.style.height = `${height}px`
+            canvas.style.width = figure.style.width = `${height * shape}px`
+        }
         this.draw()
     }
 
     panel({ sheet, label }) {
         const canvas = element("canvas")
         const caption = element("figcaption", {}, element("span", { title: label }, label))
-        const draw = (frame) => sheet.draw(clear(canvas), frame, fit(canvas, sheet.size))
-        return { figure: element("figure", {}, caption, canvas), draw }
+        const draw = (frame) => sheet.draw(clear(canvas), frame, canvas)
+        return { figure: element("figure", {}, caption, canvas), canvas, shape: sheet.size[0] / sheet.size[1], draw }
     }
 
     wipePanel() {
         const last = this.videos.length - 1
         const left = Math.min(this.properties.left ?? 0, last)
         const right = Math.min(this.properties.right ?? last, last)
-        const choice = (side, chosen) => {
-            const onchange = ({ target }) => this.set({ [side]: target.selectedIndex })
-            const title = `The video on the ${side}`
-            const select = element("select", { onchange, title }, ...this.videos.map(({ label }) => element("option", {}, label)))
-            select.selectedIndex = chosen
-            return select
-        }
-        const canvas = element("canvas")
         const [over, under] = [this.videos[left].sheet, this.videos[right].sheet]
+        const canvas = element("canvas")
         const draw = (frame) => {
             const context = clear(canvas)
-            const box = fit(canvas, under.size)
-            under.draw(context, frame, box)
-            over.draw(context, frame, box, this.wiped)
-            drawDivider(context, box, this.wiped)
+            under.draw(context, frame, canvas)
+            over.draw(context, frame, canvas, this.wiped)
+            drawDivider(context, canvas, this.wiped)
         }
-        const wipe = (event) => {
-            const box = fit(canvas, under.size)
-            const shown = canvas.getBoundingClientRect()
-            const at = ((event.clientX - shown.left) / shown.width) * canvas.width
-            this.wiped = Math.min(Math.max((at - box.x) / box.width, 0), 1)
+        const wipe = ({ clientX }) => {
+            const { left, width } = canvas.getBoundingClientRect()
+            this.wiped = Math.min(Math.max((clientX - left) / width, 0), 1)
             this.draw()
         }
         canvas.addEventListener("pointerdown", (event) => {
@@ -183,8 +194,18 @@ export class CompareView {
             wipe(event)
         })
         canvas.addEventListener("pointermove", (event) => canvas.hasPointerCapture(event.pointerId) && wipe(event))
-        const caption = element("figcaption", {}, choice("left", left), choice("right", right))
-        return { figure: element("figure.tav-wipe", {}, caption, canvas), draw }
+        const caption = element("figcaption", {}, this.choice("left", left), this.choice("right", right))
+        const figure = element("figure.tav-wipe", {}, caption, canvas)
+        return { figure, canvas, shape: under.size[0] / under.size[1], draw }
+    }
+
+    /** A choice of the video on one side of the wipe. */
+    choice(side, chosen) {
+        const onchange = ({ target }) => this.set({ [side]: target.selectedIndex })
+        const options = this.videos.map(({ label }) => element("option", {}, label))
+        const select = element("select", { onchange, title: `The video on the ${side}` }, ...options)
+        select.selectedIndex = chosen
+        return select
     }
 
     draw() {
@@ -196,10 +217,7 @@ export class CompareView {
             this.toggle.dataset.playing = playing
             this.toggle.innerHTML = icon(playing ? "pause" : "play")
         }
-        if (!count) return
-        const columns = bestColumns(this.panels.length, this.stage, this.videos[0].sheet.size)
-        this.stage.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`
-        for (const panel of this.panels) panel.draw(frame)
+        if (count) for (const panel of this.panels) panel.draw(frame)
     }
 
     end() {
@@ -220,29 +238,14 @@ function release(videos) {
 }
 
 /** A line between the two videos, with a handle. */
-function drawDivider(context, { x, y, width, height }, part) {
-    const at = x + width * part
+function drawDivider(context, { width, height }, part) {
     const unit = devicePixelRatio
-    context.fillStyle = context.strokeStyle = "#fff"
+    context.fillStyle = "#fff"
     context.shadowColor = "#000"
     context.shadowBlur = 3 * unit
-    context.fillRect(at - unit, y, 2 * unit, height)
+    context.fillRect(width * part - unit, 0, 2 * unit, height)
     context.beginPath()
-    context.arc(at, y + height / 2, 6 * unit, 0, 2 * Math.PI)
+    context.arc(width * part, height / 2, 6 * unit, 0, 2 * Math.PI)
     context.fill()
     context.shadowBlur = 0
-}
-
-/** In how many columns videos of a shape are largest. */
-function bestColumns(count, { clientWidth, clientHeight }, [width, height]) {
-    const CAPTION = 18
-    let best = { columns: 1, scale: 0 }
-    for (let columns = 1; columns <= count; columns++) {
-        const rows = Math.ceil(count / columns)
-        const across = (clientWidth - GAP * (columns - 1)) / columns / width
-        const down = ((clientHeight - GAP * (rows - 1)) / rows - CAPTION) / height
-        const scale = Math.min(across, down)
-        if (scale > best.scale) best = { columns, scale }
-    }
-    return best.columns
 }

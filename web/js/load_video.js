@@ -7,6 +7,7 @@ import { Playback, clear, fit, readSheet } from "./sheets.js"
 
 const NODE = "TAVLoadVideo"
 const CHOICE = ["video", "start", "stride", "frames", "width", "height", "resize"]
+const LAYOUT = ["frames", "columns", "width", "height"] // of the frames on the sheet, in its headers
 const FILES = /\.(mp4|m4v|webm|mov|mkv|avi|gif)$/i
 const DELAY = 300 // ms after the last change
 const MIN_HEIGHT = 220
@@ -23,6 +24,7 @@ const STYLE = `
 .tav-clip.tav-loading canvas { opacity: 0.4; }
 `
 
+const widgetOf = (node, name) => node.widgets.find((widget) => widget.name === name)
 const short = (number) => String(Number(number.toFixed(2)))
 const tell = ({ frames, fps, duration, width, height }) =>
     `${frames} frames · ${short(fps)} fps · ${short(duration)} s · ${width} × ${height}`
@@ -59,12 +61,13 @@ class ClipPreview {
             if (!signal.aborted) this.fail(`The preview could not be loaded: ${error.message}`)
         }
         if (!signal.aborted) this.root.classList.remove("tav-loading")
+        this.node.graph?.setDirtyCanvas(true)
     }
 
     async ask(signal) {
-        const linked = CHOICE.find((name) => this.node.inputs.some((it) => it.widget?.name === name && it.link != null))
-        if (linked) return this.fail(`No preview: ${linked} comes from another node.`)
-        const choice = CHOICE.map((name) => [name, this.node.widgets.find((it) => it.name === name).value ?? ""])
+        const linked = this.node.inputs.find((it) => CHOICE.includes(it.widget?.name) && it.link != null)
+        if (linked) return this.fail(`No preview: ${linked.name} comes from another node.`)
+        const choice = CHOICE.map((name) => [name, widgetOf(this.node, name).value ?? ""])
         const query = new URLSearchParams(choice)
         const facts = await (await get(`/tune_a_video/clip?${query}`, signal)).json()
         if (facts.error) return this.fail(facts.error)
@@ -73,15 +76,15 @@ class ClipPreview {
         const response = await get(`/tune_a_video/clip/frames?${query}`, signal)
         if (response.headers.get("Content-Type") !== "image/jpeg") return this.fail((await response.json()).error)
         const layout = {}
-        for (const name of ["frames", "columns", "width", "height"]) layout[name] = Number(response.headers.get(`Sheet-${name}`))
+        for (const name of LAYOUT) layout[name] = Number(response.headers.get(`Sheet-${name}`))
         const sheet = await readSheet(response, layout, [facts.clip.width, facts.clip.height])
         if (!signal.aborted) this.show(sheet, facts.clip.fps)
     }
 
     tell({ clip, source }, wanted) {
-        const missing = clip.frames < wanted ? `The file breaks off: ${clip.frames} of ${wanted} frames can be read. ` : ""
+        const less = clip.frames < wanted ? `The file breaks off: only ${clip.frames} of ${wanted} frames can be read. ` : ""
         this.root.classList.remove("tav-wrong")
-        this.line.replaceChildren(missing, tell(clip), element("small", {}, `from ${tell(source)}`))
+        this.line.replaceChildren(less, tell(clip), element("small", {}, `from ${tell(source)}`))
     }
 
     show(sheet, fps) {
@@ -118,7 +121,7 @@ async function upload(node, preview, file) {
     if (!answer.ok) return preview.fail(`${file.name} could not be uploaded: ${answer.status} ${answer.statusText}`)
     const { name, subfolder } = await answer.json()
     const value = subfolder ? `${subfolder}/${name}` : name
-    const widget = node.widgets.find((it) => it.name === "video")
+    const widget = widgetOf(node, "video")
     if (!widget.options.values.includes(value)) widget.options.values.push(value)
     widget.value = value
     widget.callback?.(value)
@@ -140,7 +143,8 @@ function takeFiles(node, preview) {
         picker.value = "" // so that the same file can be chosen again
         picker.click()
     }
-    const button = node.addWidget("button", "upload", "image", choose, { serialize: false, canvasOnly: true })
+    const options = { serialize: false, canvasOnly: true } // in the other renderer, a button is beside the file's name
+    const button = node.addWidget("button", "upload", "image", choose, options)
     button.label = "choose a video to upload"
     node.onDragOver = (event) => [...(event.dataTransfer?.items ?? [])].some((item) => item.kind === "file")
     node.onDragDrop = (event) => take(event.dataTransfer?.files ?? [])
@@ -168,7 +172,7 @@ app.registerExtension({
             preview.end()
         })
         const update = () => preview.update()
-        for (const name of CHOICE) after(node.widgets.find((it) => it.name === name), "callback", update)
+        for (const name of CHOICE) after(widgetOf(node, name), "callback", update)
         after(node, "onConfigure", update)
         after(node, "onConnectionsChange", update)
         previews.add(preview)

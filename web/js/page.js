@@ -33,12 +33,14 @@ export function addStyle(id, css) {
     document.head.append(style)
 }
 
+const MARGIN = 10 // pixels that the classic canvas leaves around an element
+
 /**
  * Show an element on a node, under its widgets. It is no part of the saved workflow nor of the prompt.
- * `minHeight` is a number of pixels, or a function that gives one.
+ * `minHeight` of the element is a number of pixels, or a function that gives one.
  */
 export function showOnNode(node, name, shown, minHeight, onRemove) {
-    const getMinHeight = typeof minHeight === "function" ? minHeight : () => minHeight
+    const getMinHeight = () => (typeof minHeight === "function" ? minHeight() : minHeight) + 2 * MARGIN
     const widget = node.addDOMWidget(name, `tav_${name}`, shown, { serialize: false, getMinHeight })
     widget.serialize = false
     after(widget, "onRemove", onRemove)

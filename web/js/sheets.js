@@ -15,12 +15,13 @@ export class Sheet {
     }
 
     /** Draw a frame (beyond the end, the last) into a box {x, y, width, height}; `part` takes its left part only. */
-    draw(context, frame, { x, y, width, height }, part = 1) {
+    draw(context, frame, { x = 0, y = 0, width, height }, part = 1) {
         const { frames, columns, ...cell } = this.layout
         const number = Math.min(frame, frames - 1)
         const left = (number % columns) * cell.width
         const top = Math.floor(number / columns) * cell.height
-        if (part > 0) context.drawImage(this.bitmap, left, top, cell.width * part, cell.height, x, y, width * part, height)
+        if (part <= 0) return
+        context.drawImage(this.bitmap, left, top, cell.width * part, cell.height, x, y, width * part, height)
     }
 }
 
@@ -34,6 +35,24 @@ export function fit(canvas, [width, height]) {
     const scale = Math.min(canvas.width / width, canvas.height / height)
     const box = { width: width * scale, height: height * scale }
     return { x: (canvas.width - box.width) / 2, y: (canvas.height - box.height) / 2, ...box }
+}
+
+/**
+ * In how many columns pictures of one height are largest in an element, and how high they are there, in pixels.
+ * `shapes` are their widths over their heights; above each is a caption, around them a gap.
+ */
+export function bestGrid(shapes, { clientWidth, clientHeight }, gap, caption) {
+    let best = { columns: 1, height: 0 }
+    for (let columns = 1; columns <= shapes.length; columns++) {
+        const rows = Math.ceil(shapes.length / columns)
+        const inColumn = (column) => shapes.filter((_, index) => index % columns === column)
+        const widths = Array.from({ length: columns }, (_, column) => Math.max(...inColumn(column)))
+        const across = (clientWidth - gap * (columns - 1)) / widths.reduce((sum, width) => sum + width)
+        const down = (clientHeight - gap * (rows - 1)) / rows - caption
+        const height = Math.floor(Math.min(across, down))
+        if (height > best.height) best = { columns, height }
+    }
+    return best
 }
 
 /** Clear a canvas, with as many pixels as the screen has for it. */
@@ -57,15 +76,15 @@ export class Playback {
     #request = null
     #since = 0
 
-    /** `draw` is called when the frame, the size of the element or `playing` changes. */
-    constructor(element, draw) {
+    /** `draw` is called when the frame or `playing` changes, `resize` when the size of the element does. */
+    constructor(element, draw, resize = draw) {
         this.draw = draw
         this.observers = [
             new IntersectionObserver((entries) => {
                 this.#visible = entries.at(-1).isIntersecting
                 this.#run()
             }),
-            new ResizeObserver(() => draw()),
+            new ResizeObserver(() => resize()),
         ]
         for (const observer of this.observers) observer.observe(element)
     }
