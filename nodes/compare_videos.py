@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
+from .search import search_aliases
 
 RESULTS = 8
 
@@ -27,6 +28,7 @@ class CompareVideos(io.ComfyNode):
             node_id="TAVCompareVideos",
             display_name="Compare Videos",
             category="Tune-A-Video",
+            **search_aliases("side by side", "before and after", "wipe", "video grid"),
             description="Plays videos in step: side by side, or one over the other with a slider. "
             "The arrow keys go frame by frame.",
             inputs=[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from . import host
+from .search import search_aliases
 
 
 class DDIMInvert(io.ComfyNode):
@@ -16,6 +17,7 @@ class DDIMInvert(io.ComfyNode):
             node_id="TAVDDIMInvert",
             display_name="DDIM Invert",
             category="Tune-A-Video",
+            **search_aliases("inversion", "invert video", "video to noise", "tune a video"),
             description="Finds the noise that leads back to the clip, so that edits keep its motion. Goes on in Sample "
             "Video, or in KSampler (Advanced) with add_noise disabled, sampler ddim, scheduler ddim_uniform and the "
             "same number of steps.",

@@ -6,6 +6,7 @@ from comfy_api.latest import io, ui
 
 from .. import tav_core
 from . import host
+from .search import search_aliases
 
 RESULTS = 8
 
@@ -28,6 +29,7 @@ class EvaluateVideo(io.ComfyNode):
             node_id="TAVEvaluateVideo",
             display_name="Evaluate Video",
             category="Tune-A-Video",
+            **search_aliases("score", "metrics", "clip score", "pickscore", "psnr"),
             description="Scores videos as the paper does: how alike their frames are, how well they fit the prompt, "
             "and how well they keep the motion of the source. More is better; the best of each column is marked.",
             inputs=[

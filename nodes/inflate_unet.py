@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from . import host
+from .search import search_aliases
 
 
 class InflateUNet(io.ComfyNode):
@@ -16,6 +17,7 @@ class InflateUNet(io.ComfyNode):
             node_id="TAVInflateUNet",
             display_name="Inflate UNet",
             category="Tune-A-Video",
+            **search_aliases("video model", "sparse-causal attention", "temporal attention", "tune a video"),
             description="Turns a Stable Diffusion checkpoint (SD 1.x, 2.x, SDXL) into a video model. The checkpoint "
             "itself is not changed: other branches of the graph use it as before.",
             inputs=[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from . import host
+from .search import search_aliases
 
 RESIZE = ["stretch", "crop", "pad"]
 
@@ -18,6 +19,7 @@ class LoadVideo(io.ComfyNode):
             node_id="TAVLoadVideo",
             display_name="Load Video (Tune-A-Video)",
             category="Tune-A-Video",
+            **search_aliases("upload clip", "video frames", "tune a video"),
             description="Reads the frames to learn the motion from. 8 to 24 frames of one clear movement work best.",
             inputs=[
                 io.Combo.Input(

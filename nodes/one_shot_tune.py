@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
+from .search import search_aliases
 
 Tuned = io.Custom("TAV_TUNED")
 
@@ -19,6 +20,7 @@ class OneShotTune(io.ComfyNode):
             node_id="TAVOneShotTune",
             display_name="One-Shot Tune",
             category="Tune-A-Video",
+            **search_aliases("train motion", "learn motion", "finetune on a video", "tune a video"),
             description="Learns the motion of one clip. The result is an ordinary MODEL that renders the motion with "
             "other words.",
             inputs=[

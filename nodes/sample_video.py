@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from . import host
+from .search import search_aliases
 
 
 class SampleVideo(io.ComfyNode):
@@ -16,6 +17,7 @@ class SampleVideo(io.ComfyNode):
             node_id="TAVSampleVideo",
             display_name="Sample Video",
             category="Tune-A-Video",
+            **search_aliases("render video", "edit video", "video to video", "tune a video"),
             description="Renders the clip again with other words, starting from the noise of DDIM Invert.",
             inputs=[
                 io.Model.Input("model", tooltip="The tuned video model from One-Shot Tune or Load Tuned Video Model."),

@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from .. import tav_core
 from . import host
 from .one_shot_tune import Tuned
+from .search import search_aliases
 
 
 class SaveTuned(io.ComfyNode):
@@ -18,6 +19,7 @@ class SaveTuned(io.ComfyNode):
             node_id="TAVSaveTuned",
             display_name="Save Tuned Video Model",
             category="Tune-A-Video",
+            **search_aliases("save motion", "export motion"),
             description="Keeps what was learned in models/tune_a_video. An existing file is never overwritten: the "
             "name gets a number.",
             inputs=[
@@ -52,6 +54,7 @@ class LoadTuned(io.ComfyNode):
             node_id="TAVLoadTuned",
             display_name="Load Tuned Video Model",
             category="Tune-A-Video",
+            **search_aliases("load motion", "apply motion", "motion file"),
             description="Uses a saved motion with this checkpoint. A model that is not inflated yet is inflated as it "
             "was when the motion was tuned.",
             inputs=[
