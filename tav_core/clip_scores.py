@@ -78,8 +78,9 @@ class ClipScorer:
     def embed(self, frames: Tensor, prompt: str) -> tuple[Tensor, Tensor]:
         """Embeddings of length 1 of the frames and of the prompt.
 
-        Frames are scaled to the model's size by their shorter side, and cut to a square in the middle, as CLIP's own
-        preparation and ComfyUI's CLIP Vision do.
+        Frames are scaled to the model's size by their shorter side, and cut to a square in the middle, exactly as
+        ComfyUI's CLIP Vision does it; square frames come out as from CLIP's own preparation, others up to half a pixel
+        beside.
 
         Args:
             frames: ``[f, h, w, 3]`` in 0..1.

@@ -38,6 +38,8 @@ def score_video(
 ) -> dict[str, float]:
     """Scores of one video by name, as far as there is what they are measured with; see :mod:`tav_core.metrics`.
 
+    A single frame has no consistency and no motion.
+
     Args:
         clip: for frame consistency, consecutive consistency and textual alignment.
         pickscore: the PickScore model.
@@ -45,7 +47,7 @@ def score_video(
             ``clip``, which knows the same and text besides.
 
     Raises:
-        ValueError: a video has fewer than two frames, or differs in size from what it rebuilds.
+        ValueError: a video differs in shape from what it rebuilds.
     """
     frames, prompt = result.frames, result.prompt
     if result.rebuilt:
@@ -53,14 +55,14 @@ def score_video(
     scores = {}
     images, text = clip.embed(frames, prompt) if clip else (None, None)
     embeddings = embed_images(frames) if embed_images else images
-    if embeddings is not None:
+    if embeddings is not None and len(frames) > 1:
         scores["frame_consistency"] = metrics.frame_consistency(embeddings)
         scores["consecutive_consistency"] = metrics.consecutive_consistency(embeddings)
     if clip and prompt:
         scores["textual_alignment"] = metrics.textual_alignment(images, text)
     if pickscore and prompt:
         scores["pick_score"] = metrics.pick_score(*pickscore.embed(frames, prompt), pickscore.logit_scale)
-    if result.source is not None and find_spec("cv2"):
+    if result.source is not None and min(len(frames), len(result.source)) > 1 and find_spec("cv2"):
         scores["motion_fidelity"] = motion_fidelity(result.source, frames)
     return scores
 
@@ -92,7 +94,7 @@ def score_videos(
             on_video(number)
     if not any(row.scores for row in rows):
         raise ValueError(" ".join(["Nothing could be measured.", *notes]))
-    return ScoreTable(rows, notes)
+    return ScoreTable(rows, list(dict.fromkeys(notes)))
 
 
 def find_scorer(weights: str | os.PathLike | None, default: str) -> tuple[ClipScorer | None, str]:
