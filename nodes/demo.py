@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..tav_core.demo.world import COLOURS, SHAPES, STYLES, Words, draw_clip, track
+from ..tav_core.demo.world import COLOURS, MOTIONS, SHAPES, STYLES, Words, example_clip
 from . import host
+from .search import search_aliases
 
-WAYS = {"line": ((20, 22), (44, 42)), "arc": ((20, 40), (44, 40)), "bounce": ((20, 44), (44, 44))}
-"""Where each motion starts and ends, in pixels; the shape stays within the picture."""
-OBJECT_SIZE, FPS = 13.0, 8.0
+FPS = 8.0
 
 
 class LoadDemoModel(io.ComfyNode):
@@ -21,6 +20,7 @@ class LoadDemoModel(io.ComfyNode):
             node_id="TAVLoadDemoModel",
             display_name="Load Demo Model",
             category="Tune-A-Video",
+            **search_aliases("demo", "example checkpoint", "tune a video"),
             description="A tiny Stable Diffusion that comes with this pack, for trying everything without a "
             "checkpoint: it draws coloured shapes, 64 x 64 pixels, and needs no GPU. It understands the captions of "
             f"Demo Clip: '{Words('red', 'circle', 'blue', 'striped').caption}'.",
@@ -46,6 +46,7 @@ class DemoClip(io.ComfyNode):
             node_id="TAVDemoClip",
             display_name="Demo Clip",
             category="Tune-A-Video",
+            **search_aliases("demo", "example video", "test clip", "tune a video"),
             description="Draws a clip for the demo model: one shape that moves over a background, 64 x 64 pixels.",
             inputs=[
                 io.Combo.Input("colour", options=list(COLOURS), default="red", tooltip="Colour of the shape."),
@@ -58,7 +59,10 @@ class DemoClip(io.ComfyNode):
                 ),
                 io.Combo.Input("style", options=list(STYLES), default="plain", tooltip="How the shape is drawn."),
                 io.Combo.Input(
-                    "motion", options=list(WAYS), default="arc", tooltip="The way that the shape takes, left to right."
+                    "motion",
+                    options=list(MOTIONS),
+                    default="arc",
+                    tooltip="The way that the shape takes, left to right.",
                 ),
                 io.Int.Input("frames", default=8, min=2, max=64, tooltip="How many frames to draw."),
                 io.Int.Input(
@@ -79,10 +83,5 @@ class DemoClip(io.ComfyNode):
 
     @classmethod
     def execute(cls, colour, shape, background, style, motion, frames, seed) -> io.NodeOutput:
-        if colour == background:
-            raise ValueError(
-                f"A {colour} {shape} cannot be seen on a {background} background: choose two different colours."
-            )
         words = Words(colour, shape, background, style)
-        centres = track(motion, *WAYS[motion], frames)
-        return io.NodeOutput(draw_clip(words, centres, seed, OBJECT_SIZE), words.caption, FPS)
+        return io.NodeOutput(example_clip(words, motion, frames, seed), words.caption, FPS)

@@ -22,7 +22,7 @@ from ..tuned import load_tune_state
 from ..video import VideoClip, save_video
 from . import MODEL
 from .judge import compare
-from .world import SIZE, Words, draw_clip, parse_caption, track
+from .world import SIZE, Words, example_clip, parse_caption
 
 FRAMES, FPS = 8, 8.0
 CLIP = Words("red", "circle", "blue")
@@ -64,7 +64,7 @@ def demo(session: Session) -> None:
     """
     folder, prompts = session.folder, session.config.validation_data.prompts
     if not session.config.train_data.video_path:
-        session.clip = VideoClip(_drawn_clip(), FPS, FPS, FRAMES)
+        session.clip = VideoClip(example_clip(CLIP, "arc", FRAMES, seed=3), FPS, FPS, FRAMES)
     source = session.clip.frames
     save_video(folder / "source.mp4", source, session.clip.fps)
     before = commands.sample(session, commands.invert(session), folder / UNTUNED)
@@ -77,10 +77,6 @@ def demo(session: Session) -> None:
     with replacing(folder / FIGURES) as partial:
         partial.write_text(json.dumps(figures, indent=2))
     print(_table(figures))
-
-
-def _drawn_clip() -> Tensor:
-    return draw_clip(CLIP, track("arc", (20, 40), (44, 40), FRAMES), seed=3, size=13.0)
 
 
 def _judged(videos: dict[str, Tensor], source: Tensor, prompts: Sequence[str]) -> dict[str, dict[str, float] | None]:

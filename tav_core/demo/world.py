@@ -289,3 +289,31 @@ def draw_clip(words: Words, centres: Tensor, seed: int = 0, size: float | None =
     if size is not None:
         film = replace(film, size=torch.full((frames,), float(size)))
     return rearrange(draw(film), "f c h w -> f h w c")
+
+
+MOTIONS = {
+    "line": ((20.0, 22.0), (44.0, 42.0)),
+    "arc": ((20.0, 40.0), (44.0, 40.0)),
+    "bounce": ((20.0, 44.0), (44.0, 44.0)),
+}
+"""The kinds of track, and where those of example_clip start and end, in pixels."""
+
+
+def example_clip(words: Words, motion: str, frames: int, seed: int) -> Tensor:
+    """A clip that shows its motion well: large and whole in every frame.
+
+    Args:
+        motion: one of MOTIONS.
+
+    Returns:
+        [frames, 64, 64, 3] float32 in 0..1.
+
+    Raises:
+        ValueError: the object has the background's colour.
+    """
+    if words.colour == words.background:
+        raise ValueError(
+            f"A {words.colour} {words.shape} cannot be seen on a {words.background} background: choose two different "
+            "colours."
+        )
+    return draw_clip(words, track(motion, *MOTIONS[motion], frames), seed, size=13.0)

@@ -1,12 +1,17 @@
 """The demo model in ComfyUI: the same as without it, at home among ComfyUI's nodes, and enough for a whole graph."""
 
+import pytest
 import torch
-from comfy_server import Graph, Node
+from comfy_install import REPOSITORY
+from comfy_server import ComfyError, Graph, Node
 from einops import rearrange
+from safetensors.torch import save_file
+from workflow_file import api_graph
 
 import tav_core
 from tav_core.demo import MODEL
-from tav_core.demo.world import Words, draw_clip, track
+from tav_core.demo.judge import compare, read
+from tav_core.demo.world import Words, example_clip, parse_caption
 from tav_core.pipeline import Pipeline
 
 CLIP = {"colour": "red", "shape": "circle", "background": "blue", "style": "plain", "motion": "line", "frames": 4}
@@ -33,6 +38,20 @@ class DemoGraph(Graph):
         images = self.add("VAEDecode", samples=latent, vae=self.model[2])
         return self.add("SaveImage", images=images[0], filename_prefix="demo")
 
+    def draw(self, model: list, clip: list, caption: str, steps: int) -> list:
+        """Two pictures from random noise."""
+        grey = self.add("EmptyImage", width=64, height=64, batch_size=2, color=0x808080)
+        latent = self.add("VAEEncode", pixels=grey[0], vae=self.model[2])
+        positive, negative = (self.add("CLIPTextEncode", clip=clip, text=text)[0] for text in (caption, ""))
+        return self.add(
+            "KSampler", model=model, positive=positive, negative=negative, latent_image=latent[0],
+            seed=1, steps=steps, cfg=4.0, sampler_name="ddim", scheduler="ddim_uniform", denoise=1.0,
+        )[0]  # fmt: skip
+
+
+def pictures(server, entry: dict, node: Node) -> torch.Tensor:
+    return torch.from_numpy(server.images(entry, node) / 255.0).float()
+
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
     return ((a - b).norm() / b.norm()).item()
@@ -51,11 +70,11 @@ def test_it_computes_what_the_core_computes_without_comfyui(server):
     )  # fmt: skip
     latents = {"encoded": graph.latents, "inverted": inverted, "sampled": sampled}
     saved = {name: graph.save(node[0]) for name, node in latents.items()}
-    pictures = graph.decode(sampled[0])
+    shown = graph.decode(sampled[0])
     entry = server.run(graph)
 
     pipeline = Pipeline.load(MODEL, device="cpu")
-    frames = draw_clip(Words("red", "circle", "blue"), track("line", (18, 22), (46, 42), 4), seed=3, size=12.0)
+    frames = example_clip(Words("red", "circle", "blue"), "line", frames=4, seed=3)
     unet, schedule = pipeline.inflate(), pipeline.schedule
     encoded = pipeline.encode_video(frames)
     noise = tav_core.ddim_invert(unet, schedule, encoded, pipeline.encode_prompt(CAPTION), STEPS)[-1]
@@ -70,5 +89,72 @@ def test_it_computes_what_the_core_computes_without_comfyui(server):
     for name, node in saved.items():
         ours = rearrange(server.latent(entry, node), "f c h w -> 1 c f h w")
         assert difference(ours, expected[name]) < 1e-5, name
-    seen = torch.from_numpy(server.images(entry, pictures) / 255.0)
-    assert (seen - pipeline.decode_video(rendered)).abs().max() < 1.01 / 255
+    assert (pictures(server, entry, shown) - pipeline.decode_video(rendered)).abs().max() < 1.01 / 255
+
+
+def test_ksampler_draws_what_the_caption_says_with_previews(server):
+    graph = DemoGraph()
+    sampled = graph.draw(graph.model[0], graph.model[1], "a white circle on a purple background", steps=12)
+    shown = graph.decode(sampled)
+    entry = server.run(graph)
+    for reading in read(pictures(server, entry, shown)):
+        assert (reading.colour, reading.background) == ("white", "purple")
+    assert sampled[0] in {event.data["node_id"] for event in server.events if event.kind == "preview"}
+
+
+def test_loras_fit(server):
+    weights = {}
+    for module, size in {
+        "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q": 32,
+        "lora_te_text_model_encoder_layers_0_self_attn_v_proj": 64,
+    }.items():
+        weights[f"{module}.lora_down.weight"] = torch.eye(size)
+        weights[f"{module}.lora_up.weight"] = torch.eye(size)
+    save_file(weights, server.folder / "models" / "loras" / "demo.safetensors")
+    graph = DemoGraph()
+    lora = {"lora_name": "demo.safetensors", "model": graph.model[0], "clip": graph.model[1]}
+    saved = []
+    for strengths in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)):
+        loaded = graph.add("LoraLoader", **lora, strength_model=strengths[0], strength_clip=strengths[1])
+        saved.append(graph.save(graph.draw(loaded[0], loaded[1], CAPTION, steps=1)))
+    entry = server.run(graph)
+    plain, *changed = (server.latent(entry, node) for node in saved)
+    assert min(difference(latents, plain) for latents in changed) > 1e-3
+
+
+def test_a_clip_whose_shape_cannot_be_seen_is_refused(server):
+    graph = DemoGraph(colour="blue")
+    graph.decode(graph.latents[0])
+    with pytest.raises(ComfyError) as refused:
+        server.run(graph)
+    assert "A blue circle cannot be seen on a blue background" in refused.value.message
+
+
+def test_workflow_that_needs_no_checkpoint(server):
+    nodes = api_graph(REPOSITORY / "workflows" / "try_it_without_a_checkpoint.json", server.object_info())
+
+    def of_kind(kind: str) -> list[str]:
+        return [number for number, node in nodes.items() if node["class_type"] == kind]
+
+    def before(number: str, name: str) -> str:
+        return nodes[number]["inputs"][name][0]
+
+    (clip,), (saved,), decoded = of_kind("TAVDemoClip"), of_kind("SaveVideo"), of_kind("VAEDecode")
+    words = [nodes[before(before(number, "samples"), "positive")]["inputs"]["text"] for number in decoded]
+    for number in (clip, *decoded):
+        nodes[f"show {number}"] = {
+            "class_type": "SaveImage",
+            "inputs": {"images": [number, 0], "filename_prefix": "demo"},
+        }
+    nodes[of_kind("TAVOneShotTune")[0]]["inputs"].update(steps=20, preview_every=0)
+    for number in of_kind("TAVDDIMInvert") + of_kind("TAVSampleVideo"):
+        nodes[number]["inputs"]["steps"] = 8
+    entry = server.run(nodes)
+
+    source, *edited = (pictures(server, entry, Node(f"show {number}")) for number in (clip, *decoded))
+    assert len({parse_caption(text) for text in words}) == 4
+    for text, video in zip(words, edited):
+        seen = compare(video, source, parse_caption(text))
+        assert min(seen.right["colour"], seen.right["background"]) >= 0.75, (text, seen)
+        assert seen.track_distance < 0.15, (text, seen)
+    assert server.files(entry, Node(saved))
