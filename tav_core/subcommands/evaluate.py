@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from ..arguments import add_scoring
 from ..config import RESIZE_MODES
 
 _NOTE = """\
@@ -36,9 +37,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     group.add_argument("--start", type=int, default=0, metavar="N", help="its first frame that was used (default 0)")
     group.add_argument("--stride", type=int, default=1, metavar="N", help="every N-th frame was used (default 1)")
     group.add_argument("--resize", choices=RESIZE_MODES, default="stretch", help="how it came to the videos' shape")
+    add_scoring(parser)
     group = parser.add_argument_group("general")
-    group.add_argument("--clip", metavar="FOLDER", help="CLIP model (default: ViT-L/14 in the Hugging Face cache)")
-    group.add_argument("--pickscore", metavar="FOLDER", help="PickScore model (default: the one in that cache)")
     group.add_argument(
         "--output", metavar="FOLDER", help="where scores.json and scores.png go (default: that of --run, or outputs)"
     )
@@ -59,8 +59,8 @@ def run(arguments: Namespace) -> None:
     from transformers.utils import logging
 
     from .. import evaluate_files as files
-    from ..clip_scores import CLIP_MODEL, PICKSCORE_MODEL
-    from ..evaluate import find_scorer, score_videos
+    from ..edit_scores import load_scorers
+    from ..evaluate import score_videos
     from ..reconstruction import reconstruct_run
     from ..session import choose_device
     from ..video import save_video
@@ -81,15 +81,14 @@ def run(arguments: Namespace) -> None:
         rebuilt, fps = reconstruct_run(Path(arguments.folder), arguments.device)
         save_video(output / "reconstruction.mp4", rebuilt.frames, fps)
         results.append(rebuilt)
-    scorers = []
-    for weights, default in ((arguments.clip, CLIP_MODEL), (arguments.pickscore, PICKSCORE_MODEL)):
-        scorer, missing = find_scorer(weights, default)
-        if scorer:
-            scorer.model.to(device)
-        else:
-            notes.append(missing)
-        scorers.append(scorer)
+    scorers = load_scorers(arguments.clip, arguments.pickscore, device)
     with tqdm(total=len(results), desc="scoring", unit="video", dynamic_ncols=True, leave=False) as bar:
-        table = score_videos(results, *scorers, notes=notes, on_video=lambda number: bar.update())
+        table = score_videos(
+            results,
+            scorers.clip,
+            scorers.pickscore,
+            notes=[*notes, *scorers.notes],
+            on_video=lambda number: bar.update(),
+        )
     table.save(output)
     print(f"{table.text()}\nWritten to {output / 'scores.json'} and scores.png")
