@@ -103,7 +103,7 @@ class ClipScorer:
 
 def _folder(weights: str | os.PathLike) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.utils import HFValidationError, LocalEntryNotFoundError
 
     folder = Path(weights)
     if not folder.is_dir():

@@ -14,7 +14,6 @@ from torch.nn.functional import interpolate
 
 pytest.importorskip("transformers")
 
-from tiny_checkpoint import make_folder
 from tiny_clip import make_clip
 from transformers import CLIPModel, CLIPTokenizer
 
@@ -184,6 +183,8 @@ def test_evaluate_takes_the_frames_of_the_source_that_were_used(clip_folder, tmp
 
 def test_evaluate_a_run_and_how_well_it_rebuilds_its_clip(clip_folder, tmp_path, capsys):
     pytest.importorskip("diffusers")
+    from tiny_checkpoint import make_folder
+
     make_folder(tmp_path / "model")
     tav_core.save_video(tmp_path / "clip.mp4", moving(2, frames=4, height=32, width=32), 8)
     config = {
