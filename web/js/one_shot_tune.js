@@ -1,0 +1,91 @@
+// One-Shot Tune: the server's messages and history, shown on the node that they belong to.
+
+import { api } from "../../../scripts/api.js"
+import { app } from "../../../scripts/app.js"
+import { after, showOnNode } from "./page.js"
+import { TunePanel } from "./tune_panel.js"
+
+const NODE = "TAVOneShotTune"
+const panels = new WeakMap() // node -> its panel
+
+const root = () => app.rootGraph ?? app.graph
+
+/** The panels in the workflow that is open, those within subgraphs too. */
+function* openPanels(graph = root()) {
+    for (const node of graph.nodes) {
+        if (panels.has(node)) yield panels.get(node)
+        if (node.subgraph) yield* openPanels(node.subgraph)
+    }
+}
+
+/** The node that ComfyUI calls "12:5" while it runs: node 5 within the subgraph of node 12. */
+function nodeOf(executionId) {
+    let graph = root(), node = null
+    for (const id of executionId.split(":")) {
+        node = graph?.getNodeById(id)
+        graph = node?.subgraph
+    }
+    return node
+}
+
+function panelOf({ node, workflow }) {
+    return workflow === root().id ? panels.get(nodeOf(node)) : undefined
+}
+
+/** Make a node on the classic canvas as high as what it holds; the other renderer does so by itself. */
+function makeRoom(node) {
+    const least = LiteGraph.vueNodesMode ? 0 : node.computeSize()[1]
+    if (node.size[1] < least) node.setSize([node.size[0], least])
+}
+
+let asking = false
+
+/** Show the last runs of this workflow as the server keeps them: after a reload, and when messages were missed. */
+async function refresh() {
+    const open = [...openPanels()]
+    if (asking || !open.length) return
+    asking = true
+    try {
+        const query = new URLSearchParams({ workflow: root().id })
+        const runs = await (await api.fetchApi(`/tune_a_video/runs?${query}`)).json()
+        const shown = new Map(runs.map((run) => [panelOf(run), run]))
+        for (const panel of open) panel.show(shown.get(panel) ?? null)
+    } catch (error) {
+        console.warn("Tune-A-Video: how far the tuning is could not be read:", error)
+    } finally {
+        asking = false
+    }
+}
+
+const ask = {
+    stop: (run) => api.fetchApi("/tune_a_video/stop", { method: "POST", body: JSON.stringify({ run: run.run }) }),
+    cancel: (run) => api.interrupt(run.prompt),
+}
+
+api.addEventListener("tune_a_video.start", ({ detail }) => panelOf(detail)?.show(detail))
+for (const kind of ["step", "preview", "end"]) {
+    api.addEventListener(`tune_a_video.${kind}`, ({ detail }) => {
+        if (panelOf(detail)?.take(detail) === false) refresh()
+    })
+}
+api.addEventListener("reconnected", refresh)
+
+app.registerExtension({
+    name: "TuneAVideo.OneShotTune",
+
+    nodeCreated(node) {
+        if (node.comfyClass !== NODE) return
+        const panel = new TunePanel((what, run) => ask[what](run))
+        panels.set(node, panel)
+        showOnNode(node, "tuning", panel.root, () => panel.height, () => panel.end())
+        const every = node.widgets.find(({ name }) => name === "preview_every")
+        const expect = () => {
+            panel.expectPreviews(every.value)
+            makeRoom(node)
+        }
+        after(every, "callback", expect)
+        after(node, "onConfigure", expect)
+    },
+
+    afterConfigureGraph: refresh,
+})

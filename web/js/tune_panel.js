@@ -1,0 +1,136 @@
+// What One-Shot Tune shows on its node: how far it is, the loss curve, the previews, and two buttons.
+
+import { addStyle, element } from "./page.js"
+import { CURVE_STYLE, LossCurve, runningMean, short } from "./tune_curve.js"
+import { FILM_HEIGHT, FILM_STYLE, Filmstrip } from "./tune_film.js"
+
+const HEIGHT = 210 // of the panel without previews: the same before, during and after a run
+
+const STYLE = `
+.tav-tune { --tav-accent: var(--p-primary-color, #3b8eea); display: flex; flex-direction: column; gap: 6px; width: 100%;
+    height: 100%; box-sizing: border-box; padding: 8px; overflow: hidden; border-radius: 6px;
+    background: var(--component-node-widget-background, var(--comfy-input-bg)); color: var(--input-text);
+    font: 12px/16px sans-serif; }
+.tav-tune [hidden] { display: none !important; }
+.tav-tune .tav-row { display: flex; flex: none; gap: 8px; justify-content: space-between; white-space: nowrap; }
+.tav-tune .tav-row > :first-child { overflow: hidden; text-overflow: ellipsis; }
+.tav-tune .tav-small { color: var(--descrip-text); font-size: 11px; }
+.tav-tune .tav-empty { margin: auto; max-width: 34em; text-align: center; color: var(--descrip-text); }
+.tav-tune .tav-buttons { display: flex; flex: none; gap: 6px; }
+.tav-tune .tav-buttons button { flex: 1; padding: 4px 8px; border: 1px solid var(--border-color); border-radius: 6px;
+    background: var(--comfy-menu-bg); color: var(--input-text); font: inherit; cursor: pointer; }
+.tav-tune .tav-buttons button:hover:enabled { border-color: var(--tav-accent); }
+.tav-tune .tav-buttons button:disabled { opacity: 0.5; cursor: default; }
+${CURVE_STYLE}${FILM_STYLE}`
+
+function duration(seconds) {
+    if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`
+    if (seconds < 5400) return `${Math.round(seconds / 60)} min`
+    return `${short(seconds / 3600)} h`
+}
+
+const NOW = {
+    running: ({ losses, steps }) => `Step ${losses.length} of ${steps}`,
+    done: ({ losses }) => `Tuned for ${losses.length} steps`,
+    stopped: ({ losses, steps }) => `Stopped after step ${losses.length} of ${steps}, and kept`,
+    cancelled: ({ losses, steps }) => `Cancelled after step ${losses.length} of ${steps}`,
+    failed: ({ losses, steps }) => `Failed after step ${losses.length} of ${steps}`,
+}
+
+export class TunePanel {
+    /** `ask(what, run)`: the person wants "stop" or "cancel". */
+    constructor(ask) {
+        addStyle("tav-tune-style", STYLE)
+        this.run = null
+        this.every = 0
+        this.now = element("span", { role: "status" })
+        this.time = element("span")
+        this.facts = element("span")
+        this.empty = element("p.tav-empty", {}, "The loss curve appears here while tuning.")
+        this.curve = new LossCurve()
+        this.film = new Filmstrip()
+        this.stop = element("button", { type: "button", onclick: () => this.askToStop(ask) }, "Stop and keep")
+        this.stop.title = "End the tuning after this step, and go on with what is learned"
+        this.cancel = element("button", { type: "button", onclick: () => ask("cancel", this.run) }, "Cancel")
+        this.cancel.title = "Cancel the whole run; nothing of this tuning is kept"
+        this.buttons = element("div.tav-buttons", {}, this.stop, this.cancel)
+        this.head = element("div.tav-row", {}, this.now, this.time)
+        this.second = element("div.tav-row.tav-small", {}, this.facts)
+        this.root = element("div.tav-tune", {}, this.head, this.second, this.empty, this.curve.root, this.film.root, this.buttons)
+        this.update()
+    }
+
+    /** The least height of the panel in pixels. */
+    get height() {
+        return HEIGHT + (this.film.root.hidden ? 0 : FILM_HEIGHT + 6)
+    }
+
+    /** The person set how many steps lie between previews; 0 for none. */
+    expectPreviews(every) {
+        this.every = every
+        this.update()
+    }
+
+    /** Show a run as the server tells it; null when there was none. */
+    show(run) {
+        const older = run && this.run?.run === run.run && run.losses.length < this.run.losses.length
+        if (!older) this.run = run // an answer may arrive after messages that were sent later
+        this.update()
+    }
+
+    /** Take in what a message says of the run; false when something between is missing. */
+    take({ from, losses, preview, ...progress }) {
+        const run = this.run
+        if (run?.run !== progress.run || from > run.losses.length) return false
+        Object.assign(run, progress)
+        losses?.forEach((loss, i) => (run.losses[from + i] = loss))
+        if (preview) run.previews = [...run.previews.filter(({ step }) => step !== preview.step), preview]
+        this.update()
+        return true
+    }
+
+    async askToStop(ask) {
+        this.stop.disabled = true
+        try {
+            await ask("stop", this.run)
+        } catch {
+            this.stop.disabled = false // the server did not hear it
+        }
+    }
+
+    update() {
+        const { run } = this
+        const running = run?.state === "running"
+        this.root.dataset.state = run?.state ?? "idle"
+        for (const part of [this.head, this.second, this.curve.root]) part.hidden = !run
+        this.empty.hidden = Boolean(run)
+        this.buttons.hidden = !running
+        this.film.root.hidden = !this.every && !run?.previews.length
+        this.root.style.minHeight = `${this.height}px`
+        this.film.show(run?.previews ?? [], this.every)
+        this.curve.show(run)
+        if (run) this.tell(run)
+    }
+
+    tell(run) {
+        const running = run.state === "running"
+        this.now.textContent = NOW[run.state](run)
+        this.time.textContent = running ? this.left(run) : `took ${duration(run.seconds)}`
+        const facts = []
+        if (run.losses.length) facts.push(`mean loss ${short(runningMean(run.losses).at(-1))}`)
+        if (run.learning_rate) facts.push(`learning rate ${short(run.learning_rate)}`)
+        if (run.continued_from) facts.push(`continuing from step ${run.continued_from}`)
+        this.facts.textContent = facts.join(" · ")
+        this.stop.disabled = run.stopping
+        this.stop.textContent = run.stopping ? "Stopping …" : "Stop and keep"
+    }
+
+    left(run) {
+        if (run.sampling) return "rendering a preview …"
+        return run.seconds_left === null ? "" : `${duration(run.seconds_left)} left`
+    }
+
+    end() {
+        this.curve.end()
+    }
+}
