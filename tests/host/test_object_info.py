@@ -1,0 +1,76 @@
+"""What ComfyUI tells the page of every node: tooltips, defaults, bounds, and the names in both languages."""
+
+import json
+import re
+
+import pytest
+from comfy_install import REPOSITORY
+
+FILES = {("TAVLoadVideo", "video"), ("TAVLoadTuned", "name")}
+"""Inputs that offer the files there are, the first of which is the default."""
+NUMBERS = ("INT", "FLOAT")
+
+
+@pytest.fixture(scope="module")
+def nodes(server) -> dict[str, dict]:
+    return {name: info for name, info in server.object_info().items() if name.startswith("TAV")}
+
+
+def inputs(info: dict) -> dict[str, tuple]:
+    """Name -> (type, options) of every input."""
+    groups = info["input"]
+    return {**groups.get("required", {}), **groups.get("optional", {})}
+
+
+def test_every_node_and_output_is_explained(nodes):
+    for name, info in nodes.items():
+        assert info["display_name"] and info["description"], name
+        assert info["category"] == "Tune-A-Video", name
+        assert all(info["output_tooltips"]), name
+        assert info.get("search_aliases", "unknown to ComfyUI 0.3.64"), name
+
+
+def test_every_input_has_a_tooltip_a_default_and_bounds(nodes):
+    for node, info in nodes.items():
+        for name, (kind, options) in inputs(info).items():
+            where = f"{node}.{name}"
+            assert options.get("tooltip"), where
+            if kind in (*NUMBERS, "STRING", "BOOLEAN", "COMBO") and (node, name) not in FILES:
+                assert "default" in options, where
+            if kind in NUMBERS:
+                assert options["min"] <= options["default"] <= options["max"], where
+            if kind == "COMBO" and (node, name) not in FILES:
+                assert options["default"] in options["options"], where
+
+
+def texts(entry: dict) -> list[str]:
+    return [text for value in entry.values() for text in (texts(value) if isinstance(value, dict) else [value])]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_name_and_tooltip_is_translated(nodes, language):
+    translated = json.loads((REPOSITORY / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+    assert translated.keys() == nodes.keys()
+    for node, info in nodes.items():
+        entry = translated[node]
+        english = {"display_name": info["display_name"], "description": info["description"]}
+        if inputs(info):
+            english["inputs"] = {
+                name: {"name": name, "tooltip": options["tooltip"]} for name, (_, options) in inputs(info).items()
+            }
+        if info["output_name"]:
+            named = zip(info["output_name"], info["output_tooltips"])
+            english["outputs"] = {str(i): {"name": name, "tooltip": tip} for i, (name, tip) in enumerate(named)}
+        if language == "en":
+            assert entry == english
+            continue
+        assert entry.keys() == english.keys()
+        for group in ("inputs", "outputs"):
+            assert entry.get(group, {}).keys() == english.get(group, {}).keys(), node
+            assert all(part.keys() == {"name", "tooltip"} for part in entry.get(group, {}).values()), node
+        assert all(re.search("[\u4e00-\u9fff]", text) or text in ("VAE", "CLIP") for text in texts(entry)), node
+        assert not re.search("[{}@|]", "".join(texts(entry))), f"{node}: vue-i18n reads these as its own signs"
+
+
+def test_comfyui_serves_the_translations(server):
+    assert server.get("/i18n")["zh"]["nodeDefs"]["TAVOneShotTune"]["inputs"]["steps"]["name"] == "步数"

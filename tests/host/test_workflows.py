@@ -1,0 +1,91 @@
+"""The example workflows, as files: known nodes, values in their places and within bounds, models that can be found."""
+
+import json
+
+import pytest
+from checkpoint import make_controlnet
+from comfy_install import REPOSITORY
+from PIL import Image
+from workflow_file import NOTES, api_graph
+
+WORKFLOWS = sorted((REPOSITORY / "workflows").glob("*.json"))
+FOLDERS = {"ckpt_name": "checkpoints", "control_net_name": "controlnet", "lora_name": "loras"}
+WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+FRAMES, SIZE = 3, 64
+
+
+@pytest.fixture(scope="module")
+def object_info(server) -> dict:
+    return server.object_info()
+
+
+def content(path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def own_widgets(info: dict) -> dict[str, tuple]:
+    """Name -> (type, options) of the widgets of a node, in the order in which the page makes them."""
+    groups = info["input"]
+    inputs = {**groups.get("required", {}), **groups.get("optional", {})}
+    widgets = {name: spec for name, spec in inputs.items() if spec[0] in WIDGETS}
+    if any(options.get("video_upload") for _, options in widgets.values()):
+        widgets["upload"] = ("UPLOAD", {})
+    return widgets
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflow(object_info, path):
+    workflow = content(path)
+    types = {node["type"] for node in workflow["nodes"]}
+    assert "MarkdownNote" in types
+    for kind in types - NOTES:
+        module = object_info[kind]["python_module"]
+        assert kind.startswith("TAV") or not module.startswith("custom_nodes"), f"{kind} is neither core's nor ours"
+    for node in workflow["nodes"]:
+        named = node.get("widgets_values_named", {})
+        assert list(named.values()) == node.get("widgets_values", []) or node["type"] == "SaveVideo"
+        if node["type"].startswith("TAV"):
+            widgets = own_widgets(object_info[node["type"]])
+            assert list(named) == list(widgets), node["type"]
+            for name, (kind, options) in widgets.items():
+                if kind in ("INT", "FLOAT"):
+                    assert options["min"] <= named[name] <= options["max"], f"{node['type']}.{name}"
+                if kind == "COMBO" and "default" in options:
+                    assert named[name] in options["options"], f"{node['type']}.{name}"
+        for name in named.keys() & FOLDERS:
+            (model,) = node["properties"]["models"]
+            assert (model["name"], model["directory"]) == (named[name], FOLDERS[name])
+            assert model["url"].startswith("https://")
+    walks = [node for node in workflow["nodes"] if node["type"] in ("TAVDDIMInvert", "TAVSampleVideo")]
+    assert len({node["widgets_values_named"]["steps"] for node in walks}) == 1, "as many steps up as down"
+    assert Image.open(path.with_suffix(".jpg")).size == (512, 512)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_nodes_do_not_overlap(path):
+    nodes = content(path)["nodes"]
+    boxes = [(*node["pos"], *node["size"], node["type"]) for node in nodes]
+    title = 30
+    for i, (x, y, width, height, kind) in enumerate(boxes):
+        for other_x, other_y, other_width, other_height, other in boxes[:i]:
+            beside = x >= other_x + other_width or other_x >= x + width
+            assert beside or y - title >= other_y + other_height or other_y - title >= y + height, (kind, other)
+
+
+def test_controlnet_workflow_runs(server, clip, object_info):
+    """The one of those that no browser test runs which has nodes of its own."""
+    graph = api_graph(REPOSITORY / "workflows" / "with_controlnet.json", object_info)
+    make_controlnet(server.folder / "models" / "controlnet" / "control.safetensors")
+    small = {
+        "TAVLoadVideo": {"video": clip, "frames": FRAMES, "stride": 1, "width": SIZE, "height": SIZE},
+        "CheckpointLoaderSimple": {"ckpt_name": "tiny.safetensors"},
+        "ControlNetLoader": {"control_net_name": "control.safetensors"},
+        "TAVOneShotTune": {"steps": 1},
+        "TAVDDIMInvert": {"steps": 1},
+        "TAVSampleVideo": {"steps": 1},
+    }
+    for node in graph.values():
+        node["inputs"] |= small.get(node["class_type"], {})
+    entry = server.run(graph)
+    shown = [output["tav_comparison"] for output in entry["outputs"].values() if "tav_comparison" in output]
+    assert len(shown[0]) == 2
