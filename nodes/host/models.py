@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 import comfy.model_management
 import comfy.model_patcher
 import comfy.model_sampling
+import comfy.sampler_helpers
+import comfy.samplers
 import torch
 from comfy.patcher_extension import WrappersMP
 from einops import rearrange
@@ -117,6 +119,15 @@ def latents_of(model, latent: dict) -> Tensor:
             "width]: encode the frames with VAE Encode and the same checkpoint's VAE."
         )
     return rearrange(model.model.process_latent_in(samples.float()), "f c h w -> 1 c f h w")
+
+
+def model_conds(model, positive: list, latents: Tensor) -> dict[str, Tensor]:
+    """CONDITIONING as the inputs of MODEL's network for latents ``[1, c, f, h, w]``, by the names of the core."""
+    conds = comfy.sampler_helpers.convert_cond(positive)
+    noise = rearrange(latents, "1 c f h w -> f c h w")
+    conds = comfy.samplers.encode_model_conds(model.model.extra_conds, conds, noise, latents.device, "positive")
+    inputs = {name: cond.cond.to(latents.device) for name, cond in conds[0]["model_conds"].items()}
+    return {"context": inputs["c_crossattn"]} | ({"y": inputs["y"]} if "y" in inputs else {})
 
 
 def schedule_of(model) -> tav_core.NoiseSchedule:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from torch import Tensor
 from ... import tav_core
 from ...tav_core.files import replacing
 from .folders import KEY
+from .kept import digest
 from .live import Run
-from .models import pixels_per_latent
+from .models import model_conds, pixels_per_latent
 
 _GUIDANCE = 7.5  # less than published: with few steps, more would burn the colours
 _LONGEST_SIDE = 512
@@ -40,10 +42,6 @@ class Previews:
     """Decodes the clips; None for ComfyUI's own latent previews, which are rough."""
     fps: float = 8.0
 
-    def due(self, step: int, last: int) -> bool:
-        """Whether one follows ``step`` (counted from 1), of which ``last`` is the last."""
-        return self.every > 0 and (step % self.every == 0 or step == last)
-
     def check(self, latents: Tensor) -> None:
         """Raise ValueError when the previews of a clip with these latents cannot be decoded."""
         channels = getattr(self.vae, "latent_channels", latents.shape[1])
@@ -61,26 +59,44 @@ class PreviewSampler:
     moment. No random number is drawn, and the tuning goes on as if nothing had been sampled.
 
     Args:
+        learner: the MODEL under way, and ``video_unet`` its network.
         latents: the clip's clean latents ``[1, c, f, h, w]``.
-        positive, negative: inputs of the network besides latents and timestep.
-        model: the MODEL, which says how its latents are decoded.
+        conds: the inputs of the network that it is tuned with, besides latents and timestep.
         run: learns of the previews, and says when to give up.
+        reload: brings the network back to its device, should the VAE have taken its place.
     """
 
     def __init__(
         self,
         previews: Previews,
+        learner,
         video_unet: tav_core.VideoUNet,
         schedule: tav_core.NoiseSchedule,
         latents: Tensor,
-        positive: dict[str, Tensor],
-        negative: dict[str, Tensor],
-        model,
+        conds: dict[str, Tensor],
         run: Run,
+        reload: Callable[[], object],
     ) -> None:
-        self._previews, self._video_unet, self._schedule, self._latents = previews, video_unet, schedule, latents
-        self._positive, self._negative = positive, negative
-        self._model, self._run = model, run
+        self._previews, self._learner, self._video_unet, self._schedule = previews, learner, video_unet, schedule
+        self._latents, self._run, self._reload = latents, run, reload
+        self._positive, self._negative = (
+            conds if words is None else model_conds(learner, words, latents)
+            for words in (previews.positive, previews.negative)
+        )
+        self.key = digest(self._positive, self._negative, previews.vae is None)
+        """Digest of what the previews show."""
+
+    def follow(self, step: int, last: int) -> None:
+        """Show the preview that is due after ``step`` of ``last``, if one is."""
+        every = self._previews.every
+        if every > 0 and not self._run.stopping and (step % every == 0 or step == last):
+            self.show(step)
+
+    def finish(self, last: int) -> None:
+        """Show the preview after the last step, if there is none yet: nothing was left to learn, but other words are
+        asked for."""
+        if last not in [preview["step"] for preview in self._run.previews]:
+            self.follow(last, last)
 
     def show(self, step: int) -> None:
         """Sample and store the preview of the weights after ``step``; nothing when the run is asked to stop meanwhile.
@@ -92,7 +108,7 @@ class PreviewSampler:
             latents = self._sample()
             if latents is not None:
                 path = Path(folder_paths.get_temp_directory()) / KEY / f"{self._run.id}_{step:06}.webp"
-                write_clip(path, self._decode(rearrange(latents, "1 c f h w -> f c h w")), self._previews.fps)
+                _write_clip(path, self._decode(rearrange(latents, "1 c f h w -> f c h w")), self._previews.fps)
         if latents is not None:
             self._run.add_preview(step, path.name, KEY)
 
@@ -119,12 +135,13 @@ class PreviewSampler:
     def _decode(self, samples: Tensor) -> list[Image.Image]:
         """Frames of latents ``[f, c, h, w]`` in the scale of the model."""
         if self._previews.vae is None:
-            return _rough_frames(samples, self._model)
-        frames = self._previews.vae.decode(self._model.model.process_latent_out(samples))
+            return _rough_frames(samples, self._learner)
+        frames = self._previews.vae.decode(self._learner.model.process_latent_out(samples))
+        self._reload()
         return [Image.fromarray((f.float().clamp(0, 1) * 255).round().byte().cpu().numpy()) for f in frames]
 
 
-def write_clip(path: Path, frames: list[Image.Image], fps: float) -> None:
+def _write_clip(path: Path, frames: list[Image.Image], fps: float) -> None:
     """Write an animated WebP that loops, no side longer than 512 pixels. It appears whole or not at all."""
     scale = min(1.0, _LONGEST_SIDE / max(frames[0].size))
     if scale < 1:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import comfy.model_management
-import comfy.sampler_helpers
-import comfy.samplers
 import comfy.utils
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 
 from ... import tav_core
@@ -21,6 +19,7 @@ from .models import (
     fingerprint_of,
     inflation_of,
     latents_of,
+    model_conds,
     pixels_per_latent,
     schedule_of,
     with_tuning,
@@ -60,38 +59,29 @@ def tune_model(
     unet, latents = _load(learner, latents.shape), latents.to(learner.load_device)
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        conds = _model_conds(learner, positive, latents)
+        conds = model_conds(learner, positive, latents)
         key = kept.tuning_key(learner, inflation, latents, conds, settings)
         known = kept.find(key, settings.steps)
         with inflation.video_unet(unet, inflation.temporal_attention).attached(f) as video_unet:
             video_unet.compute_dtype = compute_dtype_of(learner)
             if inflation.temporal is not None:
                 video_unet.temporal.load_state_dict(inflation.temporal.state_dict())
-            words = _preview_conds(learner, previews, latents, conds)
-            preview_key = kept.digest(words, previews.vae is None)
-            same_previews = known.previews if known and known.preview_key == preview_key else []
+            reload = partial(_load, learner, latents.shape)
+            sampler = PreviewSampler(previews, learner, video_unet, schedule, latents, conds, run, reload)
+            same_previews = known.previews if known and known.preview_key == sampler.key else []
             run.begin(known.state.losses if known else [], same_previews)
-            sampler = PreviewSampler(previews, video_unet, schedule, latents, *words, model, run)
-
-            def show_preview(step: int) -> None:
-                sampler.show(step)
-                if previews.vae is not None:
-                    _load(learner, latents.shape)  # the VAE may have taken its place
-
             result = tav_core.tune(
                 video_unet,
                 schedule,
                 latents,
                 settings=settings,
                 state=known.state if known else None,
-                on_step=_on_step(settings, run, lambda step: previews.due(step, settings.steps) and show_preview(step)),
+                on_step=_on_step(settings, run, sampler),
                 **conds,
             )
-            seen = [preview["step"] for preview in run.previews]
-            if previews.every and not run.stopping and settings.steps not in seen:
-                show_preview(settings.steps)  # nothing was left to learn, but other words to see
+            sampler.finish(settings.steps)
             state = {name: tensor.to("cpu", copy=True) for name, tensor in video_unet.tuned_state_dict().items()}
-    kept.keep(kept.KeptTuning(key, _at_rest(result.state, state), run.previews, preview_key))
+    kept.keep(kept.KeptTuning(key, _at_rest(result.state, state), run.previews, sampler.key))
     deltas = {
         f"diffusion_model.{own_name}": state[name] - weight.to("cpu", torch.float32)
         for name, (own_name, weight) in video_unet.query_weights().items()
@@ -118,7 +108,7 @@ def _load(learner, shape: tuple[int, ...]) -> nn.Module:
     return learner.model.diffusion_model.to(learner.load_device)
 
 
-def _on_step(settings: tav_core.TuneSettings, run: Run, preview: Callable[[int], object]) -> Callable:
+def _on_step(settings: tav_core.TuneSettings, run: Run, sampler: PreviewSampler) -> Callable[[int, float], bool]:
     """What follows each step: progress, Cancel, a preview, "Stop and keep"."""
     progress = comfy.utils.ProgressBar(settings.steps)
 
@@ -126,8 +116,7 @@ def _on_step(settings: tav_core.TuneSettings, run: Run, preview: Callable[[int],
         comfy.model_management.throw_exception_if_processing_interrupted()
         run.step(loss, settings.learning_rate_at(step - 1))
         progress.update_absolute(step)
-        if not run.stopping:
-            preview(step)
+        sampler.follow(step, settings.steps)
         return not run.stopping
 
     return on_step
@@ -137,21 +126,6 @@ def _at_rest(state: tav_core.TuneState, weights: dict[str, Tensor]) -> tav_core.
     """``state`` in main memory; its weights are among ``weights``."""
     optimizer = {name: {k: v.to("cpu") for k, v in values.items()} for name, values in state.optimizer.items()}
     return replace(state, weights={name: weights[name] for name in state.weights}, optimizer=optimizer)
-
-
-def _preview_conds(learner, previews: Previews, latents: Tensor, conds: dict[str, Tensor]) -> tuple[dict, dict]:
-    """Inputs of the network for the previews, with their words and with the empty prompt."""
-    choices = (previews.positive, previews.negative)
-    return tuple(conds if words is None else _model_conds(learner, words, latents) for words in choices)
-
-
-def _model_conds(model, positive: list, latents: Tensor) -> dict[str, Tensor]:
-    """CONDITIONING as the inputs of the U-Net, by the names of the core."""
-    conds = comfy.sampler_helpers.convert_cond(positive)
-    noise = rearrange(latents, "1 c f h w -> f c h w")
-    conds = comfy.samplers.encode_model_conds(model.model.extra_conds, conds, noise, latents.device, "positive")
-    inputs = {name: cond.cond.to(latents.device) for name, cond in conds[0]["model_conds"].items()}
-    return {"context": inputs["c_crossattn"]} | ({"y": inputs["y"]} if "y" in inputs else {})
 
 
 def _trainable_clone(model):

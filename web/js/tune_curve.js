@@ -44,6 +44,8 @@ export function runningMean(values) {
     })
 }
 
+const highest = (values) => values.reduce((a, b) => Math.max(a, b))
+
 /** Which values to draw: all, or of more than fit the lowest and the highest in each of `columns` groups. */
 function drawn(values, columns) {
     if (values.length <= 2 * columns) return values.map((_, i) => i)
@@ -93,7 +95,8 @@ export class LossCurve {
         if (!losses.length) return
         this.means = runningMean(losses)
         this.last = this.run.state === "running" ? this.run.steps : losses.length
-        this.highest = losses.reduce((a, b) => Math.max(a, b)) * 1.05 || 1
+        // single steps may lie far above the rest: those are cut off, so that the course of the mean is seen
+        this.highest = Math.min(highest(losses), 2 * highest(this.means)) * 1.05 || 1
         this.area = { width: width - LEFT - RIGHT, height: height - TOP - BOTTOM, bottom: height - BOTTOM }
         this.drawFrame(width)
         this.drawLine("tav-raw", losses)
@@ -104,7 +107,7 @@ export class LossCurve {
     }
 
     x = (step) => LEFT + (this.area.width * (step - 1)) / Math.max(1, this.last - 1)
-    y = (loss) => this.area.bottom - (this.area.height * loss) / this.highest
+    y = (loss) => this.area.bottom - this.area.height * Math.min(1, loss / this.highest)
 
     drawFrame(width) {
         for (let i = 0; i < LABELS_Y; i++) {
@@ -132,7 +135,8 @@ export class LossCurve {
     }
 
     drawLine(name, values) {
-        const points = drawn(values, this.area.width).map((i) => `${this.x(i + 1).toFixed(1)} ${this.y(values[i]).toFixed(1)}`)
+        const place = (i) => `${this.x(i + 1).toFixed(1)} ${this.y(values[i]).toFixed(1)}`
+        const points = drawn(values, Math.ceil(this.area.width)).map(place)
         shape("path", { class: name, d: `M${points.join("L")}` }, this.svg)
     }
 

@@ -14,7 +14,8 @@ export const FILM_STYLE = `
     font: 10px/14px sans-serif; }
 .tav-film img { display: block; height: 54px; min-width: 30px; border-radius: 4px; background: var(--comfy-menu-bg); }
 .tav-film button:hover, .tav-film button:focus-visible { color: var(--input-text); }
-.tav-film button:hover img, .tav-film button:focus-visible img { outline: 2px solid var(--tav-accent); outline-offset: -2px; }
+.tav-film button:hover img, .tav-film button:focus-visible img { outline: 2px solid var(--tav-accent);
+    outline-offset: -2px; }
 .tav-large { padding: 12px; border: 1px solid var(--border-color); border-radius: 8px; max-width: 95vw;
     background: var(--comfy-menu-bg); color: var(--input-text); font: 13px/1.4 sans-serif; }
 .tav-large::backdrop { background: rgb(0 0 0 / 60%); }
@@ -39,7 +40,9 @@ export class Filmstrip {
     /** Show previews (their steps and files), or what will come: one every so many steps. */
     show(previews, every) {
         this.previews = previews
-        this.every = every
+        const shown = previews.map(({ filename }) => filename).join() || every
+        if (shown === this.shown) return
+        this.shown = shown
         const before = new Map([...this.root.querySelectorAll("button")].map((frame) => [frame.dataset.file, frame]))
         const frames = previews.map((preview) => before.get(preview.filename) ?? this.frame(preview))
         const atEnd = this.root.scrollLeft + this.root.clientWidth >= this.root.scrollWidth - 20
@@ -50,9 +53,10 @@ export class Filmstrip {
 
     frame(preview) {
         const said = `Preview after step ${preview.step}`
-        const picture = element("img", { src: address(preview), alt: said, loading: "lazy", decoding: "async", draggable: "false" })
         const open = () => this.open(this.previews.findIndex((it) => it.filename === preview.filename))
-        return element("button", { type: "button", title: `${said}: click to enlarge`, "data-file": preview.filename, onclick: open }, picture, String(preview.step))
+        const picture = { src: address(preview), alt: said, loading: "lazy", decoding: "async", draggable: "false" }
+        const button = { type: "button", title: `${said}: click to enlarge`, "data-file": preview.filename, onclick: open }
+        return element("button", button, element("img", picture), String(preview.step))
     }
 
     /** The wheel moves the strip where there is more of it than fits; elsewhere it is the canvas's. */

@@ -56,7 +56,8 @@ export class TunePanel {
         this.buttons = element("div.tav-buttons", {}, this.stop, this.cancel)
         this.head = element("div.tav-row", {}, this.now, this.time)
         this.second = element("div.tav-row.tav-small", {}, this.facts)
-        this.root = element("div.tav-tune", {}, this.head, this.second, this.empty, this.curve.root, this.film.root, this.buttons)
+        const parts = [this.head, this.second, this.empty, this.curve.root, this.film.root, this.buttons]
+        this.root = element("div.tav-tune", {}, ...parts)
         this.update()
     }
 
