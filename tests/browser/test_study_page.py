@@ -73,7 +73,7 @@ def test_a_rater_answers_by_keys_and_goes_on_later(browser, folder):
 
     with studying(folder) as url:
         page.goto(url)
-        page.keyboard.type("Anna")
+        page.locator("#name:focus").fill("Anna")
         page.keyboard.press("Enter")
         place.filter(has_text="pair 1 of 2, question 1 of 2").wait_for()
         assert question.inner_text() == "Which has the better quality?"

@@ -100,14 +100,15 @@ async function load(question) {
 async function fill(video, name) {
   if (video.src) URL.revokeObjectURL(video.src)
   video.removeAttribute("src")
+  video.load() // lets go of the old video
   if (!name) return
   const content = await (await ask(`/video/${name}`)).blob()
   await new Promise((loaded, failed) => {
-    video.oncanplaythrough = loaded
+    video.oncanplay = loaded
     video.onerror = () => failed(new Error("This browser cannot play a video of this pair: try Chrome or Firefox."))
     video.src = URL.createObjectURL(content)
   })
-  video.oncanplaythrough = video.onerror = null
+  video.oncanplay = video.onerror = null
 }
 
 /** Starts all videos at their first frame, together. */
@@ -126,10 +127,7 @@ function rewind(video) {
 }
 
 for (const video of PAIR) {
-  video.addEventListener("ended", () => {
-    const pair = current
-    if (PAIR.every(other => other.ended)) setTimeout(() => { if (pair === current) play() }, PAUSE)
-  })
+  video.addEventListener("ended", () => setTimeout(() => { if (PAIR.every(other => other.ended)) play() }, PAUSE))
 }
 
 function choose(side) {
