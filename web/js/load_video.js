@@ -82,7 +82,7 @@ class ClipPreview {
     }
 
     tell({ clip, source }, wanted) {
-        const less = clip.frames < wanted ? `The file breaks off: only ${clip.frames} of ${wanted} frames can be read. ` : ""
+        const less = clip.frames < wanted ? `The file breaks off: ${clip.frames} of ${wanted} frames can be read. ` : ""
         this.root.classList.remove("tav-wrong")
         this.line.replaceChildren(less, tell(clip), element("small", {}, `from ${tell(source)}`))
     }
@@ -148,6 +148,12 @@ function takeFiles(node, preview) {
     button.label = "choose a video to upload"
     node.onDragOver = (event) => [...(event.dataTransfer?.items ?? [])].some((item) => item.kind === "file")
     node.onDragDrop = (event) => take(event.dataTransfer?.files ?? [])
+    preview.root.addEventListener("dragover", (event) => node.onDragOver(event) && event.preventDefault())
+    preview.root.addEventListener("drop", (event) => {
+        if (!node.onDragDrop(event)) return
+        event.preventDefault()
+        event.stopPropagation()
+    })
     node.previewMediaType = "video" // of a selected node, it tells ComfyUI that a pasted video is for this one
     node.pasteFiles = take
 }

@@ -1,0 +1,137 @@
+"""What the page is told of a chosen clip before anything runs, and what Compare Videos makes of videos."""
+
+import io
+import urllib.parse
+import urllib.request
+
+import numpy as np
+import pytest
+import torch
+from comfy_server import ComfyError, Graph
+from PIL import Image
+
+from tav_core import save_video
+
+CHOICE = {"video": "grey.mp4", "start": 1, "stride": 3, "frames": 3, "width": 128, "height": 64, "resize": "stretch"}
+LEVELS = [20 * number for number in range(12)]
+"""Frame i of the clip is grey of level 20 i."""
+
+
+def grey_clip(levels: list[int]) -> torch.Tensor:
+    return torch.tensor(levels).div(255).view(-1, 1, 1, 1).expand(-1, 48, 64, 3)
+
+
+@pytest.fixture(scope="module")
+def clip(server) -> None:
+    """A clip in the input folder, one in the output folder, one outside of both, and a file that is none."""
+    save_video(server.folder / "input" / "grey.mp4", grey_clip(LEVELS), fps=10)
+    save_video(server.folder / "input" / "short.mp4", grey_clip([200, 100]), fps=10)
+    save_video(server.folder / "output" / "made.mp4", grey_clip(LEVELS), fps=10)
+    save_video(server.folder / "secret.mp4", grey_clip(LEVELS), fps=10)
+    (server.folder / "input" / "notes.mp4").write_text("not a video")
+
+
+def ask(server, **choice) -> dict:
+    return server.get(f"/tune_a_video/clip?{urllib.parse.urlencode({**CHOICE, **choice})}")
+
+
+def preview(server, **choice) -> np.ndarray:
+    """The frames of the preview, uint8 [n, height, width, 3]."""
+    query = urllib.parse.urlencode({**CHOICE, **choice})
+    with urllib.request.urlopen(f"{server.url}/tune_a_video/clip/frames?{query}", timeout=60) as answer:
+        layout = {name: int(answer.headers[f"Sheet-{name}"]) for name in ("frames", "columns", "width", "height")}
+        return cells(answer.read(), layout)
+
+
+def cells(jpeg: bytes, layout: dict) -> np.ndarray:
+    sheet = np.asarray(Image.open(io.BytesIO(jpeg)))
+    height, width, columns = layout["height"], layout["width"], layout["columns"]
+    rows = sheet.reshape(-1, height, columns, width, 3).swapaxes(1, 2)
+    return rows.reshape(-1, height, width, 3)[: layout["frames"]]
+
+
+def levels(frames: np.ndarray) -> list[float]:
+    return frames.mean(axis=(1, 2, 3)).tolist()
+
+
+def load(graph: Graph, **choice):
+    return graph.add("TAVLoadVideo", **{**CHOICE, **choice})
+
+
+def test_facts_are_those_of_the_chosen_frames(server, clip):
+    facts = ask(server)
+    assert facts["clip"] == pytest.approx({"frames": 3, "fps": 10 / 3, "width": 128, "height": 64, "duration": 0.9})
+    assert facts["source"] == pytest.approx({"frames": 12, "fps": 10, "width": 64, "height": 48, "duration": 1.2})
+    assert ask(server, video="made.mp4 [output]") == facts
+
+
+def test_preview_has_exactly_the_chosen_frames(server, clip):
+    frames = preview(server)
+    assert frames.shape == (3, 64, 128, 3)
+    assert levels(frames) == pytest.approx([LEVELS[1], LEVELS[4], LEVELS[7]], abs=3)
+    assert levels(preview(server, start=0, stride=1, frames=12)) == pytest.approx(LEVELS, abs=3)
+    padded = preview(server, width=256, resize="pad")
+    assert padded.shape == (3, 64, 256, 3)
+    assert padded[:, :, :80].max() < 8 < padded[1:, :, 90:166].min()
+    assert preview(server, width=2048, height=1024).shape == (3, 160, 320, 3)
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ({"frames": 5}, "grey.mp4 has 12 frames, which gives 4 with start 1 and stride 3, but 5 were asked for"),
+        ({"start": 12, "frames": 1}, "grey.mp4 has 12 frames, which gives 0 with start 12"),
+        ({"video": "notes.mp4"}, "notes.mp4 is no video that can be read"),
+    ],
+)
+def test_wrong_choice_is_told_as_the_node_would_tell_it(server, clip, choice, said):
+    graph = Graph()
+    graph.add("PreviewImage", images=load(graph, **choice)[0])
+    with pytest.raises(ComfyError) as failed:
+        server.run(graph)
+    assert ask(server, **choice) == {"error": failed.value.message}
+    assert failed.value.message.startswith(said)
+
+
+@pytest.mark.parametrize("video", ["../secret.mp4", "{}/secret.mp4", "../secret.mp4 [output]", "gone.mp4", ""])
+def test_only_files_in_comfyuis_folders_are_read(server, clip, video):
+    video = video.format(server.folder)
+    error = ask(server, video=video)["error"]
+    assert error.startswith(f"There is no video {video} in the input folder" if video else "No video is chosen")
+    graph = Graph()
+    graph.add("PreviewImage", images=load(graph, video=video)[0])
+    with pytest.raises(ComfyError, match=r"no video|No video"):
+        server.run(graph)
+
+
+def test_numbers_that_are_none(server, clip):
+    assert ask(server, stride="x") == {"error": "stride is 'x', but must be a whole number."}
+    assert ask(server, frames=0) == {"error": "frames is 0, but must be at least 1."}
+
+
+def test_comparison(server, clip):
+    graph = Graph()
+    source = load(graph, start=0, stride=1, frames=4, width=64, height=64)
+    short = load(graph, video="short.mp4", start=0, stride=1, frames=2, width=64, height=128)
+    compared = graph.add(
+        "TAVCompareVideos", source=source[0], result_2=short[0], labels="the clip\n\nnothing", fps=source[1]
+    )
+    shown = graph.add("PreviewImage", images=compared[0])
+    entry = server.run(graph)
+
+    frames = server.images(entry, shown)
+    bar = frames.shape[1] - 128  # the source is shown as high as the result, twice its size
+    assert frames.shape == (4, bar + 128, 128 + 8 + 64, 3)
+    assert levels(frames[:, bar:, :128]) == pytest.approx(LEVELS[:4], abs=3)
+    assert levels(frames[:, bar:, 136:]) == pytest.approx([200, 100, 100, 100], abs=3)
+    assert frames[0, :bar, :128].max() > 200 and frames[0, :bar, 136:].max() > 200  # labels
+    assert frames[0, :, 129:135].max() < 40
+
+    told = entry["outputs"][compared.id]["tav_comparison"]
+    assert [(video["label"], video["fps"], video["size"]) for video in told] == [
+        ("the clip", 10, [64, 64]),
+        ("result 1", 10, [64, 128]),
+    ]
+    sheets = [cells(jpeg, video["sheet"]) for jpeg, video in zip(server.files(entry, compared), told)]
+    assert levels(sheets[0]) == pytest.approx(LEVELS[:4], abs=3)
+    assert levels(sheets[1]) == pytest.approx([200, 100], abs=3)
