@@ -50,7 +50,7 @@ def read_result(
     if source is None:
         return VideoResult(name, frames, prompt), ""
     there = probe_video(source.path).frames
-    compared = min(len(frames), max(1, len(range(source.start, there, source.stride))))
+    compared = min(len(frames), max(1, len(range(source.start, there, max(1, source.stride)))))
     clip = load_video(source.path, compared, source.start, source.stride, width, height, source.resize)
     note = ""
     if there != len(frames):
@@ -77,9 +77,11 @@ def read_run(folder: str | os.PathLike) -> list[VideoResult]:
     return results
 
 
-def source_of_run(folder: str | os.PathLike) -> SourceClip:
-    """The clip of a run, and which of its frames; errors as for :meth:`Config.read`."""
+def source_of_run(folder: str | os.PathLike) -> SourceClip | None:
+    """The clip of a run, and which of its frames; None when it came from no file. Errors as for :meth:`Config.read`."""
     data = Config.read(Path(folder) / CONFIG).train_data
+    if not data.video_path:
+        return None
     return SourceClip(data.video_path, data.sample_start_idx, data.sample_frame_rate, data.resize)
 
 

@@ -50,10 +50,12 @@ def score_results(results: list[tav_core.VideoResult], clip: str, pickscore: str
     comfy.model_management.free_memory(1.2 * size, device)
     for model in models:
         model.to(device)
+        for part in model.modules():
+            part.register_forward_pre_hook(_stop_if_cancelled)
     progress = comfy.utils.ProgressBar(len(results))
 
     def on_video(number: int) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        _stop_if_cancelled()
         progress.update_absolute(number)
 
     def embed_images(frames: Tensor) -> Tensor:
@@ -61,6 +63,10 @@ def score_results(results: list[tav_core.VideoResult], clip: str, pickscore: str
         return torch.cat([clip_vision.encode_image(batch)["image_embeds"].float().cpu() for batch in batches])
 
     return tav_core.score_videos(results, *scorers, embed_images if clip_vision else None, notes, on_video)
+
+
+def _stop_if_cancelled(*_) -> None:
+    comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 def _scorer(choice: str, name: str) -> tav_core.ClipScorer | None:

@@ -216,6 +216,7 @@ def test_evaluate_a_run_and_how_well_it_rebuilds_its_clip(clip_folder, tmp_path,
         (["a.mp4", "b.mp4", "c.mp4", "--prompt", "one", "--prompt", "two"], "2 prompts for 3 videos"),
         (["a.mp4", "--reconstruction"], "--run"),
         (["/nowhere/a.mp4"], "no video file /nowhere/a.mp4"),
+        (["--run", "/nowhere"], "/nowhere/config.yaml"),
     ],
 )
 def test_evaluate_says_what_is_wrong(arguments, says, capsys):
