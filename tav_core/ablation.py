@@ -22,7 +22,7 @@ from .score_table import ScoreRow, ScoreTable
 from .session import Session
 from .video import save_video
 
-FIGURES, SOURCE = "ablation.json", "source.mp4"
+FIGURES, SHEET, SOURCE = "ablation.json", "ablation.png", "source.mp4"
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False
 
 
 def ablate(session: Session, rows: Sequence[Row] = ROWS, scorers: Scorers | None = None) -> ScoreTable:
-    """Render every row, and put them together: ``ablation.json``, a table and one contact sheet, the source on top.
+    """Render every row, and put them together: ``ablation.json``, a table, and a contact sheet ``ablation.png``.
 
     Returns:
         the table, a line per row with the means over its prompts. Rows that start from the inverted clip are also
@@ -148,4 +148,4 @@ def _write_sheet(session: Session, results: Sequence[RowResult]) -> None:
         for result in results:
             clips.append(result.videos[prompt])
             labels.append(f"{prompt} · {result.row.label}")
-    contact_sheet(session.folder / commands.SHEET, clips, labels)
+    contact_sheet(session.folder / SHEET, clips, labels)

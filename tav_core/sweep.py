@@ -54,6 +54,7 @@ def sweep(
 
     Raises:
         ModuleNotFoundError: Ray was asked for, and is not installed.
+        ValueError: the cluster cannot be reached.
         Interrupted: Ctrl-C; what is finished is kept.
     """
     outcomes: dict[str, Outcome] = {}
@@ -122,7 +123,13 @@ def _over_ray(items: Sequence[Item], models: ScoreModels, address: str) -> Itera
     started = not ray.is_initialized()
     if started:
         store = {"object_store_memory": _STORE_BYTES} if address == "local" else {}
-        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **store)
+        try:
+            ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **store)
+        except (ConnectionError, RuntimeError) as error:
+            raise ValueError(
+                f"The Ray cluster {address} cannot be used ({_sentence(error)}): give the address that 'ray start' "
+                "printed, and set RAY_AUTH_MODE=token if it asks for a token."
+            ) from error
     gpus = ray.cluster_resources().get("GPU", 0)
     task = ray.remote(num_cpus=1, max_retries=0)(run_item)
     running = {

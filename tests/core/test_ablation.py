@@ -72,6 +72,9 @@ def test_every_row_renders_with_its_own_network(session: Session, results: list[
                 assert not torch.equal(one, two), (result.row.name, other.row.name)
         folder = session.folder / result.row.name
         assert (folder / "tuned.safetensors").exists() == result.row.tuned
+        if result.row.tuned:
+            learned, _ = tav_core.load_tuned(folder / "tuned.safetensors")
+            assert any("attn_temp" in name for name in learned) == result.row.temporal_attention
         assert (folder / "a-cat.mp4").is_file() and (folder / "a-dog.gif").is_file()
         assert Config.read(folder / "config.yaml").attention == result.row.attention
 
@@ -102,7 +105,7 @@ def test_command_stopped_between_rows_keeps_what_is_finished(world: Path, monkey
         assert cli.main(command) == 130
     assert "Finished rows: untuned." in capsys.readouterr().err
     assert [row["name"] for row in json.loads((folder / "ablation.json").read_text())["rows"]] == ["untuned"]
-    with Image.open(folder / "contact-sheet.png") as sheet:
+    with Image.open(folder / "ablation.png") as sheet:
         small = sheet.height
     tuned = []
     monkeypatch.setattr(commands, "tune_unet", lambda *a, **o: tuned.append(o["state"]) or tav_core.tune(*a, **o))
@@ -115,6 +118,6 @@ def test_command_stopped_between_rows_keeps_what_is_finished(world: Path, monkey
         assert row["mean"].keys() == row["scores"]["a cat"].keys() | {"psnr", "ssim"}
         assert row["label"] in table
     assert (folder / "scores.png").is_file() and "PickScore_v1" in table  # said to be missing
-    with Image.open(folder / "contact-sheet.png") as sheet:
+    with Image.open(folder / "ablation.png") as sheet:
         assert sheet.height > 1.5 * small
     assert [len(state.losses) for state in tuned] == [2]  # it went on from the saved state, with nothing left to do

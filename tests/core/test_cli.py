@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from tav_core import attention, cli, config, video
 from tav_core.files import file_names
 from tav_core.inverted import load_inverted
 
+ROOT = Path(__file__).parents[2]
 PROMPTS = ["a cat, cartoon style", "a dog / on: the beach?"]
 NAMES = ["a-cat-cartoon-style", "a-dog-on-the-beach"]
 STEPS = 4
@@ -211,6 +214,23 @@ def test_size_flags_count_for_clip_and_videos(world: Path):
     assert tav_core.load_video(folder / f"{NAMES[0]}.mp4", 2, width=None, height=None).frames.shape == (2, 16, 16, 3)
 
 
+def test_help_explains_every_command_without_loading_torch():
+    script = """
+import sys
+from tav_core import cli
+for command in cli.COMMANDS:
+    try:
+        cli.main([command, "--help"])
+    except SystemExit as ended:
+        assert ended.code == 0
+heavy = {"torch", "av", "diffusers", "transformers", "ray", "numpy"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert all(command.example in done.stdout for command in cli.COMMANDS.values())
+
+
 def test_file_names():
     names = file_names(["Ein Bär, 熊!", "../../etc/passwd", "a b", "a-B", "?", "x" * 300])
     assert names == ["Ein-Bär-熊", "etc-passwd", "a-b", "a-B-2", "prompt", "x" * 100]
@@ -222,7 +242,7 @@ def test_choices_are_those_of_the_core():
 
 
 def test_example_configuration_holds_the_defaults():
-    example = config.Config.read(Path(__file__).parents[2] / "configs/example.yaml")
+    example = config.Config.read(ROOT / "configs/example.yaml")
     default = config.Config()
     for name in ("train_data", "validation_data"):
         for key in ("video_path", "prompt", "prompts"):
