@@ -46,8 +46,9 @@ def sweep(
 
     Args:
         ray: address of a Ray cluster, or ``local`` to start one on this machine; None to go in order without Ray. Its
-            machines need this package and the paths of the items; an item takes a GPU where the cluster has any, and
-            one CPU. A Ray that is initialised already is used as it is.
+            machines need what this package requires, and the same paths; an item takes a GPU where the cluster has
+            any, and one CPU. A Ray that is initialised already is used as it is.
+        models: what to score with.
 
     Returns:
         one outcome per item, in their order.
@@ -122,9 +123,11 @@ def _over_ray(items: Sequence[Item], models: ScoreModels, address: str) -> Itera
 
     started = not ray.is_initialized()
     if started:
-        store = {"object_store_memory": _STORE_BYTES} if address == "local" else {}
+        # other machines get this very package; one that is started here has it
+        package = {"runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
+        options = {"object_store_memory": _STORE_BYTES} if address == "local" else package
         try:
-            ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **store)
+            ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **options)
         except (ConnectionError, RuntimeError) as error:
             raise ValueError(
                 f"The Ray cluster {address} cannot be used ({_sentence(error)}): give the address that 'ray start' "
@@ -144,7 +147,8 @@ def _over_ray(items: Sequence[Item], models: ScoreModels, address: str) -> Itera
                 try:
                     outcome = ray.get(ready)
                 except ray.exceptions.RayError as error:
-                    outcome = Outcome(item.name, _sentence(error))
+                    *_, reason = str(error).strip().splitlines()  # below where it arose
+                    outcome = Outcome(item.name, f"Ray: {reason}")
                 bar.update()
                 yield outcome
     finally:
