@@ -12,12 +12,31 @@ SET = """([type, values]) => {
             widget.callback?.(value)
         }
 }"""
+NEW_GRAPH = """async types => {
+    await app.extensionManager.command.execute('Comfy.NewBlankWorkflow')
+    app.canvas.ds.scale = 1
+    app.canvas.ds.offset = [60, 60]
+    let left = 0
+    for (const type of types) {
+        const node = LiteGraph.createNode(type)
+        node.pos = [left, 0]
+        app.graph.add(node)
+        left += node.size[0] + 60
+    }
+}"""
+SET_NODE = """([number, values]) => {
+    for (const [name, value] of Object.entries(values)) {
+        const widget = app.graph.nodes[number].widgets.find(widget => widget.name === name)
+        widget.value = value
+        widget.callback?.(value)
+    }
+}"""
 WATCH = """() => { window.ended = new Promise(done => {
     for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
         app.api.addEventListener(kind, event => done([kind, event.detail]), { once: true })
 }) }"""
 THUMBNAILS = """() => [...document.querySelectorAll('[role=dialog] img')]
-    .map(image => image.naturalWidth).join() === '512,512'"""
+    .filter(image => image.naturalWidth === 512).length > 3"""  # those in sight, the others load on scrolling
 SHOWN = """type => app.graph.nodes.filter(node => node.type === type)
     .map(node => [...(node.imgs ?? []), ...(node.videoContainer?.querySelectorAll('video') ?? [])].map(it => it.src))"""
 
@@ -48,7 +67,7 @@ class WorkflowPage:
         return [error for error in self.errors if f"/extensions/{self.pack}/" in " ".join(error)]
 
     def open_template(self, name: str) -> None:
-        """Open a workflow of this pack from the template browser, once both of them show their thumbnails."""
+        """Open a workflow of this pack from the template browser, once they show their thumbnails."""
         self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         dialog = self.page.get_by_role("dialog")
         dialog.get_by_text(self.pack).first.click()
@@ -61,16 +80,38 @@ class WorkflowPage:
         """Put values into the widgets of the nodes of a type."""
         self.page.evaluate(SET, [type, values])
 
+    def new_graph(self, *types: str) -> None:
+        """Open a new workflow with nodes of these types, in a row."""
+        self.page.wait_for_function("() => app.extensionManager.workflow.activeWorkflow")
+        self.page.evaluate(NEW_GRAPH, types)
+
+    def set_node(self, number: int, **values: Any) -> None:
+        """Put values into the widgets of one node of a new graph, counted from 0."""
+        self.page.evaluate(SET_NODE, [number, values])
+
     def run(self) -> tuple[str, dict]:
         """Press Run and wait for the end; returns the name of ComfyUI's last event and what came with it.
 
         Raises AssertionError with ComfyUI's answer when it refuses the graph.
         """
         self.page.evaluate(WATCH)
+        self.queue()
+        return tuple(self.page.evaluate("() => window.ended"))
+
+    def queue(self) -> None:
+        """Press Run. Raises AssertionError with ComfyUI's answer when it refuses the graph."""
         with self.page.expect_response("**/api/prompt") as answer:
             self.page.get_by_test_id("queue-button").click()
         assert answer.value.ok, answer.value.text()
-        return tuple(self.page.evaluate("() => window.ended"))
+
+    def reload(self) -> None:
+        """Load the page anew, as F5 does."""
+        self.page.reload()
+        self.page.wait_for_function(READY)
+
+    def set_setting(self, name: str, value: Any) -> None:
+        """Change one of ComfyUI's settings."""
+        self.page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
 
     def shown(self, type: str) -> list[str]:
         """The addresses of the images and videos that the one node of a type shows, waiting for the first."""

@@ -1,0 +1,100 @@
+"""One-Shot Tune at work, as a person sees it: the curve, the filmstrip, the buttons, and all of it after a reload."""
+
+from itertools import count
+
+import pytest
+from comfy_server import Graph
+
+RENDERERS = {"classic": False, "vue": True}
+SEEDS = count()
+OPEN = """async nodes => {
+    await app.loadApiJson(nodes, 'tuning')
+    const graph = app.graph.serialize()
+    graph.id = crypto.randomUUID()
+    await app.loadGraphData(graph)
+}"""
+LOOK = """() => {
+    const node = app.graph.nodes.find(node => node.type === 'TAVOneShotTune')
+    app.canvas.ds.scale = 0.8
+    app.canvas.ds.offset = [300 - node.pos[0], 120 - node.pos[1]]
+    app.graph.setDirtyCanvas(true, true)
+}"""
+POINTS = "() => document.querySelector('.tav-tune .tav-raw')?.getAttribute('d').split('L').length ?? 0"
+FILM = """() => [...document.querySelectorAll('.tav-film button')]
+    .map(frame => [frame.textContent, frame.querySelector('img').naturalWidth])"""
+
+
+@pytest.fixture(params=RENDERERS)
+def tuning(request, page):
+    """The page in one of ComfyUI's two node renderers."""
+    page.set_setting("Comfy.VueNodes.Enabled", RENDERERS[request.param])
+    yield page
+    page.set_setting("Comfy.VueNodes.Enabled", False)
+
+
+def open_graph(page, **settings) -> None:
+    """A graph that tunes the demo model on a drawn clip, with a seed of its own, and shows the loss plot."""
+    graph = Graph()
+    model = graph.add("TAVLoadDemoModel")
+    clip = graph.add(
+        "TAVDemoClip", colour="red", shape="circle", background="blue", style="plain", motion="line", frames=2, seed=3
+    )
+    latents = graph.add("VAEEncode", pixels=clip[0], vae=model[2])
+    words = [graph.add("CLIPTextEncode", clip=model[1], text=text) for text in ("a red circle", "a green circle", "")]
+    inflated = graph.add(
+        "TAVInflateUNet", model=model[0], attention="sparse_causal", temporal_attention=True, joint_norm=True
+    )
+    tuned = graph.add(
+        "TAVOneShotTune", model=inflated[0], latent=latents[0], positive=words[0][0], preview=words[1][0],
+        negative=words[2][0], vae=model[2], learning_rate=3e-5, precision="auto", gradient_checkpointing=False,
+        lr_scheduler="constant", warmup_steps=0, weight_decay=0.01, max_grad_norm=1.0, optimizer="adamw", fps=8.0,
+        seed=next(SEEDS), **settings,
+    )  # fmt: skip
+    graph.add("PreviewImage", images=tuned[2])
+    page.page.evaluate(OPEN, graph.nodes)
+    wait_for(page, "idle")
+
+
+def wait_for(page, state: str) -> None:
+    """Until the node shows this, which is then in sight."""
+    page.page.wait_for_selector(f".tav-tune[data-state={state}]", state="attached")
+    page.page.evaluate(LOOK)
+    page.page.wait_for_selector(f".tav-tune[data-state={state}]")
+
+
+def test_curve_and_filmstrip(tuning):
+    open_graph(tuning, steps=8, preview_every=3, preview_steps=1)
+    end = tuning.run()
+    assert end[0] == "execution_success", end[1]
+    wait_for(tuning, "done")
+    tuning.page.wait_for_function(f"() => ({POINTS})() === 8")
+    tuning.page.wait_for_function(f"() => ({FILM})().every(([, width]) => width > 0)")
+    assert [step for step, _ in tuning.page.evaluate(FILM)] == ["3", "6", "8"]
+
+    tuning.page.locator(".tav-curve").hover()
+    assert tuning.page.locator(".tav-tip").inner_text().startswith("step ")
+    tuning.page.locator(".tav-film button").first.click()
+    assert tuning.page.locator(".tav-large span").inner_text() == "after step 3"
+    tuning.page.keyboard.press("ArrowRight")
+    assert tuning.page.locator(".tav-large span").inner_text() == "after step 6"
+    tuning.page.keyboard.press("Escape")
+    assert tuning.page.locator(".tav-large").count() == 0
+    assert tuning.own_errors() == []
+
+
+def test_reload_in_the_middle_then_stop_and_keep(page):
+    open_graph(page, steps=100_000, preview_every=0, preview_steps=1)
+    page.queue()
+    page.page.wait_for_function(f"() => ({POINTS})() > 2")
+    before = page.page.evaluate(POINTS)
+    page.reload()
+    wait_for(page, "running")
+    page.page.wait_for_function(f"points => ({POINTS})() > points", arg=before)
+    page.page.get_by_role("button", name="Stop and keep").click()
+    wait_for(page, "stopped")
+    assert "and kept" in page.page.locator(".tav-tune [role=status]").inner_text()
+    assert len(page.shown("PreviewImage")) == 1
+    page.reload()
+    wait_for(page, "stopped")
+    assert page.page.evaluate(POINTS) >= before
+    assert page.own_errors() == []
