@@ -25,7 +25,7 @@ const STYLE = `
 function lines({ frames, width, height, fps, steps, date, base_architecture: base }) {
     const join = (...parts) => parts.filter(Boolean).join(" · ")
     return [
-        join(frames && `${frames} frames`, width && `${width} × ${height}`, fps && `${Number(fps.toFixed(2))} fps`),
+        join(frames && `${frames} frames`, width && `${width} x ${height}`, fps && `${Number(fps.toFixed(2))} fps`),
         join(steps && `${steps} steps`, date),
         base?.split(" (")[0],
     ].filter(Boolean)
