@@ -15,7 +15,7 @@ SET = """([type, values]) => {
 NEW_GRAPH = """async types => {
     await app.extensionManager.command.execute('Comfy.NewBlankWorkflow')
     app.canvas.ds.scale = 1
-    app.canvas.ds.offset = [60, 60]
+    app.canvas.ds.offset = [120, 140] // clear of the menus
     let left = 0
     for (const type of types) {
         const node = LiteGraph.createNode(type)

@@ -10,21 +10,21 @@ const NODE = "TAVCompareVideos"
 const OUTPUT = "tav_comparison"
 const SIZE = [520, 560]
 
-const views = new Map()
+const views = new Map() // of the nodes in the graph
 
 /** Where ComfyUI keeps what a node has shown. */
 const locator = (node) => (node.graph.isRootGraph === false ? `${node.graph.id}:${node.id}` : String(node.id))
 
 function showKept(outputs) {
     for (const [node, view] of views) {
-        const told = node.graph && outputs?.[locator(node)]?.[OUTPUT]
+        const told = outputs?.[locator(node)]?.[OUTPUT]
         if (told) view.show(told)
     }
 }
 
 /** After a reload, ComfyUI has forgotten in the page what it still knows on the server. */
 async function showFromHistory() {
-    const empty = [...views].filter(([node, view]) => node.graph && !view.shown)
+    const empty = [...views].filter(([, view]) => !view.shown)
     if (!empty.length) return
     const history = await (await api.fetchApi("/history?max_items=32")).json()
     const runs = Object.values(history).reverse()
@@ -58,7 +58,7 @@ app.registerExtension({
             view.arrange()
         })
         node.setSize(SIZE)
-        views.set(node, view)
+        after(node, "onAdded", () => views.set(node, view))
     },
 
     afterConfigureGraph: showFromHistory,

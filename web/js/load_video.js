@@ -19,7 +19,7 @@ const STYLE = `
 .tav-clip canvas { flex: 1 1 0; min-height: 0; width: 100%; cursor: pointer; }
 .tav-clip p { margin: 0; text-align: center; overflow-wrap: anywhere; }
 .tav-clip small { display: block; font-size: 11px; color: var(--descrip-text); }
-.tav-clip.tav-wrong p { margin: auto; color: var(--error-text); }
+.tav-clip.tav-wrong p { margin: auto; color: color-mix(in srgb, var(--error-text) 65%, var(--input-text)); }
 .tav-clip.tav-wrong canvas { display: none; }
 .tav-clip.tav-loading canvas { opacity: 0.4; }
 `
@@ -45,8 +45,9 @@ class ClipPreview {
         this.playback = new Playback(this.canvas, () => this.draw())
     }
 
-    /** Show what is chosen now, shortly: more may change at once. */
+    /** Show what is chosen now, shortly: more may change at once. A copy in no graph has nothing to show. */
     update() {
+        if (!this.node.graph) return
         clearTimeout(this.timer)
         this.request?.abort()
         this.root.classList.add("tav-loading")
@@ -181,8 +182,10 @@ app.registerExtension({
         for (const name of CHOICE) after(widgetOf(node, name), "callback", update)
         after(node, "onConfigure", update)
         after(node, "onConnectionsChange", update)
-        previews.add(preview)
-        update()
+        after(node, "onAdded", () => {
+            previews.add(preview)
+            update()
+        })
     },
 
     /** The person pressed R: a file may have come or changed. */

@@ -1,0 +1,111 @@
+"""Compare Videos as a person sees it: videos in step under one control, wiped over each other, and after a reload."""
+
+import pytest
+import torch
+
+from tav_core import save_video
+
+RENDERERS = {"classic": False, "vue": True}
+LEVELS = [20 * number for number in range(8)]
+
+CONNECT = """() => {
+    const [source, result, compare] = app.graph.nodes
+    const slot = name => compare.inputs.findIndex(input => input.name === name)
+    source.connect(0, compare, slot('source'))
+    source.connect(1, compare, slot('fps'))
+    result.connect(0, compare, slot('result_1'))
+}"""
+INPUTS = """() => app.graph.nodes.find(node => node.type === 'TAVCompareVideos').inputs
+    .filter(input => !input.widget).map(input => input.name)"""
+COUNT = "() => document.querySelector('.tav-bar output')?.textContent"
+LEVEL = """(canvas, left) => {
+    const { width, height } = canvas
+    const [x, y] = [width * left, height / 4].map(Math.round)
+    return canvas.getContext('2d').getImageData(x, y, 1, 1).data[0]
+}"""
+
+
+@pytest.fixture(scope="module")
+def clips(server) -> None:
+    levels = torch.tensor(LEVELS).div(255).view(-1, 1, 1, 1).expand(-1, 64, 64, 3)
+    save_video(server.folder / "input" / "dark.mp4", levels, fps=10)
+    save_video(server.folder / "input" / "light.mp4", levels[:4] + 0.4, fps=10)
+
+
+@pytest.fixture(params=RENDERERS)
+def compared(request, page, clips):
+    """The page when a graph has run that compares a clip of 8 frames with a lighter one of 4."""
+    page.set_setting("Comfy.VueNodes.Enabled", RENDERERS[request.param])
+    page.new_graph("TAVLoadVideo", "TAVLoadVideo", "TAVCompareVideos")
+    page.set_node(0, video="dark.mp4", frames=8, width=64, height=64)
+    page.set_node(1, video="light.mp4", frames=4, width=64, height=64)
+    page.set_node(2, labels="the source\nlighter")
+    page.page.evaluate(CONNECT)
+    end = page.run()
+    assert end[0] == "execution_success", end[1]
+    page.page.wait_for_function(f"() => ({COUNT})()?.endsWith('/ 8')")
+    page.page.get_by_title("Play or pause (space)").click()
+    yield page
+    page.set_setting("Comfy.VueNodes.Enabled", False)
+
+
+def press(page, *keys: str) -> None:
+    for key in keys:
+        page.page.locator(".tav-compare").press(key)
+
+
+def count(page) -> str:
+    return page.page.evaluate(COUNT)
+
+
+def level(page, panel: int, left: float = 0.5) -> int:
+    """The grey level that a panel shows, some way from its left."""
+    canvas = page.page.locator(".tav-stage canvas").nth(panel)
+    return canvas.evaluate(LEVEL, left)
+
+
+def near(*values: int) -> list:
+    return [pytest.approx(value, abs=4) for value in values]
+
+
+def test_one_control_for_all(compared):
+    before = compared.page.evaluate("() => app.graph.nodes.map(node => [...node.pos])")
+    assert compared.page.locator(".tav-stage figcaption").all_text_contents() == ["the source", "lighter"]
+    compared.page.locator(".tav-bar input").fill("2")
+    assert (count(compared), level(compared, 0), level(compared, 1)) == ("3 / 8", *near(40, 142))
+    press(compared, "ArrowRight", "ArrowRight", "ArrowRight")
+    assert (count(compared), level(compared, 0), level(compared, 1)) == ("6 / 8", *near(100, 162))  # held
+    press(compared, "ArrowLeft")
+    assert count(compared) == "5 / 8"
+    press(compared, " ")
+    compared.page.wait_for_function(f"() => ({COUNT})() === '2 / 8'")
+    assert compared.page.evaluate("() => app.graph.nodes.map(node => [...node.pos])") == before
+    assert compared.own_errors() == []
+
+
+def test_wipe(compared):
+    compared.page.locator(".tav-bar input").fill("0")
+    compared.page.get_by_role("button", name="Wipe").click()
+    canvas = compared.page.locator(".tav-stage canvas")
+    assert canvas.count() == 1
+    assert [level(compared, 0, left) for left in (0.25, 0.75)] == near(0, 102)
+    box = canvas.bounding_box()
+    compared.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 10)
+    compared.page.mouse.down()
+    compared.page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 10)
+    compared.page.mouse.up()
+    assert [level(compared, 0, left) for left in (0.25, 0.75, 0.98)] == near(0, 0, 102)
+    compared.page.get_by_title("The video on the left").select_option("lighter")
+    assert level(compared, 0, 0.25) == near(102)[0]
+    assert compared.own_errors() == []
+
+
+def test_inputs_grow_and_all_is_there_after_a_reload(compared):
+    assert compared.page.evaluate(INPUTS) == ["source", "result_1", "result_2"]
+    compared.page.wait_for_timeout(1000)  # ComfyUI keeps what was changed after a moment
+    compared.reload()
+    compared.page.wait_for_function(f"() => ({COUNT})()?.endsWith('/ 8')")
+    assert compared.page.evaluate(INPUTS) == ["source", "result_1", "result_2"]
+    compared.page.locator(".tav-bar input").fill("1")
+    assert [level(compared, 0), level(compared, 1)] == near(20, 122)
+    assert compared.own_errors() == []

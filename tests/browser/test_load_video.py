@@ -1,0 +1,98 @@
+"""Load Video as a person sees it: the chosen frames playing, the line below them, and what is wrong with a choice."""
+
+import pytest
+import torch
+
+from tav_core import save_video
+
+RENDERERS = {"classic": False, "vue": True}
+LEVELS = [20 * number for number in range(12)]
+"""Frame i of the clip is grey of level 20 i."""
+
+LINE = "() => document.querySelector('.tav-clip p')?.textContent ?? ''"
+LEVELS_SHOWN = """async count => {
+    const canvas = document.querySelector('.tav-clip canvas')
+    const seen = new Set()
+    const begin = performance.now()
+    const passed = () => performance.now() - begin
+    while (passed() < 1200 || (seen.size < count && passed() < 15000)) {
+        const [x, y] = [canvas.width / 2, canvas.height / 2].map(Math.round)
+        seen.add(canvas.getContext('2d').getImageData(x, y, 1, 1).data[0])
+        await new Promise(requestAnimationFrame)
+    }
+    return [...seen].sort((a, b) => a - b)
+}"""
+DROP = """async target => {
+    const answer = await fetch('/api/view?filename=grey.mp4&type=input')
+    const dataTransfer = new DataTransfer()
+    dataTransfer.items.add(new File([await answer.blob()], 'dropped.mp4', { type: 'video/mp4' }))
+    const node = app.graph.nodes[0]
+    const canvas = app.canvas.canvas.getBoundingClientRect()
+    const { offset, scale } = app.canvas.ds
+    const clientX = canvas.left + (node.pos[0] + offset[0] + 60) * scale
+    const clientY = canvas.top + (node.pos[1] + offset[1] - 12) * scale
+    const element = target ? document.querySelector(target) : document.elementFromPoint(clientX, clientY)
+    for (const kind of ['dragenter', 'dragover', 'drop']) {
+        const options = { bubbles: true, cancelable: true, dataTransfer, clientX, clientY }
+        element.dispatchEvent(new DragEvent(kind, options))
+        await new Promise(requestAnimationFrame)
+    }
+}"""
+
+
+@pytest.fixture(scope="module")
+def clip(server) -> None:
+    levels = torch.tensor(LEVELS).div(255).view(-1, 1, 1, 1)
+    save_video(server.folder / "input" / "grey.mp4", levels.expand(-1, 48, 64, 3), fps=10)
+
+
+@pytest.fixture(params=RENDERERS)
+def node(request, page, clip):
+    """A new graph with one Load Video node, in one of ComfyUI's two node renderers."""
+    page.set_setting("Comfy.VueNodes.Enabled", RENDERERS[request.param])
+    page.new_graph("TAVLoadVideo")
+    page.set_node(0, video="grey.mp4", start=1, stride=3, frames=3, width=128, height=64)
+    yield page
+    page.set_setting("Comfy.VueNodes.Enabled", False)
+
+
+def wait_for_line(page, start: str) -> None:
+    page.page.wait_for_function(f"start => ({LINE})().startsWith(start)", arg=start)
+    page.page.wait_for_selector(".tav-clip:not(.tav-loading)")
+
+
+def levels_shown(page, count: int) -> list[int]:
+    """The grey levels that the preview goes through, in more time than a loop takes, and until there are as many."""
+    return page.page.evaluate(LEVELS_SHOWN, count)
+
+
+def test_the_chosen_frames_play_and_are_told(node):
+    wait_for_line(node, "3 frames · 3.33 fps · 0.9 s · 128 \u00d7 64")
+    assert "from 12 frames · 10 fps · 1.2 s · 64 \u00d7 48" in node.page.evaluate(LINE)
+    assert levels_shown(node, 3) == pytest.approx([LEVELS[1], LEVELS[4], LEVELS[7]], abs=3)
+    node.set_node(0, start=2, frames=2)
+    wait_for_line(node, "2 frames")
+    assert levels_shown(node, 2) == pytest.approx([LEVELS[2], LEVELS[5]], abs=3)
+    assert node.own_errors() == []
+
+
+def test_a_wrong_choice_is_told_on_the_node(node):
+    node.set_node(0, frames=5)
+    wait_for_line(node, "grey.mp4 has 12 frames, which gives 4 with start 1 and stride 3, but 5 were asked for")
+    assert not node.page.locator(".tav-clip canvas").is_visible()
+    node.set_node(0, frames=4)
+    wait_for_line(node, "4 frames")
+    assert node.page.locator(".tav-clip canvas").is_visible()
+
+
+@pytest.mark.parametrize("target", [None, ".tav-clip canvas"])
+def test_a_dropped_file_is_uploaded_and_chosen(server, node, target):
+    wait_for_line(node, "3 frames")
+    dropped = server.folder / "input" / "dropped.mp4"
+    dropped.unlink(missing_ok=True)
+    node.page.evaluate(DROP, target)
+    node.page.wait_for_function("() => app.graph.nodes[0].widgets[0].value === 'dropped.mp4'")
+    assert dropped.read_bytes() == (server.folder / "input" / "grey.mp4").read_bytes()
+    wait_for_line(node, "3 frames")
+    assert node.page.evaluate("() => app.graph.nodes.length") == 1
+    assert node.own_errors() == []
