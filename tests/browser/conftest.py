@@ -10,7 +10,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "host"))
 
-from checkpoint import make_checkpoint
+from checkpoint import make_checkpoint, make_lora
 from comfy_install import REPOSITORY, find_comfyui
 from comfy_server import ComfyServer
 from workflow_page import WorkflowPage
@@ -46,12 +46,15 @@ def browser() -> Iterator:
 
 @pytest.fixture(scope="session")
 def server(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """A running ComfyUI with this pack, and with the checkpoint and the clip that the example workflows name."""
+    """A running ComfyUI with this pack, and with the models and the clip that the example workflows name."""
     install = find_comfyui()
     if install is None:
         pytest.skip("no ComfyUI in ~/comfy/ComfyUI; set COMFYUI_PATH (and COMFYUI_PYTHON) to test against one")
     server = ComfyServer(install, tmp_path_factory.mktemp("comfyui"), {PACK: REPOSITORY})
-    make_checkpoint(server.folder / "models" / "checkpoints" / "v1-5-pruned-emaonly-fp16.safetensors")
+    checkpoint = make_checkpoint(server.folder / "models" / "checkpoints" / "v1-5-pruned-emaonly-fp16.safetensors")
+    checkpoint.with_name("dreamshaper_8.safetensors").symlink_to(checkpoint)
+    modules = ["down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_k"]
+    make_lora(server.folder / "models" / "loras" / "blindbox_V1Mix.safetensors", modules)
     clip = torch.full((8, 64, 64, 3), 0.2)
     for i in range(8):
         clip[i, 20:40, 4 + 5 * i : 24 + 5 * i] = torch.tensor([0.9, 0.5, 0.1])

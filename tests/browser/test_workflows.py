@@ -1,13 +1,22 @@
-"""The example workflows, opened from the template browser and run by pressing Run; the help pages."""
+"""The example workflows, opened from the template browser and run by pressing Run; the help pages; translations."""
 
 import re
 
 import av
 import pytest
 
-from tav_core import load_tuned
+from tav_core import load_tuned, save_tuned
 
 FRAMES, SIZE = 3, 64
+DROP = """async name => {
+    const file = await (await fetch(`/api/view?filename=${name}&subfolder=video&type=output`)).blob()
+    const dropped = new DataTransfer()
+    dropped.items.add(new File([file], name, { type: 'video/mp4' }))
+    const options = { dataTransfer: dropped, bubbles: true, cancelable: true }
+    document.querySelector('#graph-canvas').dispatchEvent(new DragEvent('drop', options))
+}"""
+VALUES = """() => Object.fromEntries(app.graph.nodes.filter(node => node.type !== 'MarkdownNote').map(node =>
+    [`${node.id} ${node.type}`, (node.widgets ?? []).filter(it => it.serialize !== false).map(it => it.value)]))"""
 
 
 def use_small_settings(page) -> None:
@@ -24,41 +33,64 @@ def assert_opened_whole(page) -> None:
     assert page.page.evaluate(wrong) == []
 
 
-def assert_video_saved(server, page, number: int) -> None:
-    name = f"tune_a_video_{number:05}_.mp4"
-    with av.open(server.folder / "output" / "video" / name) as container:
-        frames = list(container.decode(video=0))
-    assert [(frame.width, frame.height) for frame in frames] == [(SIZE, SIZE)] * FRAMES
-    assert any(name in address for address in page.shown("SaveVideo"))
-
-
-@pytest.fixture(scope="module")
-def tuned(server, page) -> tuple[str, dict]:
-    """How the run of `tune_and_edit` ended."""
-    page.open_template("tune_and_edit")
-    assert_opened_whole(page)
-    use_small_settings(page)
-    return page.run()
-
-
-def test_tune_and_edit(server, page, tuned):
-    assert tuned[0] == "execution_success", tuned[1]
-    assert_video_saved(server, page, 1)
-    assert len(page.shown("PreviewImage")) == 1
-    _, metadata = load_tuned(server.folder / "models" / "tune_a_video" / "man_skiing.safetensors")
-    assert (metadata["prompt"], metadata["frames"]) == ("a man is skiing", FRAMES)
-    assert page.own_errors() == []
-
-
-def test_reuse_a_saved_motion(server, page, tuned):
-    page.page.evaluate("() => app.extensionManager.command.execute('Comfy.RefreshNodeDefinitions')")
-    page.open_template("reuse_a_saved_motion")
+def open_and_run(page, name: str) -> None:
+    page.open_template(name)
     assert_opened_whole(page)
     use_small_settings(page)
     end = page.run()
     assert end[0] == "execution_success", end[1]
-    assert_video_saved(server, page, 2)
     assert page.own_errors() == []
+
+
+def saved_frames(server, page, name: str) -> list[tuple[int, int]]:
+    """The sizes of the frames of the video that the workflow saved and shows."""
+    file = f"{name}_00001_.mp4"
+    assert any(file in address for address in page.shown("SaveVideo"))
+    with av.open(server.folder / "output" / "video" / file) as container:
+        return [(frame.width, frame.height) for frame in container.decode(video=0)]
+
+
+@pytest.fixture(scope="module")
+def tuned(page) -> None:
+    """`tune_and_edit` has run."""
+    open_and_run(page, "tune_and_edit")
+
+
+def test_tune_and_edit(server, page, tuned):
+    assert saved_frames(server, page, "tune_and_edit") == [(SIZE, SIZE)] * FRAMES
+    _, metadata = load_tuned(server.folder / "models" / "tune_a_video" / "man_skiing.safetensors")
+    assert (metadata["prompt"], metadata["frames"]) == ("a man is skiing", FRAMES)
+    assert metadata["preview"]
+
+
+def test_a_saved_video_brings_its_workflow_back(page, tuned):
+    expected = page.page.evaluate(VALUES)
+    page.page.evaluate("() => app.graph.clear()")
+    page.page.evaluate(DROP, "tune_and_edit_00001_.mp4")
+    page.page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'TAVSampleVideo')")
+    assert page.page.evaluate(VALUES) == expected
+    assert_opened_whole(page)
+
+
+def test_reuse_a_saved_motion(server, page, tuned):
+    file = server.folder / "models" / "tune_a_video" / "man_skiing.safetensors"
+    state, metadata = load_tuned(file)
+    save_tuned(file, state, metadata | {"base_fingerprint": "0" * 16})  # as if from another checkpoint
+    page.page.evaluate("() => app.extensionManager.command.execute('Comfy.RefreshNodeDefinitions')")
+    open_and_run(page, "reuse_a_saved_motion")
+    assert saved_frames(server, page, "reuse_a_saved_motion") == [(SIZE, SIZE)] * FRAMES
+    page.page.get_by_text("tuned on another checkpoint").wait_for(state="attached")
+
+
+def test_zero_shot(server, page):
+    open_and_run(page, "zero_shot")
+    assert saved_frames(server, page, "zero_shot") == [(SIZE, SIZE)] * FRAMES
+
+
+def test_ablation_shows_four_rows_beside_the_clip(server, page):
+    open_and_run(page, "ablation")
+    frames = saved_frames(server, page, "ablation")
+    assert len(frames) == FRAMES and frames[0][0] >= 5 * SIZE
 
 
 def test_every_node_has_a_help_page_that_names_its_inputs(server, page):
@@ -68,6 +100,20 @@ def test_every_node_has_a_help_page_that_names_its_inputs(server, page):
         assert answer.ok, name
         lines = answer.text().splitlines()
         assert lines[0] == f"# {info['display_name']}"
-        named = re.findall(r"[a-z_]+", " ".join(line.split("**")[1] for line in lines if line.startswith("- **")))
-        inputs = [*info["input"]["required"], *info["input"].get("optional", {})]
-        assert set(inputs) <= set(named), name
+        named = re.findall(r"[a-z_]+[0-9]?", " ".join(line.split("**")[1] for line in lines if line.startswith("- **")))
+        inputs = [*info["input"].get("required", {}), *info["input"].get("optional", {})]
+        assert {name for name in inputs if not name.startswith("result_")} <= set(named), name
+        for picture in re.findall(r"!\[.*?\]\((.*?)\)", answer.text()):
+            assert page.page.request.get(f"{server.url}/extensions/{page.pack}/docs/{picture}").ok, picture
+
+
+def test_nodes_speak_the_language_of_the_page(page):
+    page.set_setting("Comfy.Locale", "zh")
+    try:
+        page.reload()
+        page.page.evaluate("() => app.graph.add(window.added = LiteGraph.createNode('TAVOneShotTune'))")
+        assert page.page.evaluate("() => [added.title, added.widgets[0].label]") == ["单视频微调", "步数"]
+        assert page.page.evaluate("() => added.outputs.map(output => output.localized_name)[2]") == "损失曲线"
+    finally:
+        page.set_setting("Comfy.Locale", "en")
+        page.reload()

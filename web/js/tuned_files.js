@@ -99,6 +99,7 @@ app.registerExtension({
         const about = new About(node.widgets.find((widget) => widget.name === "name"))
         node.addDOMWidget("about", "tav_about", about.root, {
             serialize: false,
+            hideOnZoom: false,
             getMinHeight: () => HEIGHT + MARGIN + (about.notice.textContent ? NOTICE : 0),
             getMaxHeight: () => HEIGHT + MARGIN + NOTICE,
         }).serialize = false
