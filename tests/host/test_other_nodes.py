@@ -45,6 +45,8 @@ def windows(graph: Chain, model: list, length: int) -> list:
 
 
 def test_context_windows_cut_a_clip_into_shorter_ones(server, clip):
+    if "freenoise" not in server.object_info("ContextWindowsManual")["input"]["required"]:
+        pytest.skip("this ComfyUI's context windows compare one timestep per image with all sigmas, and fail (0.3.64)")
     graph = Chain(clip)
     graph.nodes[graph.video.id]["inputs"]["frames"] = 6
     model, noise = graph.inflate()[0], graph.latents[0]
