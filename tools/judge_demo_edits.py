@@ -123,7 +123,7 @@ class Judged:
                     pipeline.schedule,
                     start.expand(len(captions), -1, -1, -1, -1),
                     self.context(captions),
-                    nothing,
+                    self.context([clip.words.caption]) if args.negative == "source" else nothing,
                     args.sampling_steps,
                     args.guidance,
                 )
@@ -199,6 +199,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=demo.learning_rate)
     parser.add_argument("--sampling-steps", type=int, default=demo.validation_data.num_inference_steps)
     parser.add_argument("--guidance", type=float, default=demo.validation_data.guidance_scale)
+    parser.add_argument("--negative", choices=("source", "nothing"), default="source", help="what guidance leads from")
     parser.add_argument("--noise", action="store_true", help="also start from random noise, and judge the drift")
     parser.add_argument("--work", type=Path, default=Path("outputs/judged"), help="folder of what is done")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
