@@ -27,12 +27,12 @@ from .world import SIZE, Words, example_clip, parse_caption
 FRAMES, FPS = 8, 8.0
 CLIP = Words("red", "circle", "blue")
 EDITS = (
+    Words("red", "star", "blue"),
     Words("red", "circle", "green"),
-    Words("red", "circle", "purple"),
+    Words("yellow", "circle", "blue"),
     Words("red", "circle", "blue", "striped"),
-    Words("red", "circle", "green", "striped"),
 )
-"""Backgrounds and styles: what the demo model draws well so far. It has not learned shapes yet."""
+"""The four uses of the paper: another subject, another background, another attribute, another style."""
 FIGURES, PLOT, UNTUNED = "figures.json", "loss.png", "untuned"
 
 
@@ -44,9 +44,9 @@ def demo_config() -> Config:
         train_data=TrainData(prompt=CLIP.caption, n_sample_frames=FRAMES, width=SIZE, height=SIZE),
         validation_data=ValidationData(
             prompts=tuple(words.caption for words in EDITS),
-            num_inference_steps=25,
-            num_inv_steps=25,
-            guidance_scale=5.0,
+            num_inference_steps=8,
+            num_inv_steps=8,
+            guidance_scale=3.0,
         ),
         max_train_steps=100,
         learning_rate=5e-4,

@@ -147,14 +147,12 @@ def test_workflow_that_needs_no_checkpoint(server):
             "inputs": {"images": [number, 0], "filename_prefix": "demo"},
         }
     nodes[of_kind("TAVOneShotTune")[0]]["inputs"].update(steps=20, preview_every=0)
-    for number in of_kind("TAVDDIMInvert") + of_kind("TAVSampleVideo"):
-        nodes[number]["inputs"]["steps"] = 8
     entry = server.run(nodes)
 
     source, *edited = (pictures(server, entry, Node(f"show {number}")) for number in (clip, *decoded))
     assert len({parse_caption(text) for text in words}) == 4
     for text, video in zip(words, edited):
         seen = compare(video, source, parse_caption(text))
-        assert min(seen.right["colour"], seen.right["background"]) >= 0.75, (text, seen)
-        assert seen.track_distance < 0.15, (text, seen)
+        assert seen.frames_right >= 0.75, (text, seen)
+        assert seen.track_distance < 0.1, (text, seen)
     assert server.files(entry, Node(saved))
