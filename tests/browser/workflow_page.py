@@ -4,7 +4,8 @@ from typing import Any
 
 SECONDS = 1000  # Playwright counts in milliseconds
 READY = "() => !!(window.app?.graph && LiteGraph.registered_node_types['TAVLoadVideo'])"
-SET = """([type, values]) => {
+SET = """async ([type, values]) => {
+    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))  // what was set before is drawn
     for (const node of app.graph.nodes.filter(node => node.type === type))
         for (const [name, value] of Object.entries(values)) {
             const widget = node.widgets.find(widget => widget.name === name)
@@ -54,7 +55,8 @@ class WorkflowPage:
         self.page.set_default_timeout(60 * SECONDS)
         self.page.on("console", self._keep)
         self.page.on("pageerror", lambda error: self.errors.append((error.message, error.stack or "")))
-        self.page.request.post(f"{url}/api/settings", data={"Comfy.TutorialCompleted": True})
+        settings = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}  # the map lies over nodes
+        self.page.request.post(f"{url}/api/settings", data=settings)
         self.page.goto(url)
         self.page.wait_for_function(READY)
 
