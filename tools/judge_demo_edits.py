@@ -1,7 +1,7 @@
 """Judge edited clips of the demo world: the full method beside its ablations, and what random noise gives.
 
-python tools/judge_demo_edits.py                       # 16 clips x 4 edits x 2 seeds; prints the tables
-python tools/judge_demo_edits.py --rows full --clips 4 --seeds 1 --steps 60 --guidance 4
+python tools/judge_demo_edits.py --noise               # every row on 16 clips x 4 edits x 2 seeds; prints the tables
+python tools/judge_demo_edits.py --rows full per-frame --clips 4 --seeds 1 --steps 60 --guidance 4
 
 Every clip is learned, inverted and rendered with four captions: another shape (subject), another background, another
 object colour (attribute) and another style. What is done is kept in --work, and a second start goes on from there; two
@@ -123,7 +123,7 @@ class Judged:
                     pipeline.schedule,
                     start.expand(len(captions), -1, -1, -1, -1),
                     self.context(captions),
-                    self.context([clip.words.caption]) if args.negative == "source" else nothing,
+                    nothing,
                     args.sampling_steps,
                     args.guidance,
                 )
@@ -199,7 +199,6 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=demo.learning_rate)
     parser.add_argument("--sampling-steps", type=int, default=demo.validation_data.num_inference_steps)
     parser.add_argument("--guidance", type=float, default=demo.validation_data.guidance_scale)
-    parser.add_argument("--negative", choices=("source", "nothing"), default="source", help="what guidance leads from")
     parser.add_argument("--noise", action="store_true", help="also start from random noise, and judge the drift")
     parser.add_argument("--work", type=Path, default=Path("outputs/judged"), help="folder of what is done")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
