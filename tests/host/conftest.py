@@ -57,6 +57,6 @@ def pytest_terminal_summary(terminalreporter) -> None:
     root, here = terminalreporter.config.rootpath, Path(__file__).parent
     reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
     ran = sum(report.when == "call" and (root / report.fspath).is_relative_to(here) for report in reports)
-    if ran:
-        install = find_comfyui()
+    install = find_comfyui()
+    if ran and install:
         terminalreporter.write_line(f"{ran} tests ran against ComfyUI {install.version} in {install.folder}")
