@@ -6,9 +6,8 @@ from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
+from .results import connected, result_inputs
 from .search import search_aliases
-
-RESULTS = 8
 
 
 class CompareVideos(io.ComfyNode):
@@ -16,14 +15,6 @@ class CompareVideos(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        results = [
-            io.Image.Input(
-                f"result_{number}",
-                optional=True,
-                tooltip="A video to compare with the source. The next input appears when this one is connected.",
-            )
-            for number in range(1, RESULTS + 1)
-        ]
         return io.Schema(
             node_id="TAVCompareVideos",
             display_name="Compare Videos",
@@ -48,7 +39,7 @@ class CompareVideos(io.ComfyNode):
                     step=0.1,
                     tooltip="Frames per second at which the node plays. Connect Load Video's fps for the true speed.",
                 ),
-                *results,
+                *result_inputs("A video to compare with the source."),
             ],
             outputs=[
                 io.Image.Output(
@@ -62,8 +53,7 @@ class CompareVideos(io.ComfyNode):
 
     @classmethod
     def execute(cls, source, labels, fps, **results) -> io.NodeOutput:
-        connected = [results.get(f"result_{number}") for number in range(1, RESULTS + 1)]
-        clips = [source, *(clip for clip in connected if clip is not None)]
+        clips = [source, *connected(results)]
         labels = tav_core.comparison_labels(labels, len(clips))
         shown = [host.shown_video(clip, fps, label) for clip, label in zip(clips, labels)]
         return io.NodeOutput(tav_core.side_by_side(clips, labels), ui={"tav_comparison": shown})

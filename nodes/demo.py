@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..tav_core.demo.world import COLOURS, MOTIONS, SHAPES, STYLES, Words, example_clip
+from ..tav_core.demo.clips import MOTIONS, example_clip
+from ..tav_core.demo.world import COLOURS, SHAPES, STYLES, Words
 from . import host
 from .search import search_aliases
 

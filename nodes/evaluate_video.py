@@ -6,9 +6,8 @@ from comfy_api.latest import io, ui
 
 from .. import tav_core
 from . import host
+from .results import connected, result_inputs
 from .search import search_aliases
-
-RESULTS = 8
 
 
 class EvaluateVideo(io.ComfyNode):
@@ -17,14 +16,6 @@ class EvaluateVideo(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         models = host.clip_models()
-        results = [
-            io.Image.Input(
-                f"result_{number}",
-                optional=True,
-                tooltip="A video to score. The next input appears when this one is connected.",
-            )
-            for number in range(1, RESULTS + 1)
-        ]
         return io.Schema(
             node_id="TAVEvaluateVideo",
             display_name="Evaluate Video",
@@ -72,7 +63,7 @@ class EvaluateVideo(io.ComfyNode):
                     tooltip="ComfyUI's own CLIP Vision (ViT-L for comparable figures) for the consistency of frames, "
                     "which needs no other model then.",
                 ),
-                *results,
+                *result_inputs("A video to score."),
             ],
             outputs=[
                 io.Image.Output(display_name="table", tooltip="The scores as a picture."),
@@ -85,7 +76,7 @@ class EvaluateVideo(io.ComfyNode):
     def execute(
         cls, source, prompt, labels, clip, pickscore, reconstruction, clip_vision=None, **results
     ) -> io.NodeOutput:
-        videos = [frames for _, frames in sorted(results.items()) if frames is not None]
+        videos = connected(results)
         if not videos:
             raise ValueError("There is nothing to score: connect a video to result_1.")
         names = [line.strip() for line in labels.splitlines()]

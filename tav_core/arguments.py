@@ -83,6 +83,28 @@ def flag(parser: Any, name: str, key: str, **options: Any) -> None:
     parser.add_argument(name, dest=key, default=argparse.SUPPRESS, **options)
 
 
+def add_prompts(parser: argparse.ArgumentParser, help: str = "what to render") -> None:
+    flag(
+        parser,
+        "--prompt",
+        "validation_data.prompts",
+        action="append",
+        metavar="TEXT",
+        help=f"{help}; may be given several times",
+    )
+
+
+def add_from_noise(parser: argparse.ArgumentParser) -> None:
+    flag(
+        parser,
+        "--from-noise",
+        "validation_data.use_inv_latent",
+        action="store_const",
+        const=False,
+        help="start from noise of the seed instead of the inverted clip",
+    )
+
+
 def add_config_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="YAML with settings, e.g. the config.yaml of an earlier run")
 

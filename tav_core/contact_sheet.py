@@ -8,6 +8,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from .files import replacing
+from .pictures import picture, shorten, wrap
 
 CELL = 256  # longest side of a frame on the sheet, in pixels: larger ones are scaled down to it
 SMALL_CELL = 128  # and smaller ones up to this
@@ -44,7 +45,7 @@ def contact_sheet(
     width = max(LEAST_WIDTH, *(strip.width for strip in strips))
     font = ImageFont.load_default(FONT_SIZE)
     line_height = round(FONT_SIZE * 1.3)
-    texts = [_wrap(label, font, width) for label in labels]
+    texts = [_lines(label, font, width) for label in labels]
     heights = [line_height * len(lines) + strip.height for lines, strip in zip(texts, strips, strict=True)]
 
     sheet = Image.new("RGB", (width + 2 * MARGIN, sum(heights) + MARGIN * (len(rows) + 1)), BACKGROUND)
@@ -62,35 +63,19 @@ def contact_sheet(
 def _strip(frames: torch.Tensor, frames_shown: int) -> Image.Image:
     count = min(frames_shown, len(frames))
     chosen = frames[np.linspace(0, len(frames) - 1, count).round().astype(int)]
-    pictures = (chosen.detach().float().clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
-    _, height, width, _ = pictures.shape
+    _, height, width, _ = chosen.shape
     longest = max(height, width)
     scale = min(max(longest, SMALL_CELL), CELL) / longest
     size = max(1, round(width * scale)), max(1, round(height * scale))
     strip = Image.new("RGB", (count * (size[0] + GAP) - GAP, size[1]), BACKGROUND)
-    for number, picture in enumerate(pictures):
-        strip.paste(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS), (number * (size[0] + GAP), 0))
+    for number, frame in enumerate(chosen):
+        strip.paste(picture(frame).resize(size, Image.Resampling.LANCZOS), (number * (size[0] + GAP), 0))
     return strip
 
 
-def _wrap(label: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def _lines(label: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """The label in at most LABEL_LINES lines that fit the width, with an ellipsis where it had to be cut."""
-    lines = [""]
-    for word in label.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
+    lines = wrap(label, font, width)
     if len(lines) > LABEL_LINES:
         lines[LABEL_LINES - 1 :] = [" ".join(lines[LABEL_LINES - 1 :])]
     return [shorten(line, font, width) for line in lines]
-
-
-def shorten(line: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The line, cut and ended with an ellipsis where it is wider than `width` pixels."""
-    if font.getlength(line) <= width:
-        return line
-    while line and font.getlength(line + "…") > width:
-        line = line[:-1]
-    return line.rstrip() + "…"

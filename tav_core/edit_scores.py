@@ -27,7 +27,7 @@ class Scorers:
     notes: tuple[str, ...] = ()
 
     def of_edits(self, videos: dict[str, Tensor], source: Tensor) -> dict[str, Scores]:
-        """Scores by prompt, as :func:`tav_core.evaluate.score_video` gives them; none of a single frame.
+        """Scores by prompt, as :func:`tav_core.evaluate.score_video` gives them.
 
         Args:
             videos: frames ``[f, h, w, 3]`` in 0..1, by prompt.
@@ -35,8 +35,6 @@ class Scorers:
         """
         return {
             prompt: score_video(VideoResult(prompt, frames, prompt, source), self.clip, self.pickscore)
-            if min(len(frames), len(source)) > 1
-            else {}
             for prompt, frames in videos.items()
         }
 

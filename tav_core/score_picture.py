@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .contact_sheet import shorten
+from .pictures import shorten, wrap
 
 _FONT, _SMALL, _PAD = 18, 14, 14
 _ROW, _LINE = 34, 21
@@ -36,7 +36,7 @@ def draw_table(
         right += round(max(*words, *figures)) + 2 * _PAD
         rights.append(right)
     width = max(right, _NOTE_WIDTH if notes else 0) + _PAD
-    notes = [line for note in notes for line in _lines(note, small, width - 4 * _PAD)]
+    notes = [line for note in notes for line in wrap(note, small, width - 4 * _PAD)]
     top = 2 * _PAD + 2 * _LINE
     bottom = top + len(rows) * _ROW + _PAD
 
@@ -58,15 +58,3 @@ def draw_table(
     for number, line in enumerate(notes):
         draw.text((2 * _PAD, bottom + number * _LINE), line, _GREY, small)
     return picture
-
-
-def _lines(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
-    """The text in lines that fit the width, as far as words can be parted."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines

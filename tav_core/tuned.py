@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, uint8
+from torch import Tensor
 
 from .files import replacing
 from .inflation import VideoUNet
 from .layout import architecture
+from .pictures import picture
 from .tuning import TuneState
 
 FORMAT_VERSION = 1
@@ -88,7 +88,7 @@ def tuned_metadata(
 
 def preview_frame(frame: Tensor) -> str:
     """A frame ``[h, w, 3]``, float 0..1, as text for the metadata: a JPEG of at most 256 pixels a side in base64."""
-    image = Image.fromarray((frame.float().clamp(0, 1) * 255).round().to("cpu", uint8).numpy())
+    image = picture(frame)
     image.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE))
     data = io.BytesIO()
     image.save(data, "JPEG", quality=85)

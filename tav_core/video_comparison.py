@@ -6,7 +6,8 @@ import torch
 from einops import rearrange
 from PIL import Image, ImageDraw, ImageFont
 
-from .contact_sheet import BACKGROUND, INK, shorten
+from .contact_sheet import BACKGROUND, INK
+from .pictures import shorten
 
 GAP = 8  # pixels between two videos
 

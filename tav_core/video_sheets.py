@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
+from .pictures import picture
+
 SHEET_PIXELS = 16 * 2**20  # of all frames together: 64 frames of 512 x 512
 BLOCK = 8  # a frame of whole JPEG blocks leaves no trace in its neighbours
 
@@ -48,9 +50,8 @@ def video_sheet(frames: torch.Tensor, longest: int = 512) -> VideoSheet:
     columns = min(count, math.ceil(math.sqrt(count * size[1] / size[0])))
     sheet = Image.new("RGB", (columns * size[0], math.ceil(count / columns) * size[1]))
     for number, frame in enumerate(frames):
-        picture = Image.fromarray((frame.float().clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy())
         row, column = divmod(number, columns)
-        sheet.paste(picture.resize(size, Image.Resampling.LANCZOS), (column * size[0], row * size[1]))
+        sheet.paste(picture(frame).resize(size, Image.Resampling.LANCZOS), (column * size[0], row * size[1]))
     file = io.BytesIO()
     sheet.save(file, "JPEG", quality=90, subsampling=0)
     return VideoSheet(file.getvalue(), count, columns, *size)

@@ -1,7 +1,6 @@
 """Frames to mp4 and GIF files."""
 
 import os
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from .files import replacing
+from .pictures import eight_bits
 
 # SWS_BICUBIC | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP | SWS_ACCURATE_RND; older PyAV has no names for the last three
 SCALING = 0x4 | 0x2000 | 0x4000 | 0x40000
@@ -42,12 +42,6 @@ def save_video(path: str | os.PathLike, frames: torch.Tensor, fps: float) -> Non
         write(str(partial), frames, Fraction(fps).limit_denominator(1001))
 
 
-def _pictures(frames: torch.Tensor) -> Iterator[np.ndarray]:
-    """Each frame as uint8 [h, w, 3], converted one at a time."""
-    for frame in frames:
-        yield (frame.float().clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
-
-
 def _write_mp4(path: str, frames: torch.Tensor, fps: Fraction) -> None:
     with av.open(path, "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "17"})
@@ -57,7 +51,7 @@ def _write_mp4(path: str, frames: torch.Tensor, fps: Fraction) -> None:
         # BT.709, limited range: written down because players guess differently where it is not
         codec.colorspace, codec.color_primaries, codec.color_trc, codec.color_range = 1, 1, 1, ColorRange.MPEG
         reformatter = VideoReformatter()
-        for picture in _pictures(frames):
+        for picture in map(eight_bits, frames):
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             frame = reformatter.reformat(
                 av.VideoFrame.from_ndarray(picture, "rgb24"),
@@ -85,7 +79,7 @@ def _write_gif(path: str, frames: torch.Tensor, fps: Fraction) -> None:
     graph.configure()
 
     time = -2
-    for number, picture in enumerate(_pictures(frames)):
+    for number, picture in enumerate(map(eight_bits, frames)):
         due = round(number * 100 / fps)
         if due < time + 2:
             continue

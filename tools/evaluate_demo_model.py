@@ -20,6 +20,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from tav_core.demo.judge import read
 from tav_core.demo.world import Words, all_words
+from tav_core.pictures import picture
 
 MODEL = Path(__file__).parent.parent / "tav_core" / "demo" / "model"
 NAMES = ("colour", "background", "shape", "style")
@@ -70,7 +71,7 @@ def write_sheet(path: Path, pictures: Tensor, columns: int = 16, scale: int = 2)
     sheet = torch.ones(rows * columns, *pictures.shape[1:])
     sheet[: len(pictures)] = pictures
     sheet = rearrange(sheet, "(r c) h w k -> (r h) (c w) k", c=columns)
-    image = Image.fromarray((sheet * 255).round().byte().numpy())
+    image = picture(sheet)
     image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST).save(path)
 
 

@@ -4,8 +4,8 @@ python tools/judge_demo_edits.py --noise               # every row on 16 clips x
 python tools/judge_demo_edits.py --rows full per-frame --clips 4 --seeds 1 --steps 60 --guidance 4
 
 Every clip is learned, inverted and rendered with four captions: another shape (subject), another background, another
-object colour (attribute) and another style. What is done is kept in --work, and a second start goes on from there; two
-processes on the same folder share the work.
+object colour (attribute) and another style. The videos are kept in --work, and a second start goes on from there; two
+processes on the same folder share the work. A picture per clip shows what each row made of it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,27 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 
-import numpy as np
 import torch
 from einops import rearrange
+from judged_tables import tables
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import tav_core
 from tav_core.ablation_rows import ROWS, Row, choose_rows
+from tav_core.contact_sheet import contact_sheet
+from tav_core.demo.clips import draw_clip, track
 from tav_core.demo.demo import FRAMES, MODEL, demo_config
 from tav_core.demo.judge import compare, drift
-from tav_core.demo.world import COLOURS, SHAPES, STYLES, Words, draw_clip, track
+from tav_core.demo.world import COLOURS, SHAPES, STYLES, Words
 from tav_core.files import replacing
+from tav_core.motion import motion_fidelity
+from tav_core.pictures import eight_bits
 from tav_core.pipeline import Pipeline
 
 EDITS = ("subject", "background", "attribute", "style")
@@ -86,8 +92,8 @@ def clips(number: int) -> Iterator[Clip]:
         yield Clip(words, kind, start, end, 12.5 + 2.0 * ((i * 5) % 8) / 7, 100 + i, edits)
 
 
-class Judged:
-    """Renders clips by a row's way, and judges them.
+class Renderer:
+    """Renders the edits of clips by a row's way.
 
     args: steps and learning rate of tuning, steps and guidance of sampling.
     """
@@ -101,11 +107,11 @@ class Judged:
         self.contexts.update(zip(new, self.pipeline.encode_prompts(new)))
         return torch.cat([self.contexts[c] for c in captions])
 
-    def __call__(self, clip: Clip, row: Row, seed: int) -> list[dict]:
-        args, pipeline = self.args, self.pipeline
-        source, nothing = clip.frames, self.context([""])
-        latents = pipeline.encode_video(source)
-        captions = [words.caption for words in clip.edits.values()]
+    def __call__(self, clip: Clip, row: Row, seed: int) -> dict[str, Tensor]:
+        """uint8 [f, 64, 64, 3] by "start/edit"."""
+        args, pipeline, nothing = self.args, self.pipeline, self.context([""])
+        latents = pipeline.encode_video(clip.frames)
+        captions = self.context([words.caption for words in clip.edits.values()])
         torch.manual_seed(seed)
         video_unet = pipeline.inflate(attention=row.attention, temporal_attention=row.temporal_attention)
         try:
@@ -115,76 +121,83 @@ class Judged:
                 )
                 tav_core.tune(video_unet, pipeline.schedule, latents, self.context([clip.words.caption]), settings)
             inverted = tav_core.ddim_invert(video_unet, pipeline.schedule, latents, nothing, args.sampling_steps)[-1]
-            noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
-            rows = []
-            for start, name in ((inverted, "inverted"), (noise, "noise"))[: 2 if args.noise else 1]:
+            starts = {"inverted": inverted}
+            if args.noise:
+                starts["noise"] = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
+            videos = {}
+            for name, start in starts.items():
+                start = start.expand(len(captions), -1, -1, -1, -1)
                 rendered = tav_core.ddim_sample(
-                    video_unet,
-                    pipeline.schedule,
-                    start.expand(len(captions), -1, -1, -1, -1),
-                    self.context(captions),
-                    nothing,
-                    args.sampling_steps,
-                    args.guidance,
+                    video_unet, pipeline.schedule, start, captions, nothing, args.sampling_steps, args.guidance
                 )
-                videos = pipeline.decode_video(rearrange(rendered, "b c f h w -> 1 c (b f) h w"))
-                for edit, video in zip(clip.edits, rearrange(videos, "(b f) h w c -> b f h w c", f=FRAMES)):
-                    rows.append({"start": name, "edit": edit} | self.figures(video, source, clip.edits[edit], name))
+                frames = pipeline.decode_video(rearrange(rendered, "b c f h w -> 1 c (b f) h w"))
+                frames = torch.from_numpy(eight_bits(frames))
+                for edit, video in zip(clip.edits, rearrange(frames, "(b f) h w c -> b f h w c", f=FRAMES)):
+                    videos[f"{name}/{edit}"] = video.contiguous()
         finally:
             video_unet.deflate()
-        return rows
+        return videos
 
-    @staticmethod
-    def figures(video: Tensor, source: Tensor, words: Words, start: str) -> dict:
+
+def judged(videos: dict[str, Tensor], clip: Clip) -> Iterator[dict]:
+    """Figures of every video; of those from noise only what needs no source."""
+    for name, video in videos.items():
+        start, edit = name.split("/")
+        video = video / 255
         if start == "noise":
-            return dict(zip(("object_drift", "background_drift"), drift(video)))
-        return asdict(compare(video, source, words))
+            figures = dict(zip(("object_drift", "background_drift"), drift(video)))
+        else:
+            figures = asdict(compare(video, clip.frames, clip.edits[edit]))
+            figures["motion_fidelity"] = motion_fidelity(clip.frames, video)
+        yield {"start": start, "edit": edit} | figures
 
 
-def interval(values: list[float], statistic=np.nanmean) -> str:
-    """The statistic with its 95 % interval by bootstrap over the values."""
-    values = np.array(values, dtype=float)
-    draws = np.random.default_rng(0).choice(values, (2000, len(values)))
-    low, high = np.nanpercentile(statistic(draws, axis=1), (2.5, 97.5))
-    return f"{statistic(values):.3g} ({low:.3g} to {high:.3g})"
+def render_all(args: argparse.Namespace, rows: Sequence[Row]) -> None:
+    """Render what nobody has taken yet."""
+    renderer = Renderer(args)
+    for row, (i, clip), seed in product(rows, enumerate(clips(args.clips)), range(args.seeds)):
+        file = video_file(args, row, i, seed)
+        try:
+            os.close(os.open(file.with_suffix(".taken"), os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
+        with replacing(file) as partial:
+            save_file(renderer(clip, row, seed), partial)
+        print(file.name, flush=True)
 
 
-def tables(done: dict[str, list[dict]]) -> str:
-    """Markdown: the edits by row and by kind of edit, and the drift from random noise. Intervals are over clips."""
+def video_file(args: argparse.Namespace, row: Row, clip: int, seed: int) -> Path:
+    return args.work / f"{row.name}-{clip:02}-{seed}.safetensors"
 
-    def by_clip(entries: list[dict], key: str) -> list[float]:
-        groups: dict[int, list[float]] = {}
-        for entry in entries:
-            groups.setdefault(entry["clip"], []).append(entry[key])
-        return [float(np.nanmean(values)) for values in groups.values()]
 
-    lines = [
-        "| | frames right, % | median track distance, % of width | median slope | drift, object | drift, background |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, entries in done.items():
-        entries = [e for e in entries if e["start"] == "inverted"]
-        distance, slope = ([e[key] for e in entries] for key in ("track_distance", "slope"))
-        lines.append(
-            f"| {name} | {interval([100 * v for v in by_clip(entries, 'frames_right')])} "
-            f"| {interval([100 * v for v in distance], np.nanmedian)} | {interval(slope, np.nanmedian)} "
-            f"| {interval(by_clip(entries, 'object_drift'))} | {interval(by_clip(entries, 'background_drift'))} |"
-        )
-    lines += ["", "| frames right in all respects, % | " + " | ".join(EDITS) + " |", "|---|" + "---|" * len(EDITS)]
-    for name, entries in done.items():
-        shares = [
-            100 * np.mean([e["frames_right"] for e in entries if e["start"] == "inverted" and e["edit"] == edit])
-            for edit in EDITS
-        ]
-        lines.append(f"| {name} | " + " | ".join(f"{share:.1f}" for share in shares) + " |")
-    noise = {name: [e for e in entries if e["start"] == "noise"] for name, entries in done.items()}
-    if any(noise.values()):
-        lines += ["", "| from random noise | drift, object | drift, background |", "|---|---|---|"]
-        for name, entries in noise.items():
-            if entries:
-                drifts = (interval(by_clip(entries, key)) for key in ("object_drift", "background_drift"))
-                lines.append(f"| {name} | " + " | ".join(drifts) + " |")
-    return "\n".join(lines)
+def judge_all(args: argparse.Namespace, rows: Sequence[Row]) -> dict[str, list[dict]]:
+    """By label of the row, the figures of every video there is."""
+    done: dict[str, list[dict]] = {}
+    for row, (i, clip), seed in product(rows, enumerate(clips(args.clips)), range(args.seeds)):
+        file = video_file(args, row, i, seed)
+        if file.exists():
+            entries = judged(load_file(file), clip)
+            done.setdefault(row.label, []).extend({"clip": i, "seed": seed} | entry for entry in entries)
+    return done
+
+
+def draw_sheets(args: argparse.Namespace, rows: Sequence[Row]) -> None:
+    """A picture per clip and start, of every row's four edits with the first seed, three frames each."""
+    some = [0, FRAMES // 2, FRAMES - 1]
+    for i, clip in enumerate(clips(args.clips)):
+        files = [video_file(args, row, i, 0) for row in rows]
+        if not all(file.exists() for file in files):
+            continue
+        captions = " | ".join(words.caption for words in (clip.words, *clip.edits.values()))
+        rendered = [load_file(file) for file in files]
+        for start in sorted({name.split("/")[0] for name in rendered[0]}):
+            edited = [torch.cat([videos[f"{start}/{edit}"][some] for edit in EDITS]) / 255 for videos in rendered]
+            contact_sheet(
+                args.work / f"clip-{i:02}-{start}.png",
+                [clip.frames[some].repeat(len(EDITS), 1, 1, 1), *edited],
+                [captions, *(row.label for row in rows)],
+                frames_shown=len(EDITS) * len(some),
+            )
 
 
 def main() -> None:
@@ -205,24 +218,10 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.work.mkdir(parents=True, exist_ok=True)
-    judged, done = Judged(args), {}
-    for row in choose_rows(args.rows):
-        for i, clip in enumerate(clips(args.clips)):
-            for seed in range(args.seeds):
-                file = args.work / f"{row.name}-{i:02}-{seed}.json"
-                try:
-                    os.close(os.open(file.with_suffix(".taken"), os.O_CREAT | os.O_EXCL))
-                except FileExistsError:
-                    pass
-                else:
-                    entries = [{"clip": i, "seed": seed} | entry for entry in judged(clip, row, seed)]
-                    with replacing(file) as partial:
-                        partial.write_text(json.dumps(entries))
-                    right = np.mean([e["frames_right"] for e in entries if e["start"] == "inverted"])
-                    print(f"{row.name}, clip {i}, seed {seed}: {100 * right:.0f} % of frames right", flush=True)
-                if file.exists():
-                    done.setdefault(row.label, []).extend(json.loads(file.read_text()))
-    print(f"\n{json.dumps(vars(args), default=str)}\n\n{tables(done)}")
+    rows = choose_rows(args.rows)
+    render_all(args, rows)
+    draw_sheets(args, rows)
+    print(f"\n{json.dumps(vars(args), default=str)}\n\n{tables(judge_all(args, rows), EDITS)}")
 
 
 if __name__ == "__main__":

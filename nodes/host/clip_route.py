@@ -8,13 +8,14 @@ from collections.abc import Callable
 from aiohttp import web
 from server import PromptServer
 
+from .folders import KEY
 from .media import clip_facts, clip_preview, sheet_layout
 
 NUMBERS = ("start", "stride", "frames", "width", "height")
 _one_at_a_time = asyncio.Semaphore(1)
 
 
-@PromptServer.instance.routes.get("/tune_a_video/clip")
+@PromptServer.instance.routes.get(f"/{KEY}/clip")
 async def facts(request: web.Request) -> web.Response:
     """``?video=`` a name that Load Video offers, and its other inputs -> JSON.
 
@@ -24,7 +25,7 @@ async def facts(request: web.Request) -> web.Response:
     return await _answer(request, lambda choice: web.json_response(clip_facts(**choice)))
 
 
-@PromptServer.instance.routes.get("/tune_a_video/clip/frames")
+@PromptServer.instance.routes.get(f"/{KEY}/clip/frames")
 async def frames(request: web.Request) -> web.Response:
     """The same query -> the frames that the node would give, small, as a JPEG sheet; its layout is in the headers.
 

@@ -1,7 +1,7 @@
 """The demo model as ComfyUI's own MODEL, CLIP and VAE, so that every node works on it.
 
-ComfyUI knows a checkpoint by the sizes of Stable Diffusion. A model 200 times smaller does not have them, and lies in
-the layout of diffusers, which ComfyUI lacks: its parts are put together here from ComfyUI's classes.
+ComfyUI knows a checkpoint by the sizes of Stable Diffusion. A model hundreds of times smaller does not have them, and
+lies in the layout of diffusers, which ComfyUI lacks: its parts are put together here from ComfyUI's classes.
 
 They are plain model patchers, not those of dynamic memory: 5 MB need none, and tuning wants weights that stay.
 """

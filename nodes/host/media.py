@@ -13,6 +13,7 @@ from pathlib import Path
 import folder_paths
 
 from ... import tav_core
+from ...tav_core.files import replacing
 
 PREVIEW_SIDE = 320  # the longer side of a frame in the preview on Load Video, in pixels
 
@@ -89,10 +90,9 @@ def shown_video(frames, fps: float, label: str) -> dict:
     The file is a sheet of frames in ComfyUI's temp folder, which goes when ComfyUI ends.
     """
     sheet = tav_core.video_sheet(frames[..., :3])
-    folder = Path(folder_paths.get_temp_directory())
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"tav_video_{uuid.uuid4().hex}.jpg"
-    (folder / name).write_bytes(sheet.jpeg)
+    with replacing(Path(folder_paths.get_temp_directory()) / name) as partial:
+        partial.write_bytes(sheet.jpeg)
     return {
         "filename": name,
         "subfolder": "",

@@ -6,10 +6,10 @@ from aiohttp import web
 from server import PromptServer
 
 from ... import tav_core
-from .folders import tuned_files, tuned_path
+from .folders import KEY, tuned_files, tuned_path
 
 
-@PromptServer.instance.routes.get("/tune_a_video/tuned")
+@PromptServer.instance.routes.get(f"/{KEY}/tuned")
 async def tuned(request: web.Request) -> web.Response:
     """``?name=``, one of the names that Load Tuned Video Model offers -> the metadata as JSON.
 

@@ -9,20 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from .. import commands
 from ..config import Config, TrainData, ValidationData
 from ..files import replacing
+from ..pictures import picture
 from ..plots import loss_plot
 from ..session import Session
 from ..tuned import load_tune_state
 from ..video import VideoClip, save_video
 from . import MODEL
+from .clips import example_clip
 from .judge import compare
-from .world import SIZE, Words, example_clip, parse_caption
+from .world import SIZE, Words, parse_caption
 
 FRAMES, FPS = 8, 8.0
 CLIP = Words("red", "circle", "blue")
@@ -37,7 +37,7 @@ FIGURES, PLOT, UNTUNED = "figures.json", "loss.png", "untuned"
 
 
 def demo_config() -> Config:
-    """The demo's own settings: the demo model is 200 times smaller than SD 1.5, and learns faster."""
+    """The demo's own settings: the demo model is hundreds of times smaller than SD 1.5, and learns faster."""
     return Config(
         pretrained_model_path=str(MODEL),
         output_dir="outputs/demo",
@@ -72,7 +72,7 @@ def demo(session: Session) -> None:
     after = commands.sample(session, commands.invert(session))
     losses = loss_plot(load_tune_state(folder / commands.STATE).losses)
     with replacing(folder / PLOT) as partial:
-        Image.fromarray((losses.numpy() * 255).round().astype(np.uint8)).save(partial)
+        picture(losses).save(partial)
     figures = {"tuned": _judged(after, source, prompts), "untuned": _judged(before, source, prompts)}
     with replacing(folder / FIGURES) as partial:
         partial.write_text(json.dumps(figures, indent=2))

@@ -8,7 +8,9 @@ from ..ablation_rows import ROWS, choose_rows
 from ..arguments import (
     add_clip,
     add_config_file,
+    add_from_noise,
     add_general,
+    add_prompts,
     add_scoring,
     add_tuning,
     flag,
@@ -21,14 +23,7 @@ from ..arguments import (
 def add_arguments(parser: ArgumentParser) -> None:
     add_config_file(parser)
     flag(parser, "--source-prompt", "train_data.prompt", metavar="TEXT", help="what the clip shows")
-    flag(
-        parser,
-        "--prompt",
-        "validation_data.prompts",
-        action="append",
-        metavar="TEXT",
-        help="what to render; may be given several times",
-    )
+    add_prompts(parser)
     parser.add_argument(
         "--rows",
         nargs="+",
@@ -36,14 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="ROW",
         help=f"which rows (default: all): {', '.join(row.name for row in ROWS)}",
     )
-    flag(
-        parser,
-        "--from-noise",
-        "validation_data.use_inv_latent",
-        action="store_const",
-        const=False,
-        help="start from noise of the seed instead of the inverted clip",
-    )
+    add_from_noise(parser)
     tuning = add_tuning(parser)
     flag(
         tuning,

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ..arguments import add_clip, add_general, add_tuning_of_one, flag, open_session, read_config, report
+from ..arguments import add_clip, add_general, add_prompts, add_tuning_of_one, open_session, read_config, report
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    flag(
-        parser,
-        "--prompt",
-        "validation_data.prompts",
-        action="append",
-        metavar="TEXT",
-        help="what to render, in the demo model's words; may be given several times",
-    )
+    add_prompts(parser, "what to render, in the demo model's words")
     add_tuning_of_one(parser)
     add_clip(parser)
     add_general(parser)

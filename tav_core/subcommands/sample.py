@@ -5,19 +5,22 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from ..arguments import add_config_file, add_general, add_tuned, flag, open_session, read_config, report
+from ..arguments import (
+    add_config_file,
+    add_from_noise,
+    add_general,
+    add_prompts,
+    add_tuned,
+    flag,
+    open_session,
+    read_config,
+    report,
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_config_file(parser)
-    flag(
-        parser,
-        "--prompt",
-        "validation_data.prompts",
-        action="append",
-        metavar="TEXT",
-        help="what to render; may be given several times",
-    )
+    add_prompts(parser)
     flag(parser, "--negative-prompt", "validation_data.negative_prompt", metavar="TEXT", help="what to lead away from")
     flag(parser, "--steps", "validation_data.num_inference_steps", metavar="N", help="DDIM steps (default 50)")
     flag(parser, "--guidance", "validation_data.guidance_scale", metavar="X", help="1 means none (default 12.5)")
@@ -25,14 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--latents", metavar="FILE", help="inverted latents (default: inverted.safetensors of --output)"
     )
-    flag(
-        parser,
-        "--from-noise",
-        "validation_data.use_inv_latent",
-        action="store_const",
-        const=False,
-        help="start from noise of the seed instead of the inverted clip",
-    )
+    add_from_noise(parser)
     add_general(parser)
 
 

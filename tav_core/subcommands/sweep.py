@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from ..arguments import add_clip, add_general, add_scoring, add_tuning, flag, given_values, quiet_libraries
+from ..arguments import add_clip, add_from_noise, add_general, add_scoring, add_tuning, given_values, quiet_libraries
 from ..config import Config
 
 
@@ -22,14 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="ADDRESS",
         help="over a Ray cluster whose machines share these folders; without ADDRESS, over the GPUs of this machine",
     )
-    flag(
-        parser,
-        "--from-noise",
-        "validation_data.use_inv_latent",
-        action="store_const",
-        const=False,
-        help="start from noise of the seed instead of the inverted clip",
-    )
+    add_from_noise(parser)
     add_tuning(parser)
     add_clip(parser)
     add_scoring(parser)

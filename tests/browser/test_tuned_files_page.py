@@ -38,8 +38,7 @@ def renderer(page, request) -> Iterator[None]:
 
 
 def test_the_chosen_file_is_shown(page, files, renderer):
-    page.page.evaluate("() => { app.graph.clear(); app.graph.add(LiteGraph.createNode('TAVLoadTuned')) }")
-    page.page.evaluate("() => { app.canvas.ds.scale = 1; app.canvas.ds.offset = [400, 300] }")
+    page.new_graph("TAVLoadTuned")
     for subject in ("man", "bear"):
         page.set("TAVLoadTuned", name=f"shown/{subject}.safetensors")
         page.page.get_by_text(f"a {subject} is skiing").wait_for()

@@ -3,7 +3,8 @@
 from typing import Any
 
 SECONDS = 1000  # Playwright counts in milliseconds
-READY = "() => !!(window.app?.graph && LiteGraph.registered_node_types['TAVLoadVideo'])"
+READY = """() => !!(window.app?.graph && LiteGraph.registered_node_types['TAVLoadVideo']
+    && app.extensionManager?.workflow?.activeWorkflow)"""  # the last: workflows of before are back
 SET = """async ([type, values]) => {
     await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))  // what was set before is drawn
     for (const node of app.graph.nodes.filter(node => node.type === type))
@@ -84,7 +85,6 @@ class WorkflowPage:
 
     def new_graph(self, *types: str) -> None:
         """Open a new workflow with nodes of these types, in a row."""
-        self.page.wait_for_function("() => app.extensionManager.workflow.activeWorkflow")
         self.page.evaluate(NEW_GRAPH, types)
 
     def set_node(self, number: int, **values: Any) -> None:

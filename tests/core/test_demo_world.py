@@ -8,6 +8,7 @@ import torch
 from einops import rearrange
 from torch.nn.functional import avg_pool2d, pad
 
+from tav_core.demo.clips import draw_clip, track
 from tav_core.demo.judge import UNCLEAR, compare, drift, read
 from tav_core.demo.world import (
     COLOURS,
@@ -15,10 +16,8 @@ from tav_core.demo.world import (
     Words,
     all_words,
     draw,
-    draw_clip,
     parse_caption,
     random_scenes,
-    track,
 )
 
 SOME = all_words()[::11]

@@ -10,8 +10,9 @@ from workflow_file import api_graph
 
 import tav_core
 from tav_core.demo import MODEL
+from tav_core.demo.clips import example_clip
 from tav_core.demo.judge import compare, read
-from tav_core.demo.world import Words, example_clip, parse_caption
+from tav_core.demo.world import Words, parse_caption
 from tav_core.pipeline import Pipeline
 
 CLIP = {"colour": "red", "shape": "circle", "background": "blue", "style": "plain", "motion": "line", "frames": 4}

@@ -2,11 +2,11 @@
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
+import { addStyle, after, element, showOnNode } from "./page.js"
 
 const NODE = "TAVLoadTuned"
 const HEIGHT = 104 // of the panel in pixels, without a notice
 const NOTICE = 44
-const MARGIN = 20 // that ComfyUI leaves around an element on a node
 
 const STYLE = `
 .tav-tuned { display: flex; flex-wrap: wrap; gap: 4px 8px; box-sizing: border-box; width: 100%; height: 100%;
@@ -31,22 +31,14 @@ function lines({ frames, width, height, fps, steps, date, base_architecture: bas
     ].filter(Boolean)
 }
 
-function element(tag, text) {
-    const made = document.createElement(tag)
-    made.textContent = text
-    return made
-}
-
 /** The panel under the widgets of one node, about the file that its widget `choice` names. */
 class About {
     constructor(choice) {
         this.choice = choice
-        this.root = element("div", "")
-        this.root.className = "tav-tuned"
-        this.picture = document.createElement("img")
-        this.text = element("div", "")
-        this.notice = element("em", "")
-        this.root.append(this.picture, this.text, this.notice)
+        this.picture = element("img")
+        this.text = element("div")
+        this.notice = element("em")
+        this.root = element("div.tav-tuned", {}, this.picture, this.text, this.notice)
     }
 
     /** Show the chosen file, once its header has come. */
@@ -67,47 +59,27 @@ class About {
         const title = metadata.error ?? metadata.prompt
         const nothing = "The file says nothing about itself; it may be a published one."
         this.text.replaceChildren(
-            element("b", title || (said.length ? "" : nothing)),
-            ...said.map((line) => element("span", line)),
+            element("b", { title: title ?? "" }, title || (said.length ? "" : nothing)),
+            ...said.map((line) => element("span", {}, line)),
         )
-        this.text.firstChild.title = title ?? ""
     }
 }
 
 const shown = new Set()
-
-/** Call `also` after the method of this name. */
-function after(object, name, also) {
-    const original = object[name]
-    object[name] = function (...args) {
-        const result = original?.apply(this, args)
-        also(...args)
-        return result
-    }
-}
 
 app.registerExtension({
     name: "TuneAVideo.TunedFiles",
 
     nodeCreated(node) {
         if (node.comfyClass !== NODE) return
-        if (!document.getElementById("tav-tuned-style")) {
-            const style = element("style", STYLE)
-            style.id = "tav-tuned-style"
-            document.head.append(style)
-        }
+        addStyle("tav-tuned-style", STYLE)
         const about = new About(node.widgets.find((widget) => widget.name === "name"))
-        node.addDOMWidget("about", "tav_about", about.root, {
-            serialize: false,
-            hideOnZoom: false,
-            getMinHeight: () => HEIGHT + MARGIN + (about.notice.textContent ? NOTICE : 0),
-            getMaxHeight: () => HEIGHT + MARGIN + NOTICE,
-        }).serialize = false
+        const height = () => HEIGHT + (about.notice.textContent ? NOTICE : 0)
+        showOnNode(node, "about", about.root, height, () => shown.delete(about))
 
         after(about.choice, "callback", () => about.load())
         after(node, "onConfigure", () => about.load())
         after(node, "onExecuted", (output) => (about.notice.textContent = output?.notice?.[0] ?? ""))
-        after(node, "onRemoved", () => shown.delete(about))
         shown.add(about)
         about.load()
     },

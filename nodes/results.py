@@ -1,0 +1,19 @@
+"""Inputs for any number of results: the page shows those that are connected, and one more."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+RESULTS = 8
+
+
+def result_inputs(tooltip: str) -> list[io.Image.Input]:
+    """``result_1`` and so on, none of which must be connected."""
+    tooltip += " The next input appears when this one is connected."
+    return [io.Image.Input(f"result_{number}", optional=True, tooltip=tooltip) for number in range(1, RESULTS + 1)]
+
+
+def connected(results: dict) -> list:
+    """The videos that came in, in the order of the inputs."""
+    videos = (results.get(f"result_{number}") for number in range(1, RESULTS + 1))
+    return [video for video in videos if video is not None]
