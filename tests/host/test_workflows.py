@@ -1,12 +1,19 @@
 """The example workflows, as files: known nodes, values in their places and within bounds, models that can be found."""
 
 import json
+import re
+import sys
+from pathlib import Path
 
 import pytest
 from checkpoint import make_controlnet
 from comfy_install import REPOSITORY
 from PIL import Image
 from workflow_file import NOTES, api_graph
+
+sys.path.append(str(Path(__file__).parents[1] / "core"))
+
+from tiny_clip import make_clip
 
 WORKFLOWS = sorted((REPOSITORY / "workflows").glob("*.json"))
 FOLDERS = {"ckpt_name": "checkpoints", "control_net_name": "controlnet", "lora_name": "loras"}
@@ -72,10 +79,9 @@ def test_nodes_do_not_overlap(path):
             assert beside or y - title >= other_y + other_height or other_y - title >= y + height, (kind, other)
 
 
-def test_controlnet_workflow_runs(server, clip, object_info):
-    """The one of those that no browser test runs which has nodes of its own."""
-    graph = api_graph(REPOSITORY / "workflows" / "with_controlnet.json", object_info)
-    make_controlnet(server.folder / "models" / "controlnet" / "control.safetensors")
+def small_graph(name: str, clip: str, object_info: dict) -> dict[str, dict]:
+    """A workflow with the tests' checkpoint, few frames and one step of each kind."""
+    graph = api_graph(REPOSITORY / "workflows" / f"{name}.json", object_info)
     small = {
         "TAVLoadVideo": {"video": clip, "frames": FRAMES, "stride": 1, "width": SIZE, "height": SIZE},
         "CheckpointLoaderSimple": {"ckpt_name": "tiny.safetensors"},
@@ -86,6 +92,28 @@ def test_controlnet_workflow_runs(server, clip, object_info):
     }
     for node in graph.values():
         node["inputs"] |= small.get(node["class_type"], {})
-    entry = server.run(graph)
-    shown = [output["tav_comparison"] for output in entry["outputs"].values() if "tav_comparison" in output]
-    assert len(shown[0]) == 2
+    return graph
+
+
+def output_of(entry: dict, key: str) -> list:
+    (found,) = (output[key] for output in entry["outputs"].values() if key in output)
+    return found
+
+
+def test_controlnet_workflow_runs(server, clip, object_info):
+    """One that no browser test runs and which has nodes of its own."""
+    make_controlnet(server.folder / "models" / "controlnet" / "control.safetensors")
+    entry = server.run(small_graph("with_controlnet", clip, object_info))
+    assert len(output_of(entry, "tav_comparison")) == 2
+
+
+def test_ablation_is_compared_and_scored(server, clip, object_info):
+    make_clip(server.folder / "models" / "clip_vision" / "clip-vit-large-patch14")
+    entry = server.run(small_graph("ablation_with_scores", clip, object_info))
+    assert len(output_of(entry, "tav_comparison")) == 7
+    (table,) = output_of(entry, "text")
+    names = ["A: each frame alone", "B: each frame alone, tuned", "C: sparse-causal, untuned", "D: full method"]
+    names += ["E: factorised, tuned", "F: first frame, tuned"]
+    rows = [re.split(r"  +", line) for line in table.splitlines()[2:8]]
+    assert [row[0] for row in rows] == names
+    assert all(float(figure.rstrip("*")) for row in rows for figure in row[1:3])
