@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "host"))
 
 from checkpoint import make_checkpoint, make_lora
 from comfy_install import REPOSITORY, find_comfyui
 from comfy_server import ComfyServer
+from drawn_clip import FPS, skiing
 from workflow_page import WorkflowPage
 
 from tav_core import save_video
@@ -55,10 +55,7 @@ def server(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyS
     checkpoint.with_name("dreamshaper_8.safetensors").symlink_to(checkpoint)
     modules = ["down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_k"]
     make_lora(server.folder / "models" / "loras" / "blindbox_V1Mix.safetensors", modules)
-    clip = torch.full((8, 64, 64, 3), 0.2)
-    for i in range(8):
-        clip[i, 20:40, 4 + 5 * i : 24 + 5 * i] = torch.tensor([0.9, 0.5, 0.1])
-    save_video(server.folder / "input" / "man-skiing.mp4", clip, fps=8)
+    save_video(server.folder / "input" / "man-skiing.mp4", skiing(), FPS)
     try:
         server.start()
         yield server

@@ -1,18 +1,11 @@
 """The workflow that needs no checkpoint, from the template browser to the comparison of its four edits.
 
-With SCREENSHOTS=FOLDER it tunes for longer, and writes pictures there, of before, at work and after:
-demo_before.png, demo_during.png, demo_after.png.
+When pictures are asked for, it runs with its own settings.
 """
 
-import os
-from collections.abc import Callable
-from pathlib import Path
+from workflow_page import PICTURES, WATCH
 
-import pytest
-from workflow_page import WATCH
-
-FOLDER = os.environ.get("SCREENSHOTS")
-STEPS, PREVIEW_EVERY, SEEN = (60, 15, 50) if FOLDER else (6, 3, 1)
+STEPS, PREVIEW_EVERY, SEEN = (100, 25, 77) if PICTURES else (6, 3, 1)
 POINTS = "() => document.querySelector('.tav-tune .tav-raw')?.getAttribute('d').split('L').length ?? 0"
 FILM = "() => [...document.querySelectorAll('.tav-film button')].map(frame => frame.textContent)"
 LOOK = """type => {
@@ -21,42 +14,45 @@ LOOK = """type => {
     app.canvas.ds.offset = [300 - node.pos[0], 120 - node.pos[1]]
     app.graph.setDirtyCanvas(true, true)
 }"""
+NARROW = "type => app.graph.nodes.find(node => node.type === type).setSize([520, 640])"
 FRAME = "() => document.querySelector('.tav-bar output')?.textContent"
+HELP = "web/docs/images"
 
 
-@pytest.fixture
-def picture(page) -> Callable[[str], None]:
-    """Write a picture of what is in sight, when the pictures are asked for."""
-
-    def write(name: str) -> None:
-        if FOLDER:
-            page.page.wait_for_timeout(1000)
-            page.page.screenshot(path=Path(FOLDER) / f"demo_{name}.png")
-
-    return write
-
-
-def test_four_edits_without_a_checkpoint(server, page, picture):
+def test_four_edits_without_a_checkpoint(server, page):
     page.open_template("try_it_without_a_checkpoint")
     page.set("TAVOneShotTune", steps=STEPS, preview_every=PREVIEW_EVERY)
-    page.page.evaluate(LOOK, "TAVDemoClip")
-    picture("before")
+    page.picture("docs/images/demo_graph_before.png", "Load Demo Model", "One-Shot Tune", above=56)
+    page.picture(f"{HELP}/load_demo_model.png", "Load Demo Model", "VAE Encode")
+    page.picture(f"{HELP}/demo_clip_node.png", "Demo Clip")
+    page.picture(f"{HELP}/inflate_unet.png", "Inflate UNet")
+    page.picture(f"{HELP}/ddim_invert.png", "Empty prompt", "DDIM Invert")
     page.page.evaluate(WATCH)
     page.queue()
     page.page.evaluate(LOOK, "TAVOneShotTune")
     page.page.wait_for_function(f"() => ({POINTS})() >= {SEEN}", timeout=240_000)
-    picture("during")
+    page.picture("docs/images/demo_graph_during.png", "What the clip shows", "One-Shot Tune", above=56)
+    page.picture(f"{HELP}/one_shot_tune.png", "One-Shot Tune")
     end = page.page.evaluate("() => window.ended")
     assert end[0] == "execution_success", end[1]
     page.page.evaluate(LOOK, "TAVOneShotTune")
     page.page.wait_for_function(f"() => ({POINTS})() === {STEPS}")
     steps = [str(step) for step in range(PREVIEW_EVERY, STEPS + 1, PREVIEW_EVERY)]
     page.page.wait_for_function(f"steps => ({FILM})().join() === steps", arg=",".join(steps))
+    page.picture(f"{HELP}/sample_video.png", "Another shape", "Sample Video", "VAE Decode")
     page.page.evaluate(LOOK, "TAVCompareVideos")
     page.page.wait_for_function(f"() => ({FRAME})()?.endsWith('/ 8')")
     assert page.page.locator(".tav-stage figcaption").all_text_contents() == [
         "the clip", "another shape", "another background", "another colour", "another style",
     ]  # fmt: skip
     assert page.shown("SaveVideo")
-    picture("after")
+    page.page.get_by_title("Play or pause (space)").click()
+    page.page.locator(".tav-bar input").fill("5")
+    assert page.page.evaluate(FRAME) == "6 / 8"
+    page.picture("docs/images/demo_graph_after.jpg", "Compare Videos")
+    page.page.evaluate(NARROW, "TAVCompareVideos")
+    page.picture(f"{HELP}/compare_videos.jpg", "Compare Videos")
+    page.page.get_by_role("button", name="Wipe").click()
+    page.page.get_by_title("The video on the right").select_option("another background")
+    page.picture(f"{HELP}/compare_wipe.jpg", "Compare Videos")
     assert page.own_errors() == []

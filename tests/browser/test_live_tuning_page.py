@@ -7,12 +7,6 @@ from comfy_server import Graph
 
 RENDERERS = {"classic": False, "vue": True}
 SEEDS = count()
-OPEN = """async nodes => {
-    await app.loadApiJson(nodes, 'tuning')
-    const graph = app.graph.serialize()
-    graph.id = crypto.randomUUID()
-    await app.loadGraphData(graph)
-}"""
 LOOK = """() => {
     const node = app.graph.nodes.find(node => node.type === 'TAVOneShotTune')
     app.canvas.ds.scale = 0.8
@@ -51,7 +45,7 @@ def open_graph(page, **settings) -> None:
         seed=next(SEEDS), **settings,
     )  # fmt: skip
     graph.add("PreviewImage", images=tuned[2])
-    page.page.evaluate(OPEN, graph.nodes)
+    page.open_graph(graph.nodes)
     wait_for(page, "idle")
 
 

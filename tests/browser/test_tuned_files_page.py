@@ -4,46 +4,51 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from drawn_clip import skiing
 
 from tav_core import preview_frame, save_tuned
 
 PANEL = ".tav-tuned"
-FITS = """panel => panel.scrollHeight <= panel.clientHeight + 1 && panel.querySelector('img').naturalWidth === 64"""
+FITS = """panel => panel.scrollHeight <= panel.clientHeight + 1 && panel.querySelector('img').naturalWidth === 256"""
 
 
 @pytest.fixture(scope="module")
 def files(server) -> None:
     """Two saved motions."""
-    for subject in ("man", "bear"):
+    preview = preview_frame(skiing(3)[1, 60:260])
+    for subject in ("bear", "man"):
         metadata = {
             "prompt": f"a {subject} is skiing", "frames": 24, "width": 512, "height": 320, "fps": 12.5, "steps": 300,
             "date": "2026-01-02", "base_architecture": "SD 1.x (16 blocks, channels 320-1280, context 768)",
-            "preview": preview_frame(torch.full((64, 64, 3), 0.5)),
+            "preview": preview,
         }  # fmt: skip
-        path = server.folder / "models" / "tune_a_video" / "shown" / f"{subject}.safetensors"
+        path = server.folder / "models" / "tune_a_video" / "sports" / f"{subject}.safetensors"
         save_tuned(path, {"weight": torch.zeros(1)}, metadata)
 
 
 @pytest.fixture(params=["canvas", "vue"])
-def renderer(page, request) -> Iterator[None]:
+def renderer(page, request) -> Iterator[str]:
     """Each of the two."""
     if request.param == "canvas":
-        yield page.page.evaluate("() => app.extensionManager.command.execute('Comfy.RefreshNodeDefinitions')")
+        page.page.evaluate("() => app.extensionManager.command.execute('Comfy.RefreshNodeDefinitions')")
+        yield request.param
         return
     page.set_setting("Comfy.VueNodes.Enabled", True)
     page.reload()
-    yield
+    yield request.param
     page.set_setting("Comfy.VueNodes.Enabled", False)
     page.reload()
 
 
 def test_the_chosen_file_is_shown(page, files, renderer):
     page.new_graph("TAVLoadTuned")
-    for subject in ("man", "bear"):
-        page.set("TAVLoadTuned", name=f"shown/{subject}.safetensors")
+    for subject in ("bear", "man"):
+        page.set("TAVLoadTuned", name=f"sports/{subject}.safetensors")
         page.page.get_by_text(f"a {subject} is skiing").wait_for()
     panel = page.page.locator(PANEL)
     for text in ("24 frames · 512 x 320 · 12.5 fps", "300 steps · 2026-01-02", "SD 1.x"):
         assert panel.get_by_text(text, exact=True).is_visible()
     page.page.wait_for_function(f"() => ({FITS})(document.querySelector('{PANEL}'))")
+    if renderer == "canvas":
+        page.picture("web/docs/images/load_tuned.png", "Load Tuned Video Model")
     assert page.own_errors() == []

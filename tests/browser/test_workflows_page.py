@@ -33,13 +33,21 @@ def assert_opened_whole(page) -> None:
     assert page.page.evaluate(wrong) == []
 
 
-def open_and_run(page, name: str) -> None:
+def open_whole(page, name: str) -> None:
     page.open_template(name)
     assert_opened_whole(page)
+
+
+def run_small(page) -> None:
     use_small_settings(page)
     end = page.run()
     assert end[0] == "execution_success", end[1]
     assert page.own_errors() == []
+
+
+def open_and_run(page, name: str) -> None:
+    open_whole(page, name)
+    run_small(page)
 
 
 def saved_frames(server, page, name: str) -> list[tuple[int, int]]:
@@ -52,8 +60,12 @@ def saved_frames(server, page, name: str) -> list[tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def tuned(page) -> None:
-    """`tune_and_edit` has run."""
-    open_and_run(page, "tune_and_edit")
+    """`tune_and_edit` has run; before that, its clip was seen."""
+    open_whole(page, "tune_and_edit")
+    page.page.get_by_text("24 frames · 12 fps · 2 s · 512 \u00d7 512").wait_for(state="attached")
+    page.picture("web/docs/images/load_video.png", "Load Video (Tune-A-Video)")
+    run_small(page)
+    page.picture("web/docs/images/save_tuned.png", "Save Tuned Video Model")
 
 
 def test_tune_and_edit(server, page, tuned):

@@ -1,7 +1,15 @@
-"""ComfyUI's page in the browser, and what a person does there."""
+"""ComfyUI's page in the browser, what a person does there, and pictures of it.
 
+The README and the help pages show pictures that these tests take where they come by the right moment:
+`SCREENSHOTS=1 python -m pytest tests/browser` takes them all anew, in place. Without the variable nothing is written.
+"""
+
+import os
 from typing import Any
 
+from comfy_install import REPOSITORY
+
+PICTURES = bool(os.environ.get("SCREENSHOTS"))
 SECONDS = 1000  # Playwright counts in milliseconds
 READY = """() => !!(window.app?.graph && LiteGraph.registered_node_types['TAVLoadVideo']
     && app.extensionManager?.workflow?.activeWorkflow)"""  # the last: workflows of before are back
@@ -39,6 +47,27 @@ WATCH = """() => { window.ended = new Promise(done => {
 }) }"""
 THUMBNAILS = """() => [...document.querySelectorAll('[role=dialog] img')]
     .filter(image => image.naturalWidth === 512).length > 3"""  # those in sight, the others load on scrolling
+OPEN = """async nodes => {
+    await app.loadApiJson(nodes, 'graph')
+    const graph = app.graph.serialize()
+    graph.id = crypto.randomUUID()
+    await app.loadGraphData(graph)
+}"""
+LOOK = """([titles, above]) => {
+    const margin = 18, largest = 1.5
+    const boxes = titles.map(title => app.graph.nodes.find(node => node.title === title).boundingRect)
+    const left = Math.min(...boxes.map(([x]) => x)) - margin
+    const top = Math.min(...boxes.map(([, y]) => y)) - above
+    const width = Math.max(...boxes.map(([x, , width]) => x + width)) + margin - left
+    const height = Math.max(...boxes.map(([, y, , height]) => y + height)) + margin - top
+    const { ds } = app.canvas
+    ds.scale = Math.min(largest, innerWidth / width, innerHeight / height)
+    ds.offset = [-left, -top]
+    app.canvas.deselectAll()
+    app.graph.setDirtyCanvas(true, true)
+    return { x: 0, y: 0, width: width * ds.scale, height: height * ds.scale }
+}"""
+MENUS = "#graph-canvas-container > .z-999 { opacity: 0 !important }"
 SHOWN = """type => app.graph.nodes.filter(node => node.type === type)
     .map(node => [...(node.imgs ?? []), ...(node.videoContainer?.querySelectorAll('video') ?? [])].map(it => it.src))"""
 
@@ -56,7 +85,11 @@ class WorkflowPage:
         self.page.set_default_timeout(60 * SECONDS)
         self.page.on("console", self._keep)
         self.page.on("pageerror", lambda error: self.errors.append((error.message, error.stack or "")))
-        settings = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}  # the map lies over nodes
+        settings = {
+            "Comfy.TutorialCompleted": True,
+            "Comfy.Minimap.Visible": False,  # it lies over nodes, as the next does
+            "Comfy.Graph.CanvasInfo": False,
+        }
         self.page.request.post(f"{url}/api/settings", data=settings)
         self.page.goto(url)
         self.page.wait_for_function(READY)
@@ -87,6 +120,10 @@ class WorkflowPage:
         """Open a new workflow with nodes of these types, in a row."""
         self.page.evaluate(NEW_GRAPH, types)
 
+    def open_graph(self, nodes: dict[str, dict]) -> None:
+        """Open a graph in ComfyUI's API format as a new workflow."""
+        self.page.evaluate(OPEN, nodes)
+
     def set_node(self, number: int, **values: Any) -> None:
         """Put values into the widgets of one node of a new graph, counted from 0."""
         self.page.evaluate(SET_NODE, [number, values])
@@ -114,6 +151,23 @@ class WorkflowPage:
     def set_setting(self, name: str, value: Any) -> None:
         """Change one of ComfyUI's settings."""
         self.page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
+
+    def picture(self, path: str, *titles: str, above: int = 24) -> None:
+        """Take a picture of a part of the graph for the README or a help page, when pictures are asked for.
+
+        path: of a .png or .jpg file, from the repository's root; titles: what stands on nodes, the picture goes around
+        the first of each; above: pixels of the graph over them, 24 show the pack's name and 56 the title of a group.
+        """
+        if not PICTURES:
+            return
+        view = self.page.evaluate("() => ({ scale: app.canvas.ds.scale, offset: [...app.canvas.ds.offset] })")
+        for _ in range(2):  # a node may grow when it comes in sight
+            area = self.page.evaluate(LOOK, [titles, above])
+            self.page.mouse.move(area["width"] - 1, area["height"] - 1)
+            self.page.wait_for_timeout(SECONDS / 2)
+        quality = {"quality": 85} if path.endswith(".jpg") else {}
+        self.page.screenshot(path=REPOSITORY / path, clip=area, style=MENUS, **quality)
+        self.page.evaluate("view => Object.assign(app.canvas.ds, view)", view)
 
     def shown(self, type: str) -> list[str]:
         """The addresses of the images and videos that the one node of a type shows, waiting for the first."""

@@ -9,6 +9,7 @@ import { after, showOnNode } from "./page.js"
 const NODE = "TAVCompareVideos"
 const OUTPUT = "tav_comparison"
 const SIZE = [520, 560]
+const LABELS_HEIGHT = 130 // pixels at most: nine lines; a larger node is for larger videos
 
 const views = new Map() // of the nodes in the graph
 
@@ -47,6 +48,7 @@ app.registerExtension({
     nodeCreated(node) {
         if (node.comfyClass !== NODE) return
         keepOneFree(node)
+        node.widgets.find(({ name }) => name === "labels").options.getMaxHeight = () => LABELS_HEIGHT
         const view = new CompareView(node.properties)
         showOnNode(node, "comparison", view.root, MIN_HEIGHT, () => {
             views.delete(node)

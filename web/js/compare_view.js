@@ -25,6 +25,7 @@ const STYLE = `
 .tav-stage .tav-wipe canvas { cursor: ew-resize; touch-action: none; }
 .tav-stage figcaption select { flex: 1 1 0; min-width: 0; }
 .tav-bar { display: flex; align-items: center; gap: 6px; }
+.tav-compare:not(:has(canvas)) .tav-bar { visibility: hidden; }
 .tav-bar input { flex: 1; min-width: 40px; margin: 0; accent-color: var(--input-text); }
 .tav-bar output { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .tav-compare button, .tav-compare select { height: 22px; padding: 0 6px; border: 1px solid var(--border-color);

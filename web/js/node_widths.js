@@ -9,7 +9,7 @@ const WIDTHS = {
     TAVDDIMInvert: 300,
     TAVSampleVideo: 320,
     TAVSaveTuned: 320,
-    TAVLoadTuned: 340,
+    TAVLoadTuned: 360,
     TAVCompareVideos: 520,
     TAVEvaluateVideo: 420,
     TAVDemoClip: 300,

@@ -12,7 +12,7 @@ const STYLE = `
 .tav-tuned { display: flex; flex-wrap: wrap; gap: 4px 8px; box-sizing: border-box; width: 100%; height: 100%;
     min-height: ${HEIGHT}px; padding: 6px; overflow: auto; border-radius: 6px; font: 12px/1.35 sans-serif;
     color: var(--descrip-text); background: var(--comfy-input-bg); }
-.tav-tuned img { height: ${HEIGHT - 12}px; max-width: 45%; object-fit: contain; border-radius: 4px; }
+.tav-tuned img { height: ${HEIGHT - 12}px; max-width: 40%; object-fit: contain; border-radius: 4px; }
 .tav-tuned img:not([src]), .tav-tuned em:empty { display: none; }
 .tav-tuned div { flex: 1; min-width: 0; overflow-wrap: anywhere; }
 .tav-tuned b { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; overflow: hidden;

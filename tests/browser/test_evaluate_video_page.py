@@ -1,0 +1,38 @@
+"""Evaluate Video as a person sees it: the table on the node, and an input for one more result."""
+
+from comfy_server import Graph
+from workflow_page import PICTURES
+
+STEPS = 25 if PICTURES else 1
+INPUTS = """() => app.graph.nodes.find(node => node.type === 'TAVEvaluateVideo').inputs
+    .filter(input => !input.widget).map(input => input.name)"""
+
+
+def test_how_well_the_demo_model_rebuilds_its_clip(page):
+    graph = Graph()
+    model = graph.add("TAVLoadDemoModel")
+    clip = graph.add(
+        "TAVDemoClip", colour="red", shape="circle", background="blue", style="plain", motion="arc", frames=8, seed=3
+    )
+    latents = graph.add("VAEEncode", pixels=clip[0], vae=model[2])
+    inflated = graph.add(
+        "TAVInflateUNet", model=model[0], attention="sparse_causal", temporal_attention=True, joint_norm=True
+    )
+    words, nothing = (graph.add("CLIPTextEncode", clip=model[1], text=text) for text in (clip[1], ""))
+    noise = graph.add("TAVDDIMInvert", model=inflated[0], latent=latents[0], positive=nothing[0], steps=STEPS)
+    sampled = graph.add(
+        "TAVSampleVideo", model=inflated[0], latent=noise[0], positive=words[0], negative=nothing[0], steps=STEPS,
+        guidance=1.0,
+    )  # fmt: skip
+    rebuilt = [graph.add("VAEDecode", samples=samples[0], vae=model[2]) for samples in (latents, sampled)]
+    graph.add(
+        "TAVEvaluateVideo", source=clip[0], prompt="", labels="through the VAE\nto the noise and back", clip="none",
+        pickscore="none", reconstruction=True, result_1=rebuilt[0][0], result_2=rebuilt[1][0],
+    )  # fmt: skip
+    page.open_graph(graph.nodes)
+    end = page.run()
+    assert end[0] == "execution_success", end[1]
+    assert len(page.shown("TAVEvaluateVideo")) == 1
+    page.picture("web/docs/images/evaluate_video.png", "Evaluate Video")
+    assert page.page.evaluate(INPUTS) == ["source", "clip_vision", "result_1", "result_2", "result_3"]
+    assert page.own_errors() == []
