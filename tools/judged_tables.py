@@ -13,6 +13,7 @@ COLUMNS = {
     "distance from the track, % of the width": ("track_distance", np.nanmedian, 100),
     "share of the way": ("slope", np.nanmedian, 1),
 }
+GAINS = {"more frames right, % points": ("frames_right", 100), "more motion fidelity": ("motion_fidelity", 1)}
 DRIFTS = {"drift of the object": "object_drift", "of the background": "background_drift"}
 FULL = next(row.label for row in ROWS if row.name == "full")
 
@@ -30,7 +31,7 @@ def tables(done: dict[str, list[dict]], edits: Sequence[str]) -> str:
     if noise:
         lines += ["", *_noise(noise)]
     if FULL in inverted and len(inverted) > 1:
-        lines += ["", *_shares(inverted, noise)]
+        lines += ["", *_gains(inverted), "", *_shares(inverted, noise)]
     return "\n".join(lines)
 
 
@@ -52,6 +53,13 @@ def _noise(done: dict[str, list[dict]]) -> Iterator[str]:
     yield from _head("from random noise", DRIFTS)
     for name, entries in done.items():
         yield _line(name, [_interval(_by_clip(entries, key)) for key in DRIFTS.values()])
+
+
+def _gains(inverted: dict[str, list[dict]]) -> Iterator[str]:
+    yield from _head("the full method, from the inverted clip, against", GAINS)
+    for name in (name for name in inverted if name != FULL):
+        values = [[_by_clip(inverted[row], key) * scale for row in (FULL, name)] for key, scale in GAINS.values()]
+        yield _line(name, [_difference(*pair) for pair in values])
 
 
 def _shares(inverted: dict[str, list[dict]], noise: dict[str, list[dict]]) -> Iterator[str]:
@@ -83,6 +91,13 @@ def _interval(values: np.ndarray, statistic: Callable = np.nanmean) -> str:
     draws = values[_drawn(len(values))].reshape(DRAWS, -1)
     low, high = np.percentile(statistic(draws, axis=1), (2.5, 97.5))
     return f"{statistic(values):.3g} ({low:.3g} to {high:.3g})"
+
+
+def _difference(ours: np.ndarray, theirs: np.ndarray) -> str:
+    """Of the means of the same clips."""
+    apart = np.nanmean(ours - theirs, axis=1)
+    low, high = np.percentile(apart[_drawn(len(apart))].mean(axis=1), (2.5, 97.5))
+    return f"{apart.mean():+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def _ratio(ours: np.ndarray, theirs: np.ndarray) -> str:

@@ -1,11 +1,15 @@
 """Fixtures for tests against a real ComfyUI; they skip where there is none."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+
+sys.path.append(str(Path(__file__).parents[1] / "core"))
+
 from checkpoint import make_checkpoint
 from comfy_install import REPOSITORY, ComfyInstall, find_comfyui
 from comfy_server import PACK_FOLDER, ComfyServer
@@ -50,6 +54,15 @@ def clip(server) -> str:
     path = server.folder / "moving square.mp4"
     save_video(path, video, fps=8)
     return server.upload(path)
+
+
+@pytest.fixture(scope="session")
+def clip_folder(server) -> Path:
+    """A CLIP of random weights, where Evaluate Video looks for the real one."""
+    pytest.importorskip("transformers")
+    from tiny_clip import make_clip
+
+    return make_clip(server.folder / "models" / "clip_vision" / "clip-vit-large-patch14")
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Evaluate Video on a real ComfyUI, with a CLIP of random weights."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,23 +8,17 @@ from comfy_server import ComfyError, Graph, Node
 
 import tav_core
 
-pytest.importorskip("transformers")
-sys.path.append(str(Path(__file__).parents[1] / "core"))
-
-from tiny_clip import make_clip
-
 PROMPT = "a red circle on a blue background"
 
 
 @pytest.fixture(scope="module")
-def clip_folder(server) -> Path:
-    """The model, whole for the node, with what ComfyUI needs to know of its image tower for CLIP Vision."""
-    folder = make_clip(server.folder / "models" / "clip_vision" / "clip-vit-large-patch14")
-    config = json.loads((folder / "config.json").read_text())
+def vision(clip_folder) -> Path:
+    """The same model, with what ComfyUI needs to know of its image tower for CLIP Vision."""
+    config = json.loads((clip_folder / "config.json").read_text())
     vision = {"num_channels": 3, "hidden_act": "quick_gelu", "model_type": "clip_vision_model"}
     vision |= config["vision_config"] | {"projection_dim": config["projection_dim"]}
-    (folder / "vision.json").write_text(json.dumps(vision))
-    return folder
+    (clip_folder / "vision.json").write_text(json.dumps(vision))
+    return clip_folder
 
 
 class Evaluation(Graph):
@@ -54,18 +47,18 @@ def scores_of(entry: dict, shown: Node) -> dict:
     return json.loads(entry["outputs"][shown.id]["text"][0])
 
 
-def test_scores_are_those_of_the_core_with_either_clip(server, clip, clip_folder):
+def test_scores_are_those_of_the_core_with_either_clip(server, clip, vision):
     graph = Evaluation(clip)
     results = {"result_1": graph.source[0], "result_2": graph.negative[0]}
     node, shown = graph.evaluate(clip="auto", pickscore="auto", labels="as it is", **results)
-    vision = graph.add("SmallClipVision", folder=str(clip_folder))
-    _, vision_shown = graph.evaluate(clip_vision=vision[0], **results)
+    loaded = graph.add("SmallClipVision", folder=str(vision))
+    _, vision_shown = graph.evaluate(clip_vision=loaded[0], **results)
     entry = server.run(graph)
 
     whole, alone = scores_of(entry, shown), scores_of(entry, vision_shown)
     assert [row["name"] for row in whole["results"]] == ["as it is", "result 2"]
     frames = tav_core.load_video(server.folder / "input" / clip, 6, width=96, height=64, resize="crop").frames
-    scorer = tav_core.ClipScorer.load(clip_folder)
+    scorer = tav_core.ClipScorer.load(vision)
     for row, vision_row, video in zip(whole["results"], alone["results"], (frames, 1 - frames)):
         expected = tav_core.score_video(tav_core.VideoResult("", video, PROMPT), scorer)
         assert len(expected) == 3

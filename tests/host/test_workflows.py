@@ -2,18 +2,12 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 
 import pytest
 from checkpoint import make_controlnet
 from comfy_install import REPOSITORY
 from PIL import Image
 from workflow_file import NOTES, api_graph
-
-sys.path.append(str(Path(__file__).parents[1] / "core"))
-
-from tiny_clip import make_clip
 
 WORKFLOWS = sorted((REPOSITORY / "workflows").glob("*.json"))
 FOLDERS = {"ckpt_name": "checkpoints", "control_net_name": "controlnet", "lora_name": "loras"}
@@ -107,8 +101,7 @@ def test_controlnet_workflow_runs(server, clip, object_info):
     assert len(output_of(entry, "tav_comparison")) == 2
 
 
-def test_ablation_is_compared_and_scored(server, clip, object_info):
-    make_clip(server.folder / "models" / "clip_vision" / "clip-vit-large-patch14")
+def test_ablation_is_compared_and_scored(server, clip, clip_folder, object_info):
     entry = server.run(small_graph("ablation_with_scores", clip, object_info))
     assert len(output_of(entry, "tav_comparison")) == 7
     (table,) = output_of(entry, "text")
