@@ -93,7 +93,7 @@ class VideoUNet:
                 self._overrides.set(project, lambda original, p=project: self._text_forward(original, p))
         for module in self.unet.modules():
             if isinstance(module, nn.Conv2d) and convolution.is_plain(module):
-                self._overrides.set(module, lambda original, m=module: self._convolution_forward(original, m))
+                self._overrides.set(module, lambda original, m=module: convolution.forward(original, m))
         for module in residual_blocks(self.unet):
             self._overrides.set(module, self._checkpointed)
         if self.joint_norm:
@@ -287,17 +287,6 @@ class VideoUNet:
                     self._text_cache[project] = projected
             b = tokens.shape[0] // self.frames
             return repeat(projected.expand(b, -1, -1), "b n d -> (b f) n d", f=self.frames)
-
-        return forward
-
-    def _convolution_forward(self, original: Callable[[Tensor], Tensor], module: nn.Conv2d) -> Callable:
-        def forward(x: Tensor) -> Tensor:
-            height, width = convolution.output_size(module, x)
-            # A host that casts or patches weights on their way (ComfyUI) keeps its own forward.
-            casting = x.dtype != module.weight.dtype or getattr(module, "comfy_cast_weights", False)
-            if casting or len(x) * height * width > convolution.MOST_PIXELS:
-                return original(x)
-            return convolution.as_matrix_product(module, x)
 
         return forward
 

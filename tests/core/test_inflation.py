@@ -73,6 +73,14 @@ def test_an_override_of_someone_else_comes_back():
     assert attention.forward is theirs
 
 
+def test_an_adapter_on_a_convolution_takes_effect():
+    unet, calls = small_unet(), []
+    convolution = unet.mid_block.resnets[0].conv1
+    convolution.forward = lambda x: calls.append(x) or nn.Conv2d.forward(convolution, x)
+    tav_core.inflate(unet)(*inputs())
+    assert len(calls) == 1
+
+
 def test_a_network_of_another_kind():
     with pytest.raises(ValueError, match="A Linear is no Stable Diffusion U-Net"):
         tav_core.inflate(nn.Linear(2, 2))
