@@ -1,4 +1,4 @@
-"""The last tuning, kept in memory so that tuning again with more steps goes on from it."""
+"""The last tuning of each node, kept in memory so that tuning again with more steps goes on from it."""
 
 from __future__ import annotations
 
@@ -24,18 +24,25 @@ class KeptTuning:
     """Digest of what the previews were sampled with."""
 
 
-_last: KeptTuning | None = None
+_MOST = 4
+"""Tunings kept at once; for SD 1.5, each takes 0.6 GB more than what the graph holds of it."""
+_kept: dict[tuple[str | None, str], KeptTuning] = {}
+"""By workflow and node, the oldest first; of one workflow at a time."""
 
 
-def keep(tuning: KeptTuning) -> None:
-    """Keep this tuning in place of the last one."""
-    global _last
-    _last = tuning
+def keep(workflow: str | None, node: str, tuning: KeptTuning) -> None:
+    """Keep this tuning in place of the node's last one, and of those of other workflows."""
+    for other in [key for key in _kept if key[0] != workflow or key[1] == node]:
+        del _kept[other]
+    _kept[workflow, node] = tuning
+    while len(_kept) > _MOST:
+        del _kept[next(iter(_kept))]
 
 
 def find(key: str, steps: int) -> KeptTuning | None:
     """The kept tuning, if tuning ``steps`` steps with that key goes through where it stands."""
-    return _last if _last is not None and _last.key == key and len(_last.state.losses) <= steps else None
+    going_on = [k for k in _kept.values() if k.key == key and len(k.state.losses) <= steps]
+    return max(going_on, key=lambda tuning: len(tuning.state.losses), default=None)
 
 
 def tuning_key(learner, inflation, latents: Tensor, conds: dict[str, Tensor], settings: tav_core.TuneSettings) -> str:

@@ -81,7 +81,8 @@ def tune_model(
             )
             sampler.finish(settings.steps)
             state = {name: tensor.to("cpu", copy=True) for name, tensor in video_unet.tuned_state_dict().items()}
-    kept.keep(kept.KeptTuning(key, _at_rest(result.state, state), run.previews, sampler.key))
+    tuning = kept.KeptTuning(key, _at_rest(result.state, state), run.previews, sampler.key)
+    kept.keep(run.workflow, run.node, tuning)
     deltas = {
         f"diffusion_model.{own_name}": state[name] - weight.to("cpu", torch.float32)
         for name, (own_name, weight) in video_unet.query_weights().items()

@@ -34,11 +34,11 @@ def clips(server) -> None:
 
 @pytest.fixture(params=RENDERERS)
 def compared(request, page, clips):
-    """The page when a graph has run that compares a clip of 8 frames with a lighter one of 4."""
+    """The page when a graph has run that compares a clip of 8 frames with a lighter, wider one of 4."""
     page.set_setting("Comfy.VueNodes.Enabled", RENDERERS[request.param])
     page.new_graph("TAVLoadVideo", "TAVLoadVideo", "TAVCompareVideos")
     page.set_node(0, video="dark.mp4", frames=8, width=64, height=64)
-    page.set_node(1, video="light.mp4", frames=4, width=64, height=64)
+    page.set_node(1, video="light.mp4", frames=4, width=128, height=64)
     page.set_node(2, labels="the source\nlighter")
     page.page.evaluate(CONNECT)
     end = page.run()
@@ -84,19 +84,19 @@ def test_one_control_for_all(compared):
 
 
 def test_wipe(compared):
-    compared.page.locator(".tav-bar input").fill("0")
+    compared.page.locator(".tav-bar input").fill("2")
     compared.page.get_by_role("button", name="Wipe").click()
     canvas = compared.page.locator(".tav-stage canvas")
     assert canvas.count() == 1
-    assert [level(compared, 0, left) for left in (0.25, 0.75)] == near(0, 102)
+    assert [level(compared, 0, left) for left in (0.1, 0.35, 0.55, 0.95)] == near(0, 40, 142, 142)  # shapes are kept
     box = canvas.bounding_box()
     compared.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 10)
     compared.page.mouse.down()
     compared.page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 10)
     compared.page.mouse.up()
-    assert [level(compared, 0, left) for left in (0.25, 0.75, 0.98)] == near(0, 0, 102)
+    assert [level(compared, 0, left) for left in (0.35, 0.7, 0.8, 0.98)] == near(40, 40, 0, 142)
     compared.page.get_by_title("The video on the left").select_option("lighter")
-    assert level(compared, 0, 0.25) == near(102)[0]
+    assert level(compared, 0, 0.25) == near(142)[0]
     assert compared.own_errors() == []
 
 

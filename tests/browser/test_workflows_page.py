@@ -4,6 +4,7 @@ import re
 
 import av
 import pytest
+from comfy_install import REPOSITORY
 
 from tav_core import load_tuned, save_tuned
 
@@ -119,6 +120,15 @@ def test_every_node_has_a_help_page_that_names_its_inputs(server, page):
             assert page.page.request.get(f"{server.url}/extensions/{page.pack}/docs/{picture}").ok, picture
 
 
+def said_on_our_elements() -> list[str]:
+    sources = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "web" / "js").glob("*.js")]
+    calls = [call for source in sources for call in re.findall(r"\bsay\(([^()]*)", source)]
+    return [words for call in calls for words in re.findall(r'"([^"]*)"', call)]
+
+
+SAY = "async ([module, all]) => { const { say } = await import(module); return all.map(words => say(words)) }"
+
+
 def test_nodes_speak_the_language_of_the_page(page):
     page.set_setting("Comfy.Locale", "zh")
     try:
@@ -126,6 +136,9 @@ def test_nodes_speak_the_language_of_the_page(page):
         page.page.evaluate("() => app.graph.add(window.added = LiteGraph.createNode('TAVOneShotTune'))")
         assert page.page.evaluate("() => [added.title, added.widgets[0].label]") == ["单视频微调", "步数"]
         assert page.page.evaluate("() => added.outputs.map(output => output.localized_name)[2]") == "损失曲线"
+        assert page.page.locator(".tav-tune button").nth(1).text_content() == "取消"
+        said = page.page.evaluate(SAY, [f"/extensions/{page.pack}/js/words.js", said_on_our_elements()])
+        assert [words for words in said if not re.search("[\u4e00-\u9fff]", words)] == []
     finally:
         page.set_setting("Comfy.Locale", "en")
         page.reload()

@@ -72,6 +72,17 @@ def test_more_steps_go_on_and_previews_change_nothing(server, clip):
         assert run["continued_from"] == 0
 
 
+def test_each_of_two_nodes_goes_on(server, clip):
+    for steps, continued_from in ((1, 0), (2, 1)):
+        graph = Chain(clip)
+        inflated = graph.inflate()[0]
+        nodes = [graph.tune(inflated, steps=steps, seed=seed) for seed in (21, 22)]
+        for node in nodes:
+            graph.add("PreviewImage", images=node[2])
+        server.finish(server.post(graph, workflow=WORKFLOW))
+        assert [last_run(server, node)["continued_from"] for node in nodes] == [continued_from] * 2
+
+
 def test_stop_and_keep(server, clip):
     graph = Chain(clip)
     tuned = graph.tune(graph.inflate()[0], steps=100_000, seed=9)

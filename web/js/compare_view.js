@@ -2,7 +2,8 @@
 
 import { api } from "../../../scripts/api.js"
 import { addStyle, element } from "./page.js"
-import { Playback, bestGrid, clear, readSheet } from "./sheets.js"
+import { Playback, bestGrid, clear, fit, readSheet } from "./sheets.js"
+import { say } from "./words.js"
 
 export const MIN_HEIGHT = 280
 const GAP = 6 // pixels between two videos
@@ -60,17 +61,18 @@ export class CompareView {
             () => this.draw(),
             () => this.layout(),
         )
-        this.say("Run the graph to see the videos here.")
+        this.tell("Run the graph to see the videos here.")
     }
 
     bar() {
         const button = (name, title, onclick) => {
-            const made = element("button", { type: "button", title, onclick })
+            const made = element("button", { type: "button", title: say(title), onclick })
             made.innerHTML = icon(name)
             return made
         }
         this.toggle = button("play", "Play or pause (space)", () => this.playback.play(!this.playback.playing))
-        this.slider = element("input", { type: "range", min: 0, value: 0, title: "Frame", oninput: () => this.scrub() })
+        const oninput = () => this.scrub()
+        this.slider = element("input", { type: "range", min: 0, value: 0, title: say("Frame"), oninput })
         this.count = element("output")
         this.mode = element("button", { type: "button", onclick: () => this.set({ view: this.other() }) })
         return element(
@@ -114,7 +116,7 @@ export class CompareView {
             if (this.shown === key) this.load(videos, told[0].fps)
             else release(videos)
         } catch {
-            if (this.shown === key) this.say("These videos are no longer there: run the graph again.")
+            if (this.shown === key) this.tell("These videos are no longer there: run the graph again.")
         }
     }
 
@@ -128,9 +130,9 @@ export class CompareView {
     }
 
     /** Show a sentence in place of videos. */
-    say(message) {
+    tell(message) {
         release(this.videos)
-        this.stage.replaceChildren(element("p", {}, message))
+        this.stage.replaceChildren(element("p", {}, say(message)))
         this.playback.load(0, 1)
     }
 
@@ -146,8 +148,8 @@ export class CompareView {
         const wipes = this.properties.view === WIPE && this.videos.length > 1
         this.panels = wipes ? [this.wipePanel()] : this.videos.map((video) => this.panel(video))
         this.stage.replaceChildren(...this.panels.map(({ figure }) => figure))
-        this.mode.textContent = wipes ? "Side by side" : "Wipe"
-        this.mode.title = wipes ? "Show all videos beside each other" : "Lay two videos over each other"
+        this.mode.textContent = say(wipes ? "Side by side" : "Wipe")
+        this.mode.title = say(wipes ? "Show all videos beside each other" : "Lay two videos over each other")
         this.mode.hidden = this.videos.length < 2
         this.layout()
     }
@@ -180,9 +182,10 @@ export class CompareView {
         const canvas = element("canvas")
         const draw = (frame) => {
             const context = clear(canvas)
-            under.draw(context, frame, canvas)
-            over.draw(context, frame, canvas, this.wiped)
-            drawDivider(context, canvas, this.wiped)
+            const divider = canvas.width * this.wiped
+            drawWithin(context, 0, divider, () => over.draw(context, frame, fit(canvas, over.size)))
+            drawWithin(context, divider, canvas.width, () => under.draw(context, frame, fit(canvas, under.size)))
+            drawDivider(context, canvas, divider)
         }
         const wipe = ({ clientX }) => {
             const { left, width } = canvas.getBoundingClientRect()
@@ -197,14 +200,15 @@ export class CompareView {
         canvas.addEventListener("pointermove", (event) => canvas.hasPointerCapture(event.pointerId) && wipe(event))
         const caption = element("figcaption", {}, this.choice("left", left), this.choice("right", right))
         const figure = element("figure.tav-wipe", {}, caption, canvas)
-        return { figure, canvas, shape: under.size[0] / under.size[1], draw }
+        const shape = Math.max(...[over, under].map(({ size }) => size[0] / size[1]))
+        return { figure, canvas, shape, draw }
     }
 
     /** A choice of the video on one side of the wipe. */
     choice(side, chosen) {
         const onchange = ({ target }) => this.set({ [side]: target.selectedIndex })
         const options = this.videos.map(({ label }) => element("option", {}, label))
-        const select = element("select", { onchange, title: `The video on the ${side}` }, ...options)
+        const select = element("select", { onchange, title: say(`The video on the ${side}`) }, ...options)
         select.selectedIndex = chosen
         return select
     }
@@ -238,15 +242,25 @@ function release(videos) {
     for (const { sheet } of videos.splice(0)) sheet.bitmap.close()
 }
 
+/** Let what is drawn appear between two places across a canvas only. */
+function drawWithin(context, left, right, draw) {
+    context.save()
+    context.beginPath()
+    context.rect(left, 0, right - left, context.canvas.height)
+    context.clip()
+    draw()
+    context.restore()
+}
+
 /** A line between the two videos, with a handle. */
-function drawDivider(context, { width, height }, part) {
+function drawDivider(context, { height }, x) {
     const unit = devicePixelRatio
     context.fillStyle = "#fff"
     context.shadowColor = "#000"
     context.shadowBlur = 3 * unit
-    context.fillRect(width * part - unit, 0, 2 * unit, height)
+    context.fillRect(x - unit, 0, 2 * unit, height)
     context.beginPath()
-    context.arc(width * part, height / 2, 6 * unit, 0, 2 * Math.PI)
+    context.arc(x, height / 2, 6 * unit, 0, 2 * Math.PI)
     context.fill()
     context.shadowBlur = 0
 }

@@ -4,6 +4,7 @@ import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
 import { addStyle, after, element, showOnNode } from "./page.js"
 import { Playback, clear, fit, readSheet } from "./sheets.js"
+import { say } from "./words.js"
 
 const NODE = "TAVLoadVideo"
 const CHOICE = ["video", "start", "stride", "frames", "width", "height", "resize"]
@@ -26,8 +27,12 @@ const STYLE = `
 
 const widgetOf = (node, name) => node.widgets.find((widget) => widget.name === name)
 const short = (number) => String(Number(number.toFixed(2)))
-const tell = ({ frames, fps, duration, width, height }) =>
-    `${frames} frames · ${short(fps)} fps · ${short(duration)} s · ${width} × ${height}`
+const tell = ({ fps, duration, ...counts }) =>
+    say("{frames} frames · {fps} fps · {seconds} s · {width} × {height}", {
+        fps: short(fps),
+        seconds: short(duration),
+        ...counts,
+    })
 
 async function get(route, signal) {
     const response = await api.fetchApi(route, { signal })
@@ -59,7 +64,7 @@ class ClipPreview {
         try {
             await this.ask(signal)
         } catch (error) {
-            if (!signal.aborted) this.fail(`The preview could not be loaded: ${error.message}`)
+            if (!signal.aborted) this.fail(say("The preview could not be loaded: {reason}", { reason: error.message }))
         }
         if (!signal.aborted) this.root.classList.remove("tav-loading")
         this.node.graph?.setDirtyCanvas(true)
@@ -67,7 +72,7 @@ class ClipPreview {
 
     async ask(signal) {
         const linked = this.node.inputs.find((it) => CHOICE.includes(it.widget?.name) && it.link != null)
-        if (linked) return this.fail(`No preview: ${linked.name} comes from another node.`)
+        if (linked) return this.fail(say("No preview: {input} comes from another node.", { input: linked.name }))
         const choice = CHOICE.map((name) => [name, widgetOf(this.node, name).value ?? ""])
         const query = new URLSearchParams(choice)
         const facts = await (await get(`/tune_a_video/clip?${query}`, signal)).json()
@@ -83,9 +88,10 @@ class ClipPreview {
     }
 
     tell({ clip, source }, wanted) {
-        const less = clip.frames < wanted ? `The file breaks off: ${clip.frames} of ${wanted} frames can be read. ` : ""
+        const less = say("The file breaks off: {frames} of {wanted} frames can be read. ", { ...clip, wanted })
         this.root.classList.remove("tav-wrong")
-        this.line.replaceChildren(less, tell(clip), element("small", {}, `from ${tell(source)}`))
+        const from = element("small", {}, say("from {clip}", { clip: tell(source) }))
+        this.line.replaceChildren(clip.frames < wanted ? less : "", tell(clip), from)
     }
 
     show(sheet, fps) {
@@ -119,7 +125,10 @@ async function upload(node, preview, file) {
     const body = new FormData()
     body.append("image", file)
     const answer = await api.fetchApi("/upload/image", { method: "POST", body })
-    if (!answer.ok) return preview.fail(`${file.name} could not be uploaded: ${answer.status} ${answer.statusText}`)
+    if (!answer.ok) {
+        const reason = `${answer.status} ${answer.statusText}`
+        return preview.fail(say("{file} could not be uploaded: {reason}", { file: file.name, reason }))
+    }
     const { name, subfolder } = await answer.json()
     const value = subfolder ? `${subfolder}/${name}` : name
     const widget = widgetOf(node, "video")
@@ -146,7 +155,7 @@ function takeFiles(node, preview) {
     }
     const options = { serialize: false, canvasOnly: true } // in the other renderer, a button is beside the file's name
     const button = node.addWidget("button", "upload", "image", choose, options)
-    button.label = "choose a video to upload"
+    button.label = say("choose a video to upload")
     node.onDragOver = (event) => [...(event.dataTransfer?.items ?? [])].some((item) => item.kind === "file")
     node.onDragDrop = (event) => take(event.dataTransfer?.files ?? [])
     preview.root.addEventListener("dragover", (event) => node.onDragOver(event) && event.preventDefault())

@@ -14,14 +14,13 @@ export class Sheet {
         this.size = size
     }
 
-    /** Draw a frame (beyond the end, the last) into a box {x, y, width, height}; `part` takes its left part only. */
-    draw(context, frame, { x = 0, y = 0, width, height }, part = 1) {
+    /** Draw a frame (beyond the end, the last) into a box {x, y, width, height}. */
+    draw(context, frame, { x = 0, y = 0, width, height }) {
         const { frames, columns, ...cell } = this.layout
         const number = Math.min(frame, frames - 1)
         const left = (number % columns) * cell.width
         const top = Math.floor(number / columns) * cell.height
-        if (part <= 0) return
-        context.drawImage(this.bitmap, left, top, cell.width * part, cell.height, x, y, width * part, height)
+        context.drawImage(this.bitmap, left, top, cell.width, cell.height, x, y, width, height)
     }
 }
 

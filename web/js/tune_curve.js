@@ -1,6 +1,7 @@
 // The loss of a tuning as a curve: every step faint, the running mean strong.
 
 import { element } from "./page.js"
+import { say } from "./words.js"
 
 const SVG = "http://www.w3.org/2000/svg"
 const LEFT = 40, RIGHT = 10, TOP = 8, BOTTOM = 18 // room for the labels, in pixels
@@ -91,7 +92,7 @@ export class LossCurve {
         this.svg.replaceChildren()
         this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`)
         const losses = this.run?.losses ?? []
-        this.svg.setAttribute("aria-label", `Loss of ${losses.length} steps`)
+        this.svg.setAttribute("aria-label", say("Loss of {steps} steps", { steps: losses.length }))
         if (!losses.length) return
         this.means = runningMean(losses)
         this.last = this.run.state === "running" ? this.run.steps : losses.length
@@ -160,7 +161,8 @@ export class LossCurve {
         const x = this.x(this.pointed)
         shape("line", { class: "tav-pointer", x1: x, x2: x, y1: TOP, y2: this.area.bottom }, this.pointer)
         shape("circle", { class: "tav-dot", cx: x, cy: this.y(loss), r: 3 }, this.pointer)
-        this.tip.textContent = `step ${this.pointed} · loss ${short(loss)} · mean ${short(mean)}`
+        const values = { step: this.pointed, loss: short(loss), mean: short(mean) }
+        this.tip.textContent = say("step {step} · loss {loss} · mean {mean}", values)
         const room = this.root.clientWidth - this.tip.offsetWidth
         this.tip.style.left = `${Math.max(0, Math.min(room, x - this.tip.offsetWidth / 2))}px`
     }

@@ -2,6 +2,7 @@
 
 import { api } from "../../../scripts/api.js"
 import { element } from "./page.js"
+import { say } from "./words.js"
 
 export const FILM_HEIGHT = 76
 const ARROWS = { ArrowLeft: -1, ArrowRight: 1 }
@@ -32,7 +33,7 @@ function address({ filename, subfolder, type }) {
 
 export class Filmstrip {
     constructor() {
-        this.root = element("div.tav-film", { "aria-label": "Previews" })
+        this.root = element("div.tav-film", { "aria-label": say("Previews") })
         this.root.addEventListener("wheel", (event) => this.scroll(event), { passive: false })
         this.show([], 0)
     }
@@ -47,15 +48,16 @@ export class Filmstrip {
         const frames = previews.map((preview) => before.get(preview.filename) ?? this.frame(preview))
         const atEnd = this.root.scrollLeft + this.root.clientWidth >= this.root.scrollWidth - 20
         if (frames.length) this.root.replaceChildren(...frames)
-        else this.root.replaceChildren(element("p", {}, `A preview appears here every ${every} steps.`))
+        else this.root.replaceChildren(element("p", {}, say("A preview appears here every {every} steps.", { every })))
         if (atEnd) this.root.scrollLeft = this.root.scrollWidth
     }
 
     frame(preview) {
-        const said = `Preview after step ${preview.step}`
+        const alt = say("Preview after step {step}", preview)
+        const title = say("Preview after step {step}: click to enlarge", preview)
         const open = () => this.open(this.previews.findIndex((it) => it.filename === preview.filename))
-        const picture = { src: address(preview), alt: said, loading: "lazy", decoding: "async", draggable: "false" }
-        const button = { type: "button", title: `${said}: click to enlarge`, "data-file": preview.filename, onclick: open }
+        const picture = { src: address(preview), alt, loading: "lazy", decoding: "async", draggable: "false" }
+        const button = { type: "button", title, "data-file": preview.filename, onclick: open }
         return element("button", button, element("img", picture), String(preview.step))
     }
 
@@ -72,14 +74,14 @@ export class Filmstrip {
         const picture = element("img")
         const caption = element("span")
         const step = (by) => () => turn(index + by)
-        const back = element("button", { type: "button", "aria-label": "previous", onclick: step(-1) }, "‹")
-        const on = element("button", { type: "button", "aria-label": "next", onclick: step(1) }, "›")
+        const back = element("button", { type: "button", "aria-label": say("previous"), onclick: step(-1) }, "‹")
+        const on = element("button", { type: "button", "aria-label": say("next"), onclick: step(1) }, "›")
         const dialog = element("dialog.tav-large", {}, picture, element("div", {}, back, caption, on))
         const turn = (to) => {
             if (!this.previews[to]) return
             index = to
             picture.src = address(this.previews[to])
-            picture.alt = caption.textContent = `after step ${this.previews[to].step}`
+            picture.alt = caption.textContent = say("after step {step}", this.previews[to])
             back.disabled = to === 0
             on.disabled = to === this.previews.length - 1
         }

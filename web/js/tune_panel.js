@@ -3,6 +3,7 @@
 import { addStyle, element } from "./page.js"
 import { CURVE_STYLE, LossCurve, runningMean, short } from "./tune_curve.js"
 import { FILM_HEIGHT, FILM_STYLE, Filmstrip } from "./tune_film.js"
+import { say } from "./words.js"
 
 const HEIGHT = 210 // of the panel without previews: the same before, during and after a run
 
@@ -24,17 +25,17 @@ const STYLE = `
 ${CURVE_STYLE}${FILM_STYLE}`
 
 function duration(seconds) {
-    if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`
-    if (seconds < 5400) return `${Math.round(seconds / 60)} min`
-    return `${short(seconds / 3600)} h`
+    if (seconds < 90) return say("{n} s", { n: Math.max(1, Math.round(seconds)) })
+    if (seconds < 5400) return say("{n} min", { n: Math.round(seconds / 60) })
+    return say("{n} h", { n: short(seconds / 3600) })
 }
 
 const NOW = {
-    running: ({ losses, steps }) => `Step ${losses.length} of ${steps}`,
-    done: ({ losses }) => `Tuned for ${losses.length} steps`,
-    stopped: ({ losses, steps }) => `Stopped after step ${losses.length} of ${steps}, and kept`,
-    cancelled: ({ losses, steps }) => `Cancelled after step ${losses.length} of ${steps}`,
-    failed: ({ losses, steps }) => `Failed after step ${losses.length} of ${steps}`,
+    running: "Step {step} of {steps}",
+    done: "Tuned for {step} steps",
+    stopped: "Stopped after step {step} of {steps}, and kept",
+    cancelled: "Cancelled after step {step} of {steps}",
+    failed: "Failed after step {step} of {steps}",
 }
 
 export class TunePanel {
@@ -46,13 +47,13 @@ export class TunePanel {
         this.now = element("span", { role: "status" })
         this.time = element("span")
         this.facts = element("span")
-        this.empty = element("p.tav-empty", {}, "The loss curve appears here while tuning.")
+        this.empty = element("p.tav-empty", {}, say("The loss curve appears here while tuning."))
         this.curve = new LossCurve()
         this.film = new Filmstrip()
-        this.stop = element("button", { type: "button", onclick: () => this.askToStop(ask) }, "Stop and keep")
-        this.stop.title = "End the tuning after this step, and go on with what is learned"
-        this.cancel = element("button", { type: "button", onclick: () => ask("cancel", this.run) }, "Cancel")
-        this.cancel.title = "Cancel the whole run; nothing of this tuning is kept"
+        this.stop = element("button", { type: "button", onclick: () => this.askToStop(ask) })
+        this.stop.title = say("End the tuning after this step, and go on with what is learned")
+        this.cancel = element("button", { type: "button", onclick: () => ask("cancel", this.run) }, say("Cancel"))
+        this.cancel.title = say("Cancel the whole run; nothing of this tuning is kept")
         this.buttons = element("div.tav-buttons", {}, this.stop, this.cancel)
         this.head = element("div.tav-row", {}, this.now, this.time)
         this.second = element("div.tav-row.tav-small", {}, this.facts)
@@ -115,20 +116,20 @@ export class TunePanel {
 
     tell(run) {
         const running = run.state === "running"
-        this.now.textContent = NOW[run.state](run)
-        this.time.textContent = running ? this.left(run) : `took ${duration(run.seconds)}`
+        this.now.textContent = say(NOW[run.state], { step: run.losses.length, steps: run.steps })
+        this.time.textContent = running ? this.left(run) : say("took {time}", { time: duration(run.seconds) })
         const facts = []
-        if (run.losses.length) facts.push(`mean loss ${short(runningMean(run.losses).at(-1))}`)
-        if (run.learning_rate) facts.push(`learning rate ${short(run.learning_rate)}`)
-        if (run.continued_from) facts.push(`continuing from step ${run.continued_from}`)
+        if (run.losses.length) facts.push(say("mean loss {loss}", { loss: short(runningMean(run.losses).at(-1)) }))
+        if (run.learning_rate) facts.push(say("learning rate {rate}", { rate: short(run.learning_rate) }))
+        if (run.continued_from) facts.push(say("continuing from step {step}", { step: run.continued_from }))
         this.facts.textContent = facts.join(" · ")
         this.stop.disabled = run.stopping
-        this.stop.textContent = run.stopping ? "Stopping …" : "Stop and keep"
+        this.stop.textContent = say(run.stopping ? "Stopping …" : "Stop and keep")
     }
 
     left(run) {
-        if (run.sampling) return "rendering a preview …"
-        return run.seconds_left === null ? "" : `${duration(run.seconds_left)} left`
+        if (run.sampling) return say("rendering a preview …")
+        return run.seconds_left === null ? "" : say("{time} left", { time: duration(run.seconds_left) })
     }
 
     end() {

@@ -3,10 +3,12 @@
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
 import { addStyle, after, element, showOnNode } from "./page.js"
+import { say } from "./words.js"
 
 const NODE = "TAVLoadTuned"
 const HEIGHT = 104 // of the panel in pixels, without a notice
 const NOTICE = 44
+const NOT_THERE = "There is no {name} in models/tune_a_video yet."
 
 const STYLE = `
 .tav-tuned { display: flex; flex-wrap: wrap; gap: 4px 8px; box-sizing: border-box; width: 100%; height: 100%;
@@ -25,8 +27,8 @@ const STYLE = `
 function lines({ frames, width, height, fps, steps, date, base_architecture: base }) {
     const join = (...parts) => parts.filter(Boolean).join(" · ")
     return [
-        join(frames && `${frames} frames`, width && `${width} x ${height}`, fps && `${Number(fps.toFixed(2))} fps`),
-        join(steps && `${steps} steps`, date),
+        join(frames && say("{frames} frames", { frames }), width && `${width} x ${height}`, fps && `${Number(fps.toFixed(2))} fps`),
+        join(steps && say("{steps} steps", { steps }), date),
         base?.split(" (")[0],
     ].filter(Boolean)
 }
@@ -46,7 +48,7 @@ class About {
         const name = this.choice.value
         this.notice.textContent = ""
         if (!this.choice.options.values.includes(name))
-            return this.show({ error: name ? `There is no ${name} in models/tune_a_video yet.` : "No motion is saved yet." })
+            return this.show({ error: say(name ? NOT_THERE : "No motion is saved yet.", { name }) })
         const answer = await api.fetchApi(`/tune_a_video/tuned?name=${encodeURIComponent(name)}`)
         const metadata = await answer.json()
         if (this.choice.value === name) this.show(metadata)
@@ -57,7 +59,7 @@ class About {
         else this.picture.removeAttribute("src")
         const said = metadata.error ? [] : lines(metadata)
         const title = metadata.error ?? metadata.prompt
-        const nothing = "The file says nothing about itself; it may be a published one."
+        const nothing = say("The file says nothing about itself; it may be a published one.")
         this.text.replaceChildren(
             element("b", { title: title ?? "" }, title || (said.length ? "" : nothing)),
             ...said.map((line) => element("span", {}, line)),

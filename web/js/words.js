@@ -1,0 +1,69 @@
+// The words that this pack's own elements show, in the language that ComfyUI is set to.
+
+import { app } from "../../../scripts/app.js"
+
+const CHINESE = {
+    "choose a video to upload": "选择要上传的视频",
+    "{file} could not be uploaded: {reason}": "无法上传 {file}：{reason}",
+    "{frames} frames · {fps} fps · {seconds} s · {width} × {height}":
+        "{frames} 帧 · {fps} fps · {seconds} 秒 · {width} × {height}",
+    "from {clip}": "取自 {clip}",
+    "The file breaks off: {frames} of {wanted} frames can be read. ": "文件不完整：{wanted} 帧中只能读取 {frames} 帧。",
+    "No preview: {input} comes from another node.": "无预览：{input} 来自另一个节点。",
+    "The preview could not be loaded: {reason}": "无法加载预览：{reason}",
+
+    "The loss curve appears here while tuning.": "微调时，损失曲线显示在这里。",
+    "Step {step} of {steps}": "第 {step} 步，共 {steps} 步",
+    "Tuned for {step} steps": "已微调 {step} 步",
+    "Stopped after step {step} of {steps}, and kept": "在第 {step} 步（共 {steps} 步）停止并保留",
+    "Cancelled after step {step} of {steps}": "在第 {step} 步（共 {steps} 步）取消",
+    "Failed after step {step} of {steps}": "在第 {step} 步（共 {steps} 步）失败",
+    "{n} s": "{n} 秒",
+    "{n} min": "{n} 分钟",
+    "{n} h": "{n} 小时",
+    "took {time}": "用时 {time}",
+    "{time} left": "剩余 {time}",
+    "rendering a preview …": "正在渲染预览…",
+    "mean loss {loss}": "平均损失 {loss}",
+    "learning rate {rate}": "学习率 {rate}",
+    "continuing from step {step}": "从第 {step} 步继续",
+    "Stop and keep": "停止并保留",
+    "Stopping …": "正在停止…",
+    "End the tuning after this step, and go on with what is learned": "在这一步之后结束微调，用已学到的内容继续",
+    Cancel: "取消",
+    "Cancel the whole run; nothing of this tuning is kept": "取消整个运行；本次微调的内容不会保留",
+    "Loss of {steps} steps": "{steps} 步的损失",
+    "step {step} · loss {loss} · mean {mean}": "第 {step} 步 · 损失 {loss} · 平均 {mean}",
+    Previews: "预览",
+    "A preview appears here every {every} steps.": "每 {every} 步在这里显示一次预览。",
+    "Preview after step {step}": "第 {step} 步之后的预览",
+    "Preview after step {step}: click to enlarge": "第 {step} 步之后的预览：点击放大",
+    "after step {step}": "第 {step} 步之后",
+    previous: "上一个",
+    next: "下一个",
+
+    "Run the graph to see the videos here.": "运行工作流后，视频显示在这里。",
+    "These videos are no longer there: run the graph again.": "这些视频已不存在：请重新运行工作流。",
+    "Play or pause (space)": "播放或暂停（空格键）",
+    "One frame back (left arrow)": "后退一帧（左方向键）",
+    "One frame on (right arrow)": "前进一帧（右方向键）",
+    Frame: "帧",
+    Wipe: "滑动对比",
+    "Side by side": "并排",
+    "Show all videos beside each other": "并排显示所有视频",
+    "Lay two videos over each other": "叠放两个视频，滑动对比",
+    "The video on the left": "左侧的视频",
+    "The video on the right": "右侧的视频",
+
+    "{frames} frames": "{frames} 帧",
+    "{steps} steps": "{steps} 步",
+    "There is no {name} in models/tune_a_video yet.": "models/tune_a_video 中还没有 {name}。",
+    "No motion is saved yet.": "还没有保存过运动。",
+    "The file says nothing about itself; it may be a published one.": "文件没有自身说明；可能是已发布的模型文件。",
+}
+
+/** `words` in the person's language, with values in place of their names in braces. */
+export function say(words, values = {}) {
+    const said = app.extensionManager.setting.get("Comfy.Locale") === "zh" ? (CHINESE[words] ?? words) : words
+    return said.replace(/{(\w+)}/g, (_, name) => values[name])
+}
