@@ -186,7 +186,7 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
             return value
         raise ValueError(f"{name} must be true or false, not {value!r}.")
     if hint is str and isinstance(value, (str, int, float)):
-        return str(value)
+        return "no" if value is False else str(value)
     if hint in (int, float) and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         try:
             number = float(value)

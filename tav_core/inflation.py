@@ -16,7 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from . import convolution
 from .attention import TemporalAttention, attention_kernel, check_mode, video_attention
-from .layout import Block, find_blocks, is_diffusers_layout, joint_norms, residual_blocks
+from .inputs import Extra, check_inputs, map_tensors
+from .layout import Block, context_dim, find_blocks, in_channels, is_diffusers_layout, joint_norms, residual_blocks
 from .learned import LearnedWeights
 from .overrides import Overrides
 from .precision import CastWeights
@@ -117,10 +118,12 @@ class VideoUNet:
         self.learned.detach()
         self._overrides.clear()
         self._text = None
+        object.__delattr__(self.unet, _INFLATED)
         while self._required_grad:
             module, name = self._required_grad.pop()
-            getattr(module, name).requires_grad_(True)
-        object.__delattr__(self.unet, _INFLATED)
+            parameter = getattr(module, name)
+            with torch.inference_mode(parameter.is_inference()):
+                parameter.requires_grad_(True)
 
     @contextmanager
     def attached(self, frames: int) -> Iterator[VideoUNet]:
@@ -141,14 +144,15 @@ class VideoUNet:
         self.detach()
         return self.unet
 
-    def __call__(self, latents: Tensor, timesteps: Tensor | int, context: Tensor, **extra: Tensor) -> Tensor:
+    def __call__(self, latents: Tensor, timesteps: Tensor | int, context: Tensor, **extra: Extra) -> Tensor:
         """Predict noise or velocity.
 
         Args:
             latents: ``[b, c, f, h, w]``, b videos of f frames.
             timesteps: ``[b]`` or one for all, 0 to the number of training timesteps minus 1.
             context: text states ``[b, tokens, dim]`` (or ``[1, tokens, dim]`` for all).
-            extra: further inputs of the network, one row per video (e.g. ``y`` of SDXL in the LDM layout).
+            extra: further inputs of the network, one row per video: of SDXL, ``y`` in the LDM layout and the dictionary
+                ``added_cond_kwargs`` in diffusers'.
 
         Returns:
             ``[b, c, f, h, w]``, in the precision of ``latents``.
@@ -157,19 +161,16 @@ class VideoUNet:
             ValueError: the shapes do not fit, or the network is deflated.
         """
         self._check_attached()
-        if latents.ndim != 5:
-            raise ValueError(f"Video latents have 5 dimensions [b, c, f, h, w], these have {latents.ndim}.")
+        timesteps = torch.as_tensor(timesteps, device=latents.device)
+        check_inputs(latents, timesteps, context, in_channels(self.unet), context_dim(self.blocks))
         b, _, self.frames, _, _ = latents.shape
-        if context.shape[0] not in (1, b):
-            raise ValueError(f"The context holds {context.shape[0]} rows for {b} videos: give one per video, or one.")
         if self._text_cache is not None and self._cached_context is not context:
             self._text_cache, self._cached_context = {}, context
         dtype = self.dtype
-        timesteps = torch.as_tensor(timesteps, device=latents.device).expand(b)
         x = rearrange(latents, "b c f h w -> (b f) c h w").to(dtype)
-        per_frame = {k: repeat(v.to(dtype), "b ... -> (b f) ...", f=self.frames) for k, v in extra.items()}
+        per_frame = map_tensors(extra, lambda v: repeat(v.to(dtype), "b ... -> (b f) ...", f=self.frames))
         self._text = context.to(dtype), repeat(context.to(dtype).expand(b, -1, -1), "b n d -> (b f) n d", f=self.frames)
-        timesteps = repeat(timesteps, "b -> (b f)", f=self.frames)
+        timesteps = repeat(timesteps.expand(b), "b -> (b f)", f=self.frames)
         with self._casting():
             if self.diffusers_layout:
                 out = self.unet(x, timesteps, self._text[1], return_dict=False, **per_frame)[0]
@@ -189,7 +190,8 @@ class VideoUNet:
         return self.learned.trainable_parameters(modules)
 
     def tuned_state_dict(self) -> dict[str, Tensor]:
-        """Published names -> tensors: ``attn1.to_q``, ``attn2.to_q``, ``attn_temp.*`` and ``norm_temp.*`` per block."""
+        """Published names -> copies: ``attn1.to_q``, ``attn2.to_q``, ``attn_temp.*`` and ``norm_temp.*`` of
+        every block."""
         return self.learned.state_dict()
 
     def query_weights(self) -> dict[str, tuple[str, Tensor]]:
@@ -227,7 +229,8 @@ class VideoUNet:
     def _make_temporal(self) -> nn.ModuleList:
         def for_block(attn1: nn.Module) -> TemporalAttention:
             inner_dim, dim = attn1.to_q.weight.shape
-            return TemporalAttention(dim, inner_dim, attn1.heads, attn1.to_q.bias is not None, self.kernel)
+            temporal = TemporalAttention(dim, inner_dim, attn1.heads, attn1.to_q.bias is not None, self.kernel)
+            return temporal.to(attn1.to_q.weight.device)
 
         with torch.inference_mode(False):
             return nn.ModuleList(for_block(block.module.attn1) for block in self.blocks)
@@ -244,7 +247,8 @@ class VideoUNet:
 
         def forward(*args, **kwargs) -> Tensor:
             if self.gradient_checkpointing and torch.is_grad_enabled():
-                return checkpoint(compute, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
+                dropout = self.unet.training
+                return checkpoint(compute, *args, use_reentrant=False, preserve_rng_state=dropout, **kwargs)
             return original(*args, **kwargs)
 
         return forward

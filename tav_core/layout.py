@@ -41,6 +41,16 @@ def is_diffusers_layout(unet: nn.Module) -> bool:
     )
 
 
+def in_channels(unet: nn.Module) -> int:
+    """How many channels the latents have that ``unet`` takes."""
+    return (unet.conv_in if is_diffusers_layout(unet) else unet.input_blocks[0][0]).in_channels
+
+
+def context_dim(blocks: list[Block]) -> int:
+    """How wide the text states are that the network of ``blocks`` takes."""
+    return blocks[0].module.attn2.to_k.in_features
+
+
 def find_blocks(unet: nn.Module) -> list[Block]:
     """The transformer blocks of ``unet`` in the order of the published network (down, up, mid, as it lists them).
 
@@ -79,10 +89,10 @@ def residual_blocks(unet: nn.Module) -> list[nn.Module]:
 def architecture(unet: nn.Module) -> str:
     """A short name of the base network, e.g. ``SD 1.x (16 blocks, channels 320-1280, context 768)``."""
     blocks = find_blocks(unet)
-    context_dim = blocks[0].module.attn2.to_k.in_features
+    dim = context_dim(blocks)
     channels = [b.module.attn1.to_q.in_features for b in blocks]
-    family = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}.get(context_dim, "custom")
-    return f"{family} ({len(blocks)} blocks, channels {min(channels)}-{max(channels)}, context {context_dim})"
+    family = {768: "SD 1.x", 1024: "SD 2.x", 2048: "SDXL"}.get(dim, "custom")
+    return f"{family} ({len(blocks)} blocks, channels {min(channels)}-{max(channels)}, context {dim})"
 
 
 @torch.no_grad()

@@ -74,11 +74,8 @@ class LearnedWeights:
 
     @torch.no_grad()
     def state_dict(self) -> dict[str, Tensor]:
-        """See :meth:`VideoUNet.tuned_state_dict`. The tensors are the live ones, not copies."""
-        names = [f"{b.published_name}.{module}.weight" for b in self.blocks for module in PUBLISHED_MODULES[:2]]
-        names += [name for name in self._projections if name not in names]
-        state = {name: self._projections.get(name, self._module(name).weight).detach() for name in names}
-        return state | {name: parameter.detach() for name, parameter in self._temporal_parameters()}
+        """See :meth:`VideoUNet.tuned_state_dict`."""
+        return {name: tensor.clone() for name, tensor in self._current().items()}
 
     def query_weights(self) -> dict[str, tuple[str, Tensor]]:
         """See :meth:`VideoUNet.query_weights`."""
@@ -97,15 +94,21 @@ class LearnedWeights:
         if not 0 <= strength <= 1:
             raise ValueError(f"The strength of a tuned model lies between 0 and 1, not {strength}.")
         self._check_fit(state)
-        for name in [n for n in state if _is_projection(n)]:
-            base = self._module(name).weight
+        for name in dict.fromkeys(n for n in (*state, *self._projections) if _is_projection(n)):
             learned = self._learn(name)
-            tuned = state[name].to(learned.device, torch.float32)
-            base = base.to(learned.device, torch.float32)
+            base = self._module(name).weight.to(learned)
+            tuned = state[name].to(learned) if name in state else base
             learned.copy_(tuned if strength == 1 else torch.lerp(base, tuned, strength))
         for name, parameter in self._temporal_parameters():
             scale = strength if ".attn_temp.to_out." in name else 1
             parameter.copy_(state[name].to(parameter.device, torch.float32) * scale)
+
+    def _current(self) -> dict[str, Tensor]:
+        """Published names -> the tensors in use: learned ones, or the network's own where there are none yet."""
+        names = [f"{b.published_name}.{module}.weight" for b in self.blocks for module in PUBLISHED_MODULES[:2]]
+        names += [name for name in self._projections if name not in names]
+        state = {name: self._projections.get(name, self._module(name).weight).detach() for name in names}
+        return state | {name: parameter.detach() for name, parameter in self._temporal_parameters()}
 
     def _temporal_parameters(self):
         for block, temporal in zip(self.blocks, self.temporal if self.temporal is not None else ()):
@@ -130,10 +133,10 @@ class LearnedWeights:
 
     def _override(self, name: str) -> None:
         module, learned = self._module(name), self._projections[name]
-        self._overrides.set(module, lambda original: lambda x: F.linear(x, learned.to(x.dtype), module.bias))
+        self._overrides.set(module, lambda original: lambda x: F.linear(x, learned.to(x), module.bias))
 
     def _check_fit(self, state: dict[str, Tensor]) -> None:
-        expected = self.state_dict()
+        expected = self._current()
         optional = {n for n in self._projections if not n.endswith(("attn1.to_q.weight", "attn2.to_q.weight"))}
         missing = sorted(expected.keys() - state.keys() - optional)
         unexpected = sorted(n for n in state.keys() - expected.keys() if not self._fits_projection(n, state[n]))

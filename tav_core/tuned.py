@@ -121,6 +121,8 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
         ValueError: the file is a pickle, no safetensors file, holds no tuned parameters, or has a newer format.
     """
     tensors, metadata, kind = _load(_weights_file(Path(path)))
+    if kind == _STATE:
+        raise ValueError(f"{path} is the state that a tuning resumes from: give the tuned file that lies beside it.")
     if kind != _TUNED:
         tensors = {name: t for name, t in tensors.items() if any(part in name for part in _LEARNED)}
         if not any(".attn_temp." in name for name in tensors):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .errors import TuningError
 from .inflation import VideoUNet
+from .inputs import Extra, map_tensors
 from .schedule import NoiseSchedule
 
 _PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -83,7 +84,7 @@ class TuneSettings:
 
 @dataclass
 class TuneState:
-    """What tuning needs to go on where it stopped. The tensors are the live ones until it is saved or dropped."""
+    """What tuning needs to go on where it stopped."""
 
     weights: dict[str, Tensor]
     optimizer: dict[str, dict[str, Tensor]]
@@ -115,7 +116,7 @@ def tune(
     draws: Iterable[tuple[Tensor, Tensor]] | None = None,
     on_step: Callable[[int, float], bool | None] | None = None,
     state: TuneState | None = None,
-    **extra: Tensor,
+    **extra: Extra,
 ) -> TuneResult:
     """Tune an inflated U-Net on one clip, or on a few of the same shape.
 
@@ -134,25 +135,25 @@ def tune(
         extra: further inputs of the network per video, as for :class:`VideoUNet`.
 
     Raises:
-        ValueError: a setting does not fit the network.
+        ValueError: a setting, the latents, the context or the draws do not fit the network or each other, or there
+            are fewer draws than steps (what was learned from these stays).
         TuningError: the loss is not a number any more, or the memory does not suffice.
     """
     settings = settings or TuneSettings()
     with torch.inference_mode(False), torch.enable_grad():
         latents, context = (_usable(x.detach()) for x in (latents.float(), context))
-        extra = {name: _usable(value.detach()) for name, value in extra.items()}
+        extra = map_tensors(extra, lambda value: _usable(value.detach()))
         parameters = video_unet.trainable_parameters(settings.trainable_modules)
         video_unet.learned.move(latents.device)
-        optimizer = _make_optimizer(settings, list(parameters.values()))
         generator = torch.Generator().manual_seed(settings.seed)
-        losses: list[float] = []
-        if state is not None:
-            _restore(state, parameters, optimizer, generator)
-            losses = list(state.losses)
+        losses = list(state.losses) if state is not None else []
         steps = range(len(losses), settings.steps)
         draws = iter(draws) if draws is not None else _draw(schedule, latents, generator)
         stopped = False
         with _prepared(video_unet, settings):
+            optimizer = _make_optimizer(settings, list(parameters.values()))
+            if state is not None:
+                _restore(state, parameters, optimizer, generator)
             scale = (state.loss_scale if state is not None else None) or 2.0**16
             half = video_unet.dtype == torch.float16
             scaler = torch.amp.GradScaler(latents.device.type, init_scale=scale, enabled=half)
@@ -169,8 +170,12 @@ def tune(
                 if on_step is not None and on_step(step + 1, losses[-1]) is False:
                     stopped = True
                     break
+        if not stopped and len(losses) < settings.steps:
+            raise ValueError(
+                f"The draws ended after step {len(losses)} of {settings.steps}: give noise and timesteps for each."
+            )
         result_state = TuneState(
-            weights={name: p.detach() for name, p in parameters.items()},
+            weights={name: p.detach().clone() for name, p in parameters.items()},
             optimizer={name: _as_tensors(optimizer.state[p]) for name, p in parameters.items()},
             generator=generator.get_state(),
             loss_scale=scaler.get_scale() if scaler.is_enabled() else None,
@@ -181,6 +186,11 @@ def tune(
 
 def _step(video_unet, schedule, latents, context, noise, timesteps, extra, scaler) -> float:
     """Forward and backward of one step; gradients land on the learned parameters."""
+    if noise.shape != latents.shape or timesteps.shape != latents.shape[:1]:
+        raise ValueError(
+            f"Noise {list(noise.shape)} and timesteps {list(timesteps.shape)} were drawn for latents "
+            f"{list(latents.shape)}: noise has their shape, and there is one timestep per video."
+        )
     noise, timesteps = _usable(noise.to(latents)), timesteps.to(latents.device)
     noisy = schedule.add_noise(latents, noise, timesteps)
     try:

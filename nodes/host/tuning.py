@@ -80,7 +80,7 @@ def tune_model(
                 **conds,
             )
             sampler.finish(settings.steps)
-            state = {name: tensor.to("cpu", copy=True) for name, tensor in video_unet.tuned_state_dict().items()}
+            state = {name: tensor.to("cpu") for name, tensor in video_unet.tuned_state_dict().items()}
     tuning = kept.KeptTuning(key, _at_rest(result.state, state), run.previews, sampler.key)
     kept.keep(run.workflow, run.node, tuning)
     deltas = {

@@ -209,6 +209,11 @@ def test_what_the_machine_lacks_is_replaced_with_a_note(world: Path, capsys):
     assert capsys.readouterr().err.count("Note: Half precision (fp16)") == 1
 
 
+def test_a_bare_no_is_a_precision(tmp_path: Path):
+    (tmp_path / "plain.yaml").write_text("mixed_precision: no\n")  # YAML reads it as false
+    assert config.Config.read(tmp_path / "plain.yaml").mixed_precision == "no"
+
+
 def test_size_flags_count_for_clip_and_videos(world: Path):
     folder = run(world, "resized", "--steps", "1", "--frames", "2", "--width", "16", "--height", "16")
     assert tav_core.load_video(folder / f"{NAMES[0]}.mp4", 2, width=None, height=None).frames.shape == (2, 16, 16, 3)

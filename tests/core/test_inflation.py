@@ -9,7 +9,18 @@ pytest.importorskip("diffusers")
 from diffusers import UNet2DConditionModel
 from einops import rearrange
 from ldm_unet import LDMUNet, ldm_names
-from networks import CONTEXT, LAYOUTS, MODES, call, image_prediction, inputs, random_tuning, relative_error, small_unet
+from networks import (
+    CONTEXT,
+    LAYOUTS,
+    MODES,
+    SCHEDULE,
+    call,
+    image_prediction,
+    inputs,
+    random_tuning,
+    relative_error,
+    small_unet,
+)
 from torch import nn
 
 import tav_core
@@ -73,6 +84,13 @@ def test_an_override_of_someone_else_comes_back():
     assert attention.forward is theirs
 
 
+def test_a_network_that_was_loaded_in_inference_mode():
+    with torch.inference_mode():
+        unet = small_unet()
+    tav_core.inflate(unet).deflate()
+    assert all(parameter.requires_grad for parameter in unet.parameters())
+
+
 def test_an_adapter_on_a_convolution_takes_effect():
     unet, calls = small_unet(), []
     convolution = unet.mid_block.resnets[0].conv1
@@ -98,8 +116,14 @@ def test_inputs_of_the_wrong_shape():
     x, timesteps, context = inputs(videos=3)
     with pytest.raises(ValueError, match="5 dimensions"):
         video_unet(x[0], timesteps, context)
-    with pytest.raises(ValueError, match="2 rows for 3 videos"):
-        video_unet(x, timesteps, context[:2])
+    for wrong, sentence in (
+        ((x[:, :3], timesteps, context), "Latents of 3 channels do not fit this U-Net, which takes 4"),
+        ((x, timesteps, context[:2]), r"A context \[2, 3, 16\] does not fit 3 videos"),
+        ((x, timesteps, context[..., :8]), r"it takes \[3, tokens, 16\]"),
+        ((x, timesteps[:2], context), r"Timesteps \[2\] do not fit 3 videos"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            video_unet(*wrong)
 
 
 @torch.no_grad()
@@ -193,6 +217,25 @@ def test_a_constant_context_is_projected_once_and_forgotten(unet, monkeypatch):
         assert torch.equal(video_unet(x, timesteps, context), fresh)
     seen.clear()
     assert torch.equal(video_unet(x, timesteps, context), fresh) and rows() == [2]
+
+
+def test_inputs_of_sdxl_by_name():
+    """diffusers gives a pooled text and the sizes in a dictionary."""
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        block_out_channels=(16, 32), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), layers_per_block=1, norm_num_groups=4,
+        cross_attention_dim=CONTEXT, attention_head_dim=4, addition_embed_type="text_time",
+        addition_time_embed_dim=4, projection_class_embeddings_input_dim=6 * 4 + 5,
+    ).eval()  # fmt: skip
+    x, timesteps, context = inputs()
+    added = {"text_embeds": torch.randn(2, 5), "time_ids": torch.rand(2, 6)}
+    expected = image_prediction(unet, x, timesteps, context, added_cond_kwargs=added)
+    spatial = tav_core.inflate(unet, attention="spatial", joint_norm=False)
+    with torch.no_grad():
+        assert relative_error(spatial(x, timesteps, context, added_cond_kwargs=added), expected) < 1e-6
+    settings = tav_core.TuneSettings(steps=1)
+    assert tav_core.tune(spatial, SCHEDULE, x, context, settings, added_cond_kwargs=added).losses
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 
 pytest.importorskip("diffusers")
 
-from networks import inputs, random_tuning, small_unet
+from networks import inputs, random_tuning, small_unet, tune
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -76,7 +76,7 @@ def test_what_a_file_says_of_itself_is_read(video_unet, tmp_path):
 
 
 def test_strength(video_unet):
-    untuned = {name: tensor.clone() for name, tensor in video_unet.tuned_state_dict().items()}
+    untuned = video_unet.tuned_state_dict()
     before, state = prediction(video_unet), random_tuning(video_unet)
     predictions = {}
     for strength in (1, 0.5, 0):  # each is of the network's own weights, not of those loaded before
@@ -94,13 +94,26 @@ def test_strength(video_unet):
             assert equal(video_unet.tuned_state_dict(), state)
     assert torch.equal(predictions[0], before)
     assert not torch.allclose(predictions[1], before) and not torch.allclose(predictions[0.5], predictions[1])
+    video_unet.load_tuned_state_dict(state)
+    own = video_unet.tuned_state_dict()
+    for strength in (0, 0.5, 1):
+        video_unet.load_tuned_state_dict(own, strength)
+        assert torch.equal(prediction(video_unet), predictions[strength])
     for strength in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="between 0 and 1"):
             video_unet.load_tuned_state_dict(state, strength)
 
 
+def test_nothing_stays_of_what_was_learned_before(video_unet):
+    state, before = video_unet.tuned_state_dict(), prediction(video_unet)
+    tune(video_unet, learning_rate=1e-1, trainable_modules=("attn1.to_q", "attn2.to_k"))
+    assert not torch.allclose(prediction(video_unet), before)
+    video_unet.load_tuned_state_dict(state)
+    assert torch.equal(prediction(video_unet), before)
+
+
 def test_weights_that_do_not_fit_are_listed(video_unet):
-    before = {name: tensor.clone() for name, tensor in video_unet.tuned_state_dict().items()}
+    before = video_unet.tuned_state_dict()
     state = random_tuning(video_unet)
     place = "down_blocks.0.attentions.0.transformer_blocks.0"
     wrong = state | {
@@ -142,6 +155,9 @@ def test_a_checkpoint_of_an_image_network(video_unet, tmp_path):
         tav_core.load_tuned(path)
     with pytest.raises(ValueError, match="holds no saved tuning state"):
         tav_core.load_tune_state(path)
+    tav_core.save_tune_state(path, tune(video_unet)[1].state)
+    with pytest.raises(ValueError, match="is the state that a tuning resumes from: give the tuned file"):
+        tav_core.load_tuned(path)
 
 
 @pytest.mark.parametrize("name", ["diffusion_pytorch_model.bin", "tuned.pt", "tuned.ckpt"])

@@ -36,7 +36,7 @@ def assert_clean(unet: nn.Module, weights: dict[str, Tensor]) -> None:
 def test_only_the_learned_parameters_change(layout):
     unet = small_unet(layout)
     weights, video_unet = copy_of(unet.state_dict()), tav_core.inflate(unet)
-    before = copy_of(video_unet.tuned_state_dict())
+    before = video_unet.tuned_state_dict()
     tune(video_unet)
     assert_clean(unet, weights)
     after = video_unet.tuned_state_dict()
@@ -51,7 +51,7 @@ def test_only_the_learned_parameters_change(layout):
 
 def test_choice_of_what_is_tuned():
     video_unet = tav_core.inflate(small_unet())
-    before = copy_of(video_unet.tuned_state_dict())
+    before = video_unet.tuned_state_dict()
     tune(video_unet, trainable_modules=("attn1.to_k", "norm_temp"))
     after = video_unet.tuned_state_dict()
     changed = {name for name in after if name not in before or not torch.equal(before[name], after[name])}
@@ -152,11 +152,16 @@ def test_every_setting_of_the_optimizer_is_used():
         torch.testing.assert_close(video_unet.tuned_state_dict()[name], parameter.detach(), rtol=1e-5, atol=1e-7)
 
 
-def test_gradient_checkpointing_keeps_less_and_changes_nothing():
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_gradient_checkpointing_keeps_less_and_changes_nothing(dropout):
     x, timesteps, context = inputs()
 
     def backward(checkpointing: bool) -> tuple[int, dict[str, Tensor]]:
-        video_unet, saved = tav_core.inflate(small_unet()), {}
+        video_unet, saved = tav_core.inflate(small_unet().train()), {}
+        for module in video_unet.unet.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = dropout
+        torch.manual_seed(3)
         video_unet.load_tuned_state_dict(random_tuning(video_unet))
         video_unet.gradient_checkpointing = checkpointing
         parameters = video_unet.trainable_parameters()
@@ -184,6 +189,22 @@ def test_a_loss_that_is_no_number_ends_it_cleanly():
     assert_clean(unet, weights)
     assert all(tensor.isfinite().all() for tensor in video_unet.tuned_state_dict().values())
     assert not any(p.requires_grad or p.grad is not None for p in video_unet.temporal.parameters())
+
+
+@pytest.mark.parametrize(
+    ("draws", "sentence"),
+    [
+        ([fixed_draw()], "The draws ended after step 1 of 2"),
+        ([(torch.ones(4, 1, 1, 1), torch.tensor([400]))] * 2, r"Noise \[4, 1, 1, 1\] and timesteps \[1\]"),
+        ([(fixed_draw()[0], torch.tensor([400, 1]))] * 2, r"timesteps \[2\] were drawn for latents"),
+    ],
+)
+def test_draws_that_do_not_fit(draws, sentence):
+    unet = small_unet()
+    weights = copy_of(unet.state_dict())
+    with pytest.raises(ValueError, match=sentence):
+        tune(unet, draws=draws)
+    assert_clean(unet, weights)
 
 
 def test_an_error_in_on_step_ends_it_cleanly():
@@ -219,7 +240,9 @@ def test_in_inference_mode(loaded_there):
 @pytest.mark.skipif(find_spec("bitsandbytes") is not None, reason="bitsandbytes is installed")
 def test_adamw8bit_asked_for_and_missing():
     with pytest.raises(ValueError, match="bitsandbytes is not installed: run 'pip install bitsandbytes' or choose"):
-        tune(small_unet(), optimizer="adamw8bit")
+        tune(video_unet := tav_core.inflate(small_unet()), optimizer="adamw8bit")
+    x, timesteps, context = inputs()
+    assert not video_unet(x, timesteps, context).requires_grad
 
 
 @pytest.mark.parametrize(
