@@ -22,6 +22,9 @@ HELP = "web/docs/images"
 def test_four_edits_without_a_checkpoint(server, page):
     page.open_template("try_it_without_a_checkpoint")
     page.set("TAVOneShotTune", steps=STEPS, preview_every=PREVIEW_EVERY)
+    if not PICTURES:
+        page.set("TAVDDIMInvert", steps=2)
+        page.set("TAVSampleVideo", steps=2)
     page.picture("docs/images/demo_graph_before.png", "Load Demo Model", "One-Shot Tune", above=56)
     page.picture(f"{HELP}/load_demo_model.png", "Load Demo Model", "VAE Encode")
     page.picture(f"{HELP}/demo_clip_node.png", "Demo Clip")

@@ -8,7 +8,7 @@ from comfy_install import REPOSITORY
 
 from tav_core import load_tuned, save_tuned
 
-FRAMES, SIZE = 3, 64
+FRAMES, SIZE = 2, 64
 DROP = """async name => {
     const file = await (await fetch(`/api/view?filename=${name}&subfolder=video&type=output`)).blob()
     const dropped = new DataTransfer()

@@ -3,7 +3,7 @@
 import torch
 from comfy_server import Graph, Node
 
-FRAMES, SIZE = 4, 64
+FRAMES, SIZE = 3, 64
 
 
 class Chain(Graph):
@@ -34,17 +34,17 @@ class Chain(Graph):
             "TAVOneShotTune", model=model, latent=self.latents[0], positive=self.words[0], fps=self.video[1], **options
         )
 
-    def invert(self, model: list, steps: int = 5, latent: list | None = None) -> Node:
+    def invert(self, model: list, steps: int = 3, latent: list | None = None) -> Node:
         latent = latent or self.latents[0]
         return self.add("TAVDDIMInvert", model=model, latent=latent, positive=self.empty[0], steps=steps)
 
-    def sample(self, model: list, latent: list, steps: int = 5, guidance: float = 3.0) -> Node:
+    def sample(self, model: list, latent: list, steps: int = 3, guidance: float = 3.0) -> Node:
         return self.add(
             "TAVSampleVideo", model=model, latent=latent, positive=self.words[0], negative=self.empty[0],
             steps=steps, guidance=guidance,
         )  # fmt: skip
 
-    def ksample(self, model: list, latent: list, steps: int = 5, cfg: float = 3.0, noise: str = "enable") -> Node:
+    def ksample(self, model: list, latent: list, steps: int = 3, cfg: float = 3.0, noise: str = "enable") -> Node:
         return self.add(
             "KSamplerAdvanced", model=model, latent_image=latent, positive=self.words[0], negative=self.empty[0],
             add_noise=noise, noise_seed=7, steps=steps, cfg=cfg, sampler_name="ddim", scheduler="ddim_uniform",

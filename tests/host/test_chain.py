@@ -108,11 +108,11 @@ def test_ksampler_continues_from_the_inversion(server, clip):
     """
     graph = Chain(clip)
     model = graph.inflate()[0]
-    inverted = graph.invert(model, steps=10)
-    by_node = graph.save(graph.sample(model, inverted[0], steps=10, guidance=3.0)[0])
-    by_host = graph.save(graph.ksample(model, inverted[0], steps=10, cfg=3.0, noise="disable")[0])
+    inverted = graph.invert(model, steps=5)
+    by_node = graph.save(graph.sample(model, inverted[0], steps=5, guidance=3.0)[0])
+    by_host = graph.save(graph.ksample(model, inverted[0], steps=5, cfg=3.0, noise="disable")[0])
     graph.words = graph.empty
-    back = graph.save(graph.sample(model, inverted[0], steps=10, guidance=1.0)[0])
+    back = graph.save(graph.sample(model, inverted[0], steps=5, guidance=1.0)[0])
     clean = graph.save(graph.latents[0])
     entry = server.run(graph)
     by_node, by_host, back, clean = (server.latent(entry, node) for node in (by_node, by_host, back, clean))

@@ -12,7 +12,7 @@ from workflow_file import NOTES, api_graph
 WORKFLOWS = sorted((REPOSITORY / "workflows").glob("*.json"))
 FOLDERS = {"ckpt_name": "checkpoints", "control_net_name": "controlnet", "lora_name": "loras"}
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
-FRAMES, SIZE = 3, 64
+FRAMES, SIZE = 2, 64
 
 
 @pytest.fixture(scope="module")
