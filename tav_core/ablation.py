@@ -52,9 +52,10 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False
         a result per row, as soon as it is finished; ``{r.row.name: r.videos for r in run_rows(session)}`` has them all.
 
     Raises:
-        ValueError: the clip has no prompt, or a setting does not fit it.
+        ValueError: the clip has no prompt, there is none to render, or a setting does not fit the clip.
         Interrupted: Ctrl-C while tuning, once the state is saved.
     """
+    commands.check_prompts(session)
     if any(row.tuned for row in rows):
         commands.check_before_tuning(session)
     save_video(session.folder / SOURCE, session.clip.frames, session.clip.fps)

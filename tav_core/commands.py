@@ -43,6 +43,7 @@ class Start:
 
 def run(session: Session) -> dict[str, Tensor]:
     """Tune on the clip, invert it, and sample every prompt; returns what :func:`sample` does."""
+    check_prompts(session)
     tune(session)
     start = invert(session) if session.config.validation_data.use_inv_latent else None
     return sample(session, start)
@@ -113,8 +114,7 @@ def sample(
     Returns the frames ``[f, h, w, 3]`` by prompt. Nothing more is written once ``stop`` was pressed.
     """
     config, data, folder = session.config, session.config.validation_data, folder or session.folder
-    if not data.prompts:
-        raise ValueError("No prompt was given: use --prompt, or validation_data.prompts in the YAML.")
+    check_prompts(session)
     pipeline, video_unet, negative = session.pipeline, session.video_unet, session.contexts[data.negative_prompt]
     fps = start.fps if start else session.tuned_metadata.get("fps") or _clip_fps(session)
     generator = torch.Generator().manual_seed(config.seed)
@@ -164,6 +164,12 @@ def _sample_while_tuning(session: Session, folder: Path, stop: StopRequest) -> N
     start = _invert(session, stop) if session.config.validation_data.use_inv_latent else None
     if not stop.pressed:
         sample(session, start, folder, stop)
+
+
+def check_prompts(session: Session) -> None:
+    """Raise ValueError when there is nothing to sample."""
+    if not session.config.validation_data.prompts:
+        raise ValueError("No prompt to render was given: use --prompt, or validation_data.prompts in the YAML.")
 
 
 def check_before_tuning(session: Session) -> None:

@@ -66,6 +66,10 @@ def read_list(path: Path) -> list[Entry]:
             entries.append(Entry(name, section, caption, edits))
         elif name:
             section = SECTIONS.get(name.split()[0].lower(), section)
+    clips = [(entry.section, entry.name) for entry in entries]
+    twice = sorted({name for section, name in clips if clips.count((section, name)) > 1})
+    if twice:
+        raise ValueError(f"{path} lists {', '.join(twice)} more than once in a section: a clip has one line.")
     return entries
 
 

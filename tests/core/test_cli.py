@@ -192,6 +192,7 @@ def test_sampling_from_noise_at_another_length(world: Path, finished: Path, tmp_
         ({}, ["--set", "train_data.promt=x"], "did you mean 'train_data.prompt'?"),
         ({}, ["--resume", "nowhere.safetensors"], "nowhere.safetensors"),
         ({"trainable_modules": ["attn3"]}, [], "attn3"),
+        ({"validation_data": {}}, [], "No prompt to render was given"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_code_2(world: Path, capsys, changes: dict, flags: list[str], message: str):
@@ -201,6 +202,7 @@ def test_wrong_input_is_one_sentence_and_code_2(world: Path, capsys, changes: di
     assert cli.main(["run", str(file), *flags]) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("tav: ")]
     assert len(errors) == 1 and message in errors[0]
+    assert not (world / "wrong" / "losses.csv").exists()  # it is told before the tuning
 
 
 def test_what_the_machine_lacks_is_replaced_with_a_note(world: Path, capsys):

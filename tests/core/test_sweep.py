@@ -140,7 +140,12 @@ def test_published_list(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("", "no list of clips"), ("Video name,Our GT caption\nx,y\n", "Style Change Caption")]
+    ("text", "message"),
+    [
+        ("", "no list of clips"),
+        ("Video name,Our GT caption\nx,y\n", "Style Change Caption"),
+        (LIST + "swans,Swans fly.,,Ducks fly.,,,\n", "swans more than once"),
+    ],
 )
 def test_other_tables_are_refused(text: str, message: str, tmp_path: Path):
     (tmp_path / "list.csv").write_text(text)
