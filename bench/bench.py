@@ -17,7 +17,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -26,18 +26,18 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import tav_core
+from tav_core import convolution, forwards
 
 WAYS = ("ours", "published")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class PublishedVideoUNet(tav_core.VideoUNet):
-    """Projects the text for every frame in every step, and convolves as torch does."""
+    """Projects the text for every frame, feeds all tokens forward at once, and convolves as torch does."""
 
-    def _text_forward(self, original: Callable, project: torch.nn.Module) -> Callable:
-        return original
-
-    _convolution_forward = _text_forward
+    def _replacements(self) -> Iterator[tuple]:
+        ours = (forwards.text_projection, forwards.feed_forward, convolution.frozen)
+        return (replacement for replacement in super()._replacements() if replacement[2].func not in ours)
 
 
 def spelled_out_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -54,6 +54,12 @@ def check_mode(mode: str) -> str:
     return mode
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, kernel: Kernel) -> Tensor:
+    """Multi-head attention of tokens ``[b, n, c]`` to keys and values ``[b, m, c]``, giving ``[b, n, c]``."""
+    query, key, value = (rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (query, key, value))
+    return rearrange(kernel(query, key, value), "b h n d -> b n (h d)")
+
+
 def video_attention(
     query: Tensor, key: Tensor, value: Tensor, heads: int, frames: int, mode: str, kernel: Kernel
 ) -> Tensor:
@@ -77,8 +83,7 @@ def video_attention(
         query, key, value = (rearrange(x, "(b f) n c -> b (f n) c", f=frames) for x in (query, key, value))
         if mode == "first_frame":
             key, value = key[:, :tokens], value[:, :tokens]
-    query, key, value = (rearrange(x, "b n (h d) -> b h n d", h=heads) for x in (query, key, value))
-    out = rearrange(kernel(query, key, value), "b h n d -> b n (h d)")
+    out = attend(query, key, value, heads, kernel)
     return rearrange(out, "b (f n) c -> (b f) n c", f=frames) if frames > 1 and mode in ("full", "first_frame") else out
 
 

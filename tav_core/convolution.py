@@ -1,57 +1,72 @@
-"""Convolutions over very few pixels, on the CPU.
+"""Convolutions whose weights are frozen: less memory while learning, and less time over very few pixels on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+MOST_PIXELS = 256
+"""Output pixels of a batch, up to which a matrix product is taken.
 
 At the bottom of the U-Net a small video has a handful of pixels and the network its largest kernels: a convolution
 library then spends its time on reordering weights that are used once. One matrix product reads them once instead
 (measured: 2 to 4 times faster up to about 128 output pixels, even at 512).
 """
 
-from __future__ import annotations
 
-from collections.abc import Callable
-
-import torch.nn.functional as F
-from einops import rearrange
-from torch import Tensor, nn
-
-MOST_PIXELS = 256
-"""Output pixels of a batch, up to which the matrix product is taken."""
-
-_COMFYUI_CASTS = ("comfy_cast_weights", "weight_function", "bias_function")
-"""Set on a module whose weights ComfyUI casts or patches on their way: it keeps its own forward."""
-
-
-def is_plain(convolution: nn.Conv2d) -> bool:
-    """Whether a matrix product can stand for this convolution: a zero-padded 3x3 one, on the CPU, whose forward is its
-    class's and not an adapter's."""
+def is_plain(module: nn.Module) -> bool:
+    """Whether ``module`` is a zero-padded convolution whose arithmetic is its class's, and not an adapter's."""
     return (
-        convolution.kernel_size == (3, 3)
-        and convolution.groups == 1
-        and convolution.dilation == (1, 1)
-        and convolution.padding_mode == "zeros"
-        and not isinstance(convolution.padding, str)
-        and convolution.weight.device.type == "cpu"
-        and "forward" not in vars(convolution)
+        isinstance(module, nn.Conv2d)
+        and module.groups == 1
+        and module.dilation == (1, 1)
+        and module.padding_mode == "zeros"
+        and not isinstance(module.padding, str)
+        and "_conv_forward" not in vars(module)
     )
 
 
-def forward(original: Callable[[Tensor], Tensor], convolution: nn.Conv2d) -> Callable[[Tensor], Tensor]:
-    """The forward of a plain convolution: a matrix product where there are few pixels, else ``original``."""
+def frozen(module: nn.Conv2d, original: Callable) -> Callable:
+    """What takes the place of ``original``, the ``_conv_forward`` of a plain convolution."""
 
-    def few_or_many(x: Tensor) -> Tensor:
-        height, width = (
-            (size + 2 * padding - 3) // stride + 1
-            for size, padding, stride in zip(x.shape[-2:], convolution.padding, convolution.stride)
-        )
-        casting = x.dtype != convolution.weight.dtype or any(getattr(convolution, a, False) for a in _COMFYUI_CASTS)
-        if casting or len(x) * height * width > MOST_PIXELS:
-            return original(x)
-        return _matrix_product(convolution, x, height, width)
+    def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if x.dtype == weight.dtype and weight.device.type == "cpu" and module.kernel_size == (3, 3):
+            height, width = (
+                (size + 2 * padding - 3) // stride + 1
+                for size, padding, stride in zip(x.shape[-2:], module.padding, module.stride)
+            )
+            if len(x) * height * width <= MOST_PIXELS:
+                return _matrix_product(module, x, weight, bias, height, width)
+        if torch.is_grad_enabled() and x.requires_grad and not weight.requires_grad:
+            return _FrozenConvolution.apply(x, weight, bias, module.stride, module.padding)
+        return original(x, weight, bias)
 
-    return few_or_many
+    return convolve
 
 
-def _matrix_product(convolution: nn.Conv2d, x: Tensor, height: int, width: int) -> Tensor:
-    patches = F.unfold(x, 3, padding=convolution.padding, stride=convolution.stride)
-    out = convolution.weight.flatten(1) @ rearrange(patches, "b k p -> k (b p)")
+def _matrix_product(
+    module: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None, height: int, width: int
+) -> Tensor:
+    patches = F.unfold(x, 3, padding=module.padding, stride=module.stride)
+    out = weight.flatten(1) @ rearrange(patches, "b k p -> k (b p)")
     out = rearrange(out, "o (b h w) -> b o h w", h=height, w=width)
-    return out if convolution.bias is None else out + convolution.bias[:, None, None]
+    return out if bias is None else out + bias[:, None, None]
+
+
+class _FrozenConvolution(torch.autograd.Function):
+    """A convolution that keeps nothing of its input: without a gradient for the weight, only its shape is needed."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple, padding: tuple) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.call = x.shape, stride, padding
+        return F.conv2d(x, weight, bias, stride, padding)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple:
+        (weight,), (shape, stride, padding) = ctx.saved_tensors, ctx.call
+        return torch.nn.grad.conv2d_input(shape, weight.to(gradient), gradient, stride, padding), None, None, None, None

@@ -7,20 +7,21 @@ its group norms are overridden on the instances, and come off again without a tr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from . import convolution
-from .attention import TemporalAttention, attention_kernel, check_mode, video_attention
+from . import convolution, forwards
+from .attention import TemporalAttention, attention_kernel, check_mode
 from .inputs import Extra, check_inputs, map_tensors
-from .layout import Block, context_dim, find_blocks, in_channels, is_diffusers_layout, joint_norms, residual_blocks
+from .layout import Block, context_dim, find_blocks, in_channels, is_diffusers_layout, joint_norms, recomputed_parts
 from .learned import LearnedWeights
 from .overrides import Overrides
 from .precision import CastWeights
+from .text import TextStates
 
 _INFLATED = "_tune_a_video"
 
@@ -64,9 +65,7 @@ class VideoUNet:
         self.learned = LearnedWeights(self.blocks, temporal)
         self._overrides = Overrides()
         self._required_grad: list[tuple[nn.Module, str]] = []
-        self._text: tuple[Tensor, Tensor] | None = None
-        self._text_cache: dict[nn.Module, Tensor] | None = None
-        self._cached_context: Tensor | None = None
+        self.text = TextStates()
 
     @property
     def temporal(self) -> nn.ModuleList | None:
@@ -87,19 +86,8 @@ class VideoUNet:
         if hasattr(self.unet, _INFLATED):
             raise ValueError("This U-Net is inflated already: deflate it first, or use the VideoUNet that inflated it.")
         object.__setattr__(self.unet, _INFLATED, self)
-        for i, block in enumerate(self.blocks):
-            self._overrides.set(block.module, lambda original, i=i: self._block_forward(original, i))
-            self._overrides.set(block.module.attn1, lambda original, b=block: self._attention_forward(original, b))
-            for project in (block.module.attn2.to_k, block.module.attn2.to_v):
-                self._overrides.set(project, lambda original, p=project: self._text_forward(original, p))
-        for module in self.unet.modules():
-            if isinstance(module, nn.Conv2d) and convolution.is_plain(module):
-                self._overrides.set(module, lambda original, m=module: convolution.forward(original, m))
-        for module in residual_blocks(self.unet):
-            self._overrides.set(module, self._checkpointed)
-        if self.joint_norm:
-            for norm in joint_norms(self.unet):
-                self._overrides.set(norm, self._norm_forward)
+        for module, method, make in self._replacements():
+            self._overrides.set(module, method, make)
         self.learned.attach()
         for module in self.unet.modules():
             for name, parameter in module.named_parameters(recurse=False):
@@ -117,7 +105,7 @@ class VideoUNet:
         self._check_attached()
         self.learned.detach()
         self._overrides.clear()
-        self._text = None
+        self.text.end()
         object.__delattr__(self.unet, _INFLATED)
         while self._required_grad:
             module, name = self._required_grad.pop()
@@ -164,18 +152,16 @@ class VideoUNet:
         timesteps = torch.as_tensor(timesteps, device=latents.device)
         check_inputs(latents, timesteps, context, in_channels(self.unet), context_dim(self.blocks))
         b, _, self.frames, _, _ = latents.shape
-        if self._text_cache is not None and self._cached_context is not context:
-            self._text_cache, self._cached_context = {}, context
         dtype = self.dtype
         x = rearrange(latents, "b c f h w -> (b f) c h w").to(dtype)
         per_frame = map_tensors(extra, lambda v: repeat(v.to(dtype), "b ... -> (b f) ...", f=self.frames))
-        self._text = context.to(dtype), repeat(context.to(dtype).expand(b, -1, -1), "b n d -> (b f) n d", f=self.frames)
+        text = self.text.begin(context, b, self.frames, dtype)
         timesteps = repeat(timesteps.expand(b), "b -> (b f)", f=self.frames)
-        with self._casting():
+        with self.casting():
             if self.diffusers_layout:
-                out = self.unet(x, timesteps, self._text[1], return_dict=False, **per_frame)[0]
+                out = self.unet(x, timesteps, text, return_dict=False, **per_frame)[0]
             else:
-                out = self.unet(x, timesteps, context=self._text[1], **per_frame)
+                out = self.unet(x, timesteps, context=text, **per_frame)
         return rearrange(out, "(b f) c h w -> b c f h w", b=b).to(latents.dtype)
 
     def trainable_parameters(self, modules: tuple[str, ...] | None = None) -> dict[str, nn.Parameter]:
@@ -212,19 +198,36 @@ class VideoUNet:
         """
         self.learned.load_state_dict(state, strength)
 
-    @contextmanager
-    def constant_context(self) -> Iterator[None]:
+    def constant_context(self) -> AbstractContextManager[None]:
         """Within this, the keys and values of a context are kept for as long as the same tensor comes in every call."""
-        outer = self._text_cache, self._cached_context
-        self._text_cache, self._cached_context = {}, None
-        try:
-            yield
-        finally:
-            self._text_cache, self._cached_context = outer
+        return self.text.constant()
+
+    def casting(self) -> AbstractContextManager:
+        """Within this, weights are cast to the precision of what they meet, where ``compute_dtype`` asks for that."""
+        return nullcontext() if self.compute_dtype is None else CastWeights()
 
     def _check_attached(self) -> None:
         if getattr(self.unet, _INFLATED, None) is not self:
             raise ValueError("This U-Net is not inflated (any more): inflate it first.")
+
+    def _replacements(self) -> Iterator[tuple[nn.Module, str, Callable[[Callable], Callable]]]:
+        """Every module that computes something else here, by which method, and what makes that from the original."""
+        for i, block in enumerate(self.blocks):
+            attn1, attn2 = block.module.attn1, block.module.attn2
+            yield block.module, "forward", partial(forwards.block, self, i)
+            yield block.module.ff, "forward", partial(forwards.feed_forward, self)
+            yield attn1, "forward", partial(forwards.self_attention, self, attn1)
+            if not self.diffusers_layout:
+                yield attn2, "forward", partial(forwards.learning_cross_attention, self, attn2)
+            for projection in (attn2.to_k, attn2.to_v):
+                yield projection, "forward", partial(forwards.text_projection, self, projection)
+        for module in recomputed_parts(self.unet):
+            yield module, "forward", partial(forwards.recomputed, self)
+        for norm in joint_norms(self.unet) if self.joint_norm else ():
+            yield norm, "forward", partial(forwards.joint_norm, self)
+        for module in self.unet.modules():
+            if convolution.is_plain(module):
+                yield module, "_conv_forward", partial(convolution.frozen, module)
 
     def _make_temporal(self) -> nn.ModuleList:
         def for_block(attn1: nn.Module) -> TemporalAttention:
@@ -234,75 +237,6 @@ class VideoUNet:
 
         with torch.inference_mode(False):
             return nn.ModuleList(for_block(block.module.attn1) for block in self.blocks)
-
-    def _casting(self) -> CastWeights | nullcontext:
-        return nullcontext() if self.compute_dtype is None else CastWeights()
-
-    def _checkpointed(self, original: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        """``original``, whose inner activations are computed again in the backward pass when that is asked for."""
-
-        def compute(*args, **kwargs) -> Tensor:
-            with self._casting():
-                return original(*args, **kwargs)
-
-        def forward(*args, **kwargs) -> Tensor:
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                dropout = self.unet.training
-                return checkpoint(compute, *args, use_reentrant=False, preserve_rng_state=dropout, **kwargs)
-            return original(*args, **kwargs)
-
-        return forward
-
-    def _block_forward(self, original: Callable[..., Tensor], index: int) -> Callable[..., Tensor]:
-        def forward(*args, **kwargs) -> Tensor:
-            tokens = original(*args, **kwargs)
-            if self.temporal is None:
-                return tokens
-            return tokens + self.temporal[index](tokens, self.frames)
-
-        return self._checkpointed(forward)
-
-    def _attention_forward(self, original: Callable[..., Tensor], block: Block) -> Callable[..., Tensor]:
-        attention = block.module.attn1
-
-        def forward(tokens: Tensor, encoder_hidden_states=None, context=None, value=None, mask=None, **kwargs):
-            if encoder_hidden_states is not None or mask is not None:
-                raise ValueError(
-                    "Self-attention with a mask or other tokens cannot be inflated: use an SD 1.x, 2.x or SDXL U-Net."
-                )
-            keys = tokens if context is None else context
-            query, key = attention.to_q(tokens), attention.to_k(keys)
-            value = attention.to_v(keys if value is None else value)
-            out = video_attention(query, key, value, attention.heads, self.frames, self.attention, self.kernel)
-            return attention.to_out[0](out)
-
-        return forward
-
-    def _text_forward(self, original: Callable[[Tensor], Tensor], project: nn.Module) -> Callable[[Tensor], Tensor]:
-        """Project the text of a video once instead of once per frame, and once in all while the context stays."""
-
-        def forward(tokens: Tensor) -> Tensor:
-            if self._text is None or tokens is not self._text[1]:
-                return original(tokens)
-            projected = None if self._text_cache is None else self._text_cache.get(project)
-            if projected is None:
-                projected = original(self._text[0])
-                if self._text_cache is not None and not projected.requires_grad:
-                    self._text_cache[project] = projected
-            b = tokens.shape[0] // self.frames
-            return repeat(projected.expand(b, -1, -1), "b n d -> (b f) n d", f=self.frames)
-
-        return forward
-
-    def _norm_forward(self, original: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        def forward(x: Tensor) -> Tensor:
-            if self.frames == 1:
-                return original(x)
-            height = x.shape[-2]
-            joint = original(rearrange(x, "(b f) c h w -> b c (f h) w", f=self.frames))
-            return rearrange(joint, "b c (f h) w -> (b f) c h w", h=height)
-
-        return forward
 
 
 def inflate(

@@ -77,13 +77,22 @@ def joint_norms(unet: nn.Module) -> list[nn.GroupNorm]:
     return [m for m in unet.modules() if isinstance(m, nn.GroupNorm) and id(m) not in opening]
 
 
-def residual_blocks(unet: nn.Module) -> list[nn.Module]:
-    """The convolutional residual blocks (LDM ``ResBlock``, diffusers ``ResnetBlock2D``)."""
-    return [
-        m
-        for m in unet.modules()
-        if (hasattr(m, "in_layers") and hasattr(m, "out_layers")) or (hasattr(m, "conv1") and hasattr(m, "norm2"))
-    ]
+def recomputed_parts(unet: nn.Module) -> list[nn.Module]:
+    """The modules that gradient checkpointing computes again, each of which then keeps nothing but its input.
+
+    Residual blocks (LDM ``ResBlock``, diffusers ``ResnetBlock2D``) and spatial transformers; of one with several
+    blocks, as in SDXL, each block by itself, so that not all of them are held at once.
+    """
+    parts = []
+    for module in unet.modules():
+        if (hasattr(module, "in_layers") and hasattr(module, "out_layers")) or (
+            hasattr(module, "conv1") and hasattr(module, "norm2")
+        ):
+            parts.append(module)
+        elif hasattr(module, "transformer_blocks"):
+            blocks = list(module.transformer_blocks)
+            parts += blocks if len(blocks) > 1 else [module]
+    return parts
 
 
 def architecture(unet: nn.Module) -> str:

@@ -133,7 +133,7 @@ class LearnedWeights:
 
     def _override(self, name: str) -> None:
         module, learned = self._module(name), self._projections[name]
-        self._overrides.set(module, lambda original: lambda x: F.linear(x, learned.to(x), module.bias))
+        self._overrides.set(module, "forward", lambda original: lambda x: F.linear(x, learned.to(x), module.bias))
 
     def _check_fit(self, state: dict[str, Tensor]) -> None:
         expected = self._current()

@@ -1,4 +1,4 @@
-"""Replacing ``forward`` on single modules, and taking the replacement off again without a trace."""
+"""Replacing a method on single modules, and taking the replacement off again without a trace."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from torch import nn
 
 
 class Overrides:
-    """Instance-level replacements of ``forward``.
+    """Instance-level replacements of ``forward`` or another method.
 
     An override lives in the module's ``__dict__``: the class, the parameters and the state-dict keys are untouched,
     so what another program knows about the network (LoRA keys, hooks, memory accounting) stays true.
     """
 
     def __init__(self) -> None:
-        self._replaced: list[tuple[nn.Module, Callable | None]] = []
+        self._replaced: list[tuple[nn.Module, str, Callable | None]] = []
 
-    def set(self, module: nn.Module, make_forward: Callable[[Callable], Callable]) -> None:
-        """Replace ``module.forward`` by ``make_forward(original_forward)``."""
-        previous = module.__dict__.get("forward")
-        self._replaced.append((module, previous))
-        module.forward = make_forward(module.forward)
+    def set(self, module: nn.Module, method: str, make: Callable[[Callable], Callable]) -> None:
+        """Replace a method of ``module`` by ``make(original method)``."""
+        self._replaced.append((module, method, module.__dict__.get(method)))
+        setattr(module, method, make(getattr(module, method)))
 
     def clear(self) -> None:
         """Take every override off, the newest first."""
         while self._replaced:
-            module, previous = self._replaced.pop()
+            module, method, previous = self._replaced.pop()
             if previous is None:
-                del module.__dict__["forward"]
+                del module.__dict__[method]
             else:
-                module.forward = previous
+                setattr(module, method, previous)

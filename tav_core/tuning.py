@@ -191,7 +191,7 @@ def _step(video_unet, schedule, latents, context, noise, timesteps, extra, scale
             f"Noise {list(noise.shape)} and timesteps {list(timesteps.shape)} were drawn for latents "
             f"{list(latents.shape)}: noise has their shape, and there is one timestep per video."
         )
-    noise, timesteps = _usable(noise.to(latents)), timesteps.to(latents.device)
+    noise = _usable(noise.to(latents))
     noisy = schedule.add_noise(latents, noise, timesteps)
     try:
         prediction = video_unet(noisy, timesteps, context, **extra)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import comfy.model_management
@@ -11,6 +12,7 @@ import comfy.model_sampling
 import comfy.sampler_helpers
 import comfy.samplers
 import torch
+from comfy.ldm.modules import attention
 from comfy.patcher_extension import WrappersMP
 from einops import rearrange
 from torch import Tensor, nn
@@ -41,8 +43,29 @@ class Inflation:
         videos = len(transformer_options["cond_or_uncond"])
         if self.temporal is not None:
             self.temporal.to(x.device)  # a model that is loaded in part only streams ComfyUI's own layers
-        with self.video_unet(executor.class_obj).attached(frames=x.shape[0] // videos):
+        video_unet = self.video_unet(executor.class_obj)
+        video_unet.kernel = _host_kernel(video_unet, transformer_options)
+        with video_unet.attached(frames=x.shape[0] // videos):
             return executor(x, timesteps, context, y, control, transformer_options, **kw)
+
+
+def _host_kernel(video_unet: tav_core.VideoUNet, transformer_options: dict) -> Callable[..., Tensor]:
+    """The attention that the person started ComfyUI with, or that another node put in its place for this MODEL."""
+    precision = video_unet.blocks[0].module.attn1.attn_precision
+
+    def kernel(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        return attention.optimized_attention(
+            query,
+            key,
+            value,
+            query.shape[1],
+            attn_precision=precision,
+            skip_reshape=True,
+            skip_output_reshape=True,
+            transformer_options=transformer_options,
+        )
+
+    return kernel
 
 
 def inflate_model(model, attention: str, temporal_attention: bool, joint_norm: bool):

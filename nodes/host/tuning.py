@@ -15,6 +15,7 @@ from ... import tav_core
 from . import kept
 from .live import Run
 from .models import (
+    Inflation,
     compute_dtype_of,
     fingerprint_of,
     inflation_of,
@@ -56,7 +57,8 @@ def tune_model(
     previews.check(latents)
     learner = _trainable_clone(model)
     _, _, f, h, w = latents.shape
-    unet, latents = _load(learner, latents.shape), latents.to(learner.load_device)
+    reload = partial(_load, learner, _memory_to_tune(learner, inflation, latents.shape, settings))
+    unet, latents = reload(), latents.to(learner.load_device)
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         conds = model_conds(learner, positive, latents)
@@ -66,7 +68,6 @@ def tune_model(
             video_unet.compute_dtype = compute_dtype_of(learner)
             if inflation.temporal is not None:
                 video_unet.temporal.load_state_dict(inflation.temporal.state_dict())
-            reload = partial(_load, learner, latents.shape)
             sampler = PreviewSampler(previews, learner, video_unet, schedule, latents, conds, run, reload)
             same_previews = known.previews if known and known.preview_key == sampler.key else []
             run.begin(known.state.losses if known else [], same_previews)
@@ -101,10 +102,22 @@ def tune_model(
     return tuned, TunedVideo(state, metadata), result.losses
 
 
-def _load(learner, shape: tuple[int, ...]) -> nn.Module:
-    """The network of MODEL, whole on its device, with room for tuning on latents of ``shape`` [b, c, f, h, w]."""
+def _memory_to_tune(learner, inflation: Inflation, shape: tuple[int, ...], settings: tav_core.TuneSettings) -> float:
+    """Bytes that tuning on latents of ``shape`` [b, c, f, h, w] takes besides the network's own weights.
+
+    Activations are a multiple of what ComfyUI reckons for sampling the frames (by the counts of bench/gpu_memory.py,
+    1.4 of it with gradient checkpointing and 10.2 without). A learned weight comes with its gradient and two moments of
+    the optimizer, 16 bytes; of each block, two projections are learned and, over time, four.
+    """
     b, c, f, h, w = shape
-    memory = 3 * learner.memory_required([2 * b * f, c, h, w]) + (2 << 30)
+    activations = learner.memory_required([b * f, c, h, w]) * (1.5 if settings.gradient_checkpointing else 11)
+    blocks = inflation.video_unet(learner.model.diffusion_model).blocks
+    weights = sum(block.module.attn1.to_q.weight.numel() for block in blocks)
+    return activations + weights * (6 if inflation.temporal_attention else 2) * 16
+
+
+def _load(learner, memory: float) -> nn.Module:
+    """The network of MODEL, whole on its device, with ``memory`` more bytes free there."""
     comfy.model_management.load_models_gpu([learner], memory_required=memory, force_full_load=True)
     return learner.model.diffusion_model.to(learner.load_device)
 

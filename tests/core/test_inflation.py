@@ -21,9 +21,10 @@ from networks import (
     relative_error,
     small_unet,
 )
-from torch import nn
+from torch import Tensor, nn
 
 import tav_core
+from tav_core import forwards
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -91,12 +92,32 @@ def test_a_network_that_was_loaded_in_inference_mode():
     assert all(parameter.requires_grad for parameter in unet.parameters())
 
 
-def test_an_adapter_on_a_convolution_takes_effect():
+@pytest.mark.parametrize("method", ["forward", "_conv_forward"])
+def test_an_adapter_on_a_convolution_takes_effect(method):
+    """A LoRA replaces the one; what makes pictures that tile, the other."""
     unet, calls = small_unet(), []
     convolution = unet.mid_block.resnets[0].conv1
-    convolution.forward = lambda x: calls.append(x) or nn.Conv2d.forward(convolution, x)
+    original = getattr(convolution, method)
+    setattr(convolution, method, lambda *args: calls.append(args) or original(*args))
     tav_core.inflate(unet)(*inputs())
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("checkpointing", [True, False])
+def test_a_long_video_is_fed_forward_in_groups_of_frames(unet, monkeypatch, checkpointing):
+    video_unet = tuned(tav_core.inflate(unet))
+    video_unet.gradient_checkpointing = checkpointing
+    parameters, (x, timesteps, context) = video_unet.trainable_parameters(), inputs()
+
+    def prediction_and_gradients() -> list[Tensor]:
+        prediction = video_unet(x, timesteps, context)
+        return [prediction.detach(), *torch.autograd.grad(prediction.square().sum(), parameters.values())]
+
+    at_once, tokens = prediction_and_gradients(), []
+    video_unet.blocks[0].module.ff.net[0].register_forward_hook(lambda _, args, output: tokens.append(len(args[0])))
+    monkeypatch.setattr(forwards, "LARGEST_ACTIVATION", x[0].nbytes)
+    torch.testing.assert_close(prediction_and_gradients(), at_once, rtol=1e-4, atol=1e-6)
+    assert max(tokens) < x.shape[0] * x.shape[2]
 
 
 def test_a_network_of_another_kind():

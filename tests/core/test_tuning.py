@@ -207,6 +207,16 @@ def test_draws_that_do_not_fit(draws, sentence):
     assert_clean(unet, weights)
 
 
+def test_a_host_whose_cross_attention_lets_no_gradient_pass():
+    """As ComfyUI's does with SageAttention: the queries of the text are learned all the same."""
+    expected, unet = tune(small_unet("ldm"))[0].tuned_state_dict(), small_unet("ldm")
+    for block in unet.modules():
+        if hasattr(block, "attn2"):
+            block.attn2.forward = lambda *args, forward=block.attn2.forward, **kw: forward(*args, **kw).detach()
+    for name, tensor in tune(unet)[0].tuned_state_dict().items():
+        torch.testing.assert_close(tensor, expected[name], msg=name)
+
+
 def test_an_error_in_on_step_ends_it_cleanly():
     unet = small_unet()
     weights, video_unet = copy_of(unet.state_dict()), tav_core.inflate(unet)

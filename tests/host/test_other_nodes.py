@@ -1,4 +1,4 @@
-"""ComfyUI's own nodes on an inflated MODEL: ControlNet, and context windows for clips that are too long at once."""
+"""Other nodes on an inflated MODEL: ControlNet, context windows for long clips, and packs that replace attention."""
 
 import pytest
 from chain import FRAMES, Chain, difference
@@ -59,3 +59,13 @@ def test_context_windows_cut_a_clip_into_shorter_ones(server, clip):
     assert difference(one_window, whole) == pytest.approx(0, abs=1e-5)
     assert 1e-3 < difference(two_windows, whole) < 0.5
     assert sampled.shape == whole.shape and sampled.isfinite().all()
+
+
+def test_attention_that_another_pack_puts_in_place_is_used(server, clip):
+    graph = Chain(clip)
+    model = graph.inflate()[0]
+    silenced = graph.add("SilencedVideoAttention", model=model)[0]
+    results = [graph.save(graph.ksample(m, graph.latents[0])[0]) for m in (model, silenced)]
+    entry = server.run(graph)
+    plain, without = (server.latent(entry, node) for node in results)
+    assert difference(without, plain) > 1e-3

@@ -8,11 +8,13 @@ import comfy.clip_vision
 import comfy.utils
 import torch
 
+OVERRIDDEN = {"forward", "_conv_forward"}
+
 
 class ProbeModel:
     """Reports the state of a MODEL's network as JSON text on the node.
 
-    weights: a hash of every parameter's and buffer's name, type and bytes; overrides: modules whose `forward` was
+    weights: a hash of every parameter's and buffer's name, type and bytes; overrides: modules with a method that was
     replaced on the instance; modules: how many there are; requires_grad, gradients: parameters that ask for or hold
     a gradient; injected: whether the host has injections in place; patches: weight patches of this MODEL.
     """
@@ -44,7 +46,7 @@ class ProbeModel:
         parameters = list(network.parameters())
         report = {
             "weights": digest.hexdigest(),
-            "overrides": [name for name, module in network.named_modules() if "forward" in module.__dict__],
+            "overrides": [name for name, module in network.named_modules() if OVERRIDDEN & vars(module).keys()],
             "modules": sum(1 for _ in network.modules()),
             "requires_grad": sum(parameter.requires_grad for parameter in parameters),
             "gradients": sum(parameter.grad is not None for parameter in parameters),
@@ -75,4 +77,29 @@ class SmallClipVision:
         return (clip_vision,)
 
 
-NODE_CLASS_MAPPINGS = {"ProbeModel": ProbeModel, "SmallClipVision": SmallClipVision}
+class SilencedVideoAttention:
+    """A MODEL whose attention is replaced as packs do it, by one that gives nothing where keys are of two frames."""
+
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "silence"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",)}}
+
+    def silence(self, model):
+        def override(function, q, k, v, *args, **kwargs):
+            out = function(q, k, v, *args, **kwargs)
+            return out * 0 if k.shape[-2] == 2 * q.shape[-2] else out
+
+        model = model.clone()
+        model.model_options["transformer_options"]["optimized_attention_override"] = override
+        return (model,)
+
+
+NODE_CLASS_MAPPINGS = {
+    "ProbeModel": ProbeModel,
+    "SmallClipVision": SmallClipVision,
+    "SilencedVideoAttention": SilencedVideoAttention,
+}

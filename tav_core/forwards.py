@@ -1,0 +1,121 @@
+"""What the modules of an inflated network compute in place of their own forwards.
+
+Each function makes the forward of one kind of module, for the :class:`VideoUNet` whose call is under way; ``original``
+is the forward that it replaces or wraps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .attention import attend, video_attention
+
+if TYPE_CHECKING:
+    from .inflation import VideoUNet
+
+Forward = Callable[..., Tensor]
+
+LARGEST_ACTIVATION = 128 << 20
+"""Bytes of a feed-forward's inner activations that are held at once."""
+_WIDENING = 8
+"""How much wider than its tokens a gated feed-forward is inside (arXiv 2002.05202)."""
+
+
+def block(video_unet: VideoUNet, index: int, original: Forward) -> Forward:
+    """Of a transformer block: closed by attention over time, if there is one."""
+
+    def forward(*args, **kwargs) -> Tensor:
+        tokens = original(*args, **kwargs)
+        if video_unet.temporal is None:
+            return tokens
+        return tokens + video_unet.temporal[index](tokens, video_unet.frames)
+
+    return forward
+
+
+def self_attention(video_unet: VideoUNet, attention: nn.Module, original: Forward) -> Forward:
+    """Of a block's ``attn1``: keys and values come from other frames."""
+
+    def forward(tokens: Tensor, encoder_hidden_states=None, context=None, value=None, mask=None, **kwargs) -> Tensor:
+        if encoder_hidden_states is not None or mask is not None:
+            raise ValueError(
+                "Self-attention with a mask or other tokens cannot be inflated: use an SD 1.x, 2.x or SDXL U-Net."
+            )
+        keys = tokens if context is None else context
+        query, key = attention.to_q(tokens), attention.to_k(keys)
+        value = attention.to_v(keys if value is None else value)
+        out = video_attention(
+            query, key, value, attention.heads, video_unet.frames, video_unet.attention, video_unet.kernel
+        )
+        return attention.to_out[0](out)
+
+    return forward
+
+
+def learning_cross_attention(video_unet: VideoUNet, attention: nn.Module, original: Forward) -> Forward:
+    """Of an LDM block's ``attn2``: while learning, by our kernel.
+
+    ComfyUI computes it with whatever the person started it with, SageAttention for one, that gradients do not pass.
+    """
+
+    def forward(tokens: Tensor, context=None, value=None, mask=None, **kwargs) -> Tensor:
+        if mask is not None or not torch.is_grad_enabled():
+            return original(tokens, context=context, value=value, mask=mask, **kwargs)
+        query, key = attention.to_q(tokens), attention.to_k(context)
+        value = attention.to_v(context if value is None else value)
+        return attention.to_out(attend(query, key, value, attention.heads, video_unet.kernel))
+
+    return forward
+
+
+def text_projection(video_unet: VideoUNet, projection: nn.Module, original: Forward) -> Forward:
+    """Of ``to_k`` and ``to_v`` of a block's ``attn2``: once per video."""
+    return lambda tokens: video_unet.text.project(tokens, video_unet.frames, projection, original)
+
+
+def joint_norm(video_unet: VideoUNet, original: Forward) -> Forward:
+    """Of a group norm: statistics over all frames of a video."""
+
+    def forward(x: Tensor) -> Tensor:
+        if video_unet.frames == 1:
+            return original(x)
+        height = x.shape[-2]
+        joint = original(rearrange(x, "(b f) c h w -> b c (f h) w", f=video_unet.frames))
+        return rearrange(joint, "b c (f h) w -> (b f) c h w", h=height)
+
+    return forward
+
+
+def recomputed(video_unet: VideoUNet, original: Forward) -> Forward:
+    """Of a part whose inner activations are computed again in the backward pass when that is asked for."""
+
+    def compute(*args, **kwargs) -> Tensor:
+        with video_unet.casting():
+            return original(*args, **kwargs)
+
+    def forward(*args, **kwargs) -> Tensor:
+        if video_unet.gradient_checkpointing and torch.is_grad_enabled():
+            dropout = video_unet.unet.training
+            return checkpoint(compute, *args, use_reentrant=False, preserve_rng_state=dropout, **kwargs)
+        return original(*args, **kwargs)
+
+    return forward
+
+
+def feed_forward(video_unet: VideoUNet, original: Forward) -> Forward:
+    """Of a block's ``ff``: a long video's frames go through it in groups, as the activations inside are the largest of
+    the network; while learning, each group's are computed again when its turn comes."""
+    recompute = recomputed(video_unet, original)
+
+    def forward(tokens: Tensor) -> Tensor:
+        groups = math.ceil(tokens.nbytes * _WIDENING / LARGEST_ACTIVATION)
+        return original(tokens) if groups == 1 else torch.cat([recompute(group) for group in tokens.chunk(groups)])
+
+    return forward
