@@ -14,7 +14,7 @@ import math
 import os
 import zlib
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -35,9 +35,13 @@ class UNetSize:
     widths: tuple[int, ...]
     transformers: tuple[bool, ...]
     residual_blocks: int
+    context: int = CONTEXT
+    linear: bool = False
+    """Linear layers around the transformers instead of convolutions."""
 
 
 SMALL = UNetSize(widths=(1, 1, 1), transformers=(True, True, False), residual_blocks=1)
+SMALL_V2 = replace(SMALL, context=1024, linear=True)
 FULL = UNetSize(widths=(1, 2, 4, 4), transformers=(True, True, True, False), residual_blocks=2)
 
 
@@ -66,6 +70,11 @@ def make_checkpoint(path: Path, full: bool = False, seed: int = 0) -> Path:
         state["first_stage_model.vae_shift"] = torch.tensor(0.0)
         state["first_stage_model.taesd_decoder.18.bias"] = torch.full((3,), 0.75)
     return _save(state, path)
+
+
+def make_v2_unet(path: Path, seed: int = 0) -> Path:
+    """Write the smallest U-Net, alone in its file, that ComfyUI takes for SD 2.x."""
+    return _save({name: _random(name, shape, seed).half() for name, shape in _unet(SMALL_V2)}, path)
 
 
 def make_lora(path: Path, modules: list[str], rank: int = 4, size: float = 0.5, seed: int = 0) -> Path:
@@ -129,7 +138,7 @@ def _unet(size: UNetSize) -> Shapes:
             yield from _residual(f"output_blocks.{block}.0", channels + skips.pop(), size.widths[level] * CHANNELS)
             channels = size.widths[level] * CHANNELS
             if size.transformers[level]:
-                yield from _transformer(f"output_blocks.{block}.1", channels)
+                yield from _transformer(f"output_blocks.{block}.1", channels, size)
             if level > 0 and number == size.residual_blocks:
                 place = 2 if size.transformers[level] else 1
                 yield from _layer(f"output_blocks.{block}.{place}.conv", channels, channels, 3, 3)
@@ -150,7 +159,7 @@ def _unet_encoder(size: UNetSize) -> Generator[tuple[str, tuple[int, ...]], None
             yield from _residual(f"input_blocks.{block}.0", channels, width * CHANNELS)
             channels = width * CHANNELS
             if size.transformers[level]:
-                yield from _transformer(f"input_blocks.{block}.1", channels)
+                yield from _transformer(f"input_blocks.{block}.1", channels, size)
             skips.append(channels)
             block += 1
         if level < last:
@@ -158,7 +167,7 @@ def _unet_encoder(size: UNetSize) -> Generator[tuple[str, tuple[int, ...]], None
             skips.append(channels)
             block += 1
     yield from _residual("middle_block.0", channels, channels)
-    yield from _transformer("middle_block.1", channels)
+    yield from _transformer("middle_block.1", channels, size)
     yield from _residual("middle_block.2", channels, channels)
     return channels, skips
 
@@ -173,11 +182,11 @@ def _residual(name: str, before: int, after: int) -> Shapes:
         yield from _layer(f"{name}.skip_connection", after, before, 1, 1)
 
 
-def _transformer(name: str, channels: int) -> Shapes:
-    block = f"{name}.transformer_blocks.0"
+def _transformer(name: str, channels: int, size: UNetSize) -> Shapes:
+    block, kernel = f"{name}.transformer_blocks.0", () if size.linear else (1, 1)
     yield from _layer(f"{name}.norm", channels)
-    yield from _layer(f"{name}.proj_in", channels, channels, 1, 1)
-    for attention, source in (("attn1", channels), ("attn2", CONTEXT)):
+    yield from _layer(f"{name}.proj_in", channels, channels, *kernel)
+    for attention, source in (("attn1", channels), ("attn2", size.context)):
         yield from _layer(f"{block}.{attention}.to_q", channels, channels, bias=False)
         yield from _layer(f"{block}.{attention}.to_k", channels, source, bias=False)
         yield from _layer(f"{block}.{attention}.to_v", channels, source, bias=False)
@@ -186,7 +195,7 @@ def _transformer(name: str, channels: int) -> Shapes:
     yield from _layer(f"{block}.ff.net.2", channels, 4 * channels)
     for norm in ("norm1", "norm2", "norm3"):
         yield from _layer(f"{block}.{norm}", channels)
-    yield from _layer(f"{name}.proj_out", channels, channels, 1, 1)
+    yield from _layer(f"{name}.proj_out", channels, channels, *kernel)
 
 
 def _text_encoder() -> Shapes:
