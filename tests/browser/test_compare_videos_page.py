@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from workflow_page import RENDERERS
 
 from tav_core import save_video
 
-RENDERERS = {"classic": False, "vue": True}
 LEVELS = [20 * number for number in range(8)]
 
 CONNECT = """() => {
@@ -35,18 +35,17 @@ def clips(server) -> None:
 @pytest.fixture(params=RENDERERS)
 def compared(request, page, clips):
     """The page when a graph has run that compares a clip of 8 frames with a lighter, wider one of 4."""
-    page.set_setting("Comfy.VueNodes.Enabled", RENDERERS[request.param])
-    page.new_graph("TAVLoadVideo", "TAVLoadVideo", "TAVCompareVideos")
-    page.set_node(0, video="dark.mp4", frames=8, width=64, height=64)
-    page.set_node(1, video="light.mp4", frames=4, width=128, height=64)
-    page.set_node(2, labels="the source\nlighter")
-    page.page.evaluate(CONNECT)
-    end = page.run()
-    assert end[0] == "execution_success", end[1]
-    page.page.wait_for_function(f"() => ({COUNT})()?.endsWith('/ 8')")
-    page.page.get_by_title("Play or pause (space)").click()
-    yield page
-    page.set_setting("Comfy.VueNodes.Enabled", False)
+    with page.renderer(request.param):
+        page.new_graph("TAVLoadVideo", "TAVLoadVideo", "TAVCompareVideos")
+        page.set_node(0, video="dark.mp4", frames=8, width=64, height=64)
+        page.set_node(1, video="light.mp4", frames=4, width=128, height=64)
+        page.set_node(2, labels="the source\nlighter")
+        page.page.evaluate(CONNECT)
+        end = page.run()
+        assert end[0] == "execution_success", end[1]
+        page.page.wait_for_function(f"() => ({COUNT})()?.endsWith('/ 8')")
+        page.page.get_by_title("Play or pause (space)").click()
+        yield page
 
 
 def press(page, *keys: str) -> None:

@@ -4,8 +4,8 @@ from itertools import count
 
 import pytest
 from comfy_server import Graph
+from workflow_page import RENDERERS
 
-RENDERERS = {"classic": False, "vue": True}
 SEEDS = count()
 LOOK = """() => {
     const node = app.graph.nodes.find(node => node.type === 'TAVOneShotTune')
@@ -21,9 +21,8 @@ FILM = """() => [...document.querySelectorAll('.tav-film button')]
 @pytest.fixture(params=RENDERERS)
 def tuning(request, page):
     """The page in one of ComfyUI's two node renderers."""
-    page.set_setting("Comfy.VueNodes.Enabled", RENDERERS[request.param])
-    yield page
-    page.set_setting("Comfy.VueNodes.Enabled", False)
+    with page.renderer(request.param):
+        yield page
 
 
 def open_graph(page, **settings) -> None:

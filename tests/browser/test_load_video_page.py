@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from workflow_page import RENDERERS
 
 from tav_core import save_video
 
-RENDERERS = {"classic": False, "vue": True}
 LEVELS = [20 * number for number in range(12)]
 """Frame i of the clip is grey of level 20 i."""
 
@@ -49,11 +49,10 @@ def clip(server) -> None:
 @pytest.fixture(params=RENDERERS)
 def node(request, page, clip):
     """A new graph with one Load Video node, in one of ComfyUI's two node renderers."""
-    page.set_setting("Comfy.VueNodes.Enabled", RENDERERS[request.param])
-    page.new_graph("TAVLoadVideo")
-    page.set_node(0, video="grey.mp4", start=1, stride=3, frames=3, width=128, height=64)
-    yield page
-    page.set_setting("Comfy.VueNodes.Enabled", False)
+    with page.renderer(request.param):
+        page.new_graph("TAVLoadVideo")
+        page.set_node(0, video="grey.mp4", start=1, stride=3, frames=3, width=128, height=64)
+        yield page
 
 
 def wait_for_line(page, start: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from drawn_clip import skiing
+from workflow_page import RENDERERS
 
 from tav_core import preview_frame, save_tuned
 
@@ -26,17 +27,12 @@ def files(server) -> None:
         save_tuned(path, {"weight": torch.zeros(1)}, metadata)
 
 
-@pytest.fixture(params=["canvas", "vue"])
+@pytest.fixture(params=RENDERERS)
 def renderer(page, request) -> Iterator[str]:
     """Each of the two."""
-    if request.param == "canvas":
-        page.page.evaluate("() => app.extensionManager.command.execute('Comfy.RefreshNodeDefinitions')")
+    with page.renderer(request.param):
+        page.reload()
         yield request.param
-        return
-    page.set_setting("Comfy.VueNodes.Enabled", True)
-    page.reload()
-    yield request.param
-    page.set_setting("Comfy.VueNodes.Enabled", False)
     page.reload()
 
 
@@ -49,6 +45,6 @@ def test_the_chosen_file_is_shown(page, files, renderer):
     for text in ("24 frames · 512 x 320 · 12.5 fps", "300 steps · 2026-01-02", "SD 1.x"):
         assert panel.get_by_text(text, exact=True).is_visible()
     page.page.wait_for_function(f"() => ({FITS})(document.querySelector('{PANEL}'))")
-    if renderer == "canvas":
+    if renderer == "classic":
         page.picture("web/docs/images/load_tuned.png", "Load Tuned Video Model")
     assert page.own_errors() == []

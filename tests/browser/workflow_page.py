@@ -5,12 +5,19 @@ The README and the help pages show pictures that these tests take where they com
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from comfy_install import REPOSITORY
 
 PICTURES = bool(os.environ.get("SCREENSHOTS"))
 SECONDS = 1000  # Playwright counts in milliseconds
+RENDERERS = {"classic": False, "vue": True}
+FIRST_WITH_ELEMENTS = (1, 30)
+"""Before this frontend the Vue renderer, then an experiment, leaves out every element that a pack puts on a node."""
+
 READY = """() => !!(window.app?.graph && LiteGraph.registered_node_types['TAVLoadVideo']
     && app.extensionManager?.workflow?.activeWorkflow)"""  # the last: workflows of before are back
 SET = """async ([type, values]) => {
@@ -108,7 +115,7 @@ class WorkflowPage:
         dialog = self.page.get_by_role("dialog")
         dialog.get_by_text(self.pack).first.click()
         self.page.wait_for_function(THUMBNAILS)
-        dialog.get_by_text(name, exact=True).click()
+        dialog.get_by_text(name, exact=True).first.click()
         self.page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'TAVSampleVideo')")
         dialog.wait_for(state="hidden")
 
@@ -152,6 +159,18 @@ class WorkflowPage:
         """Change one of ComfyUI's settings."""
         self.page.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
 
+    @contextmanager
+    def renderer(self, name: str) -> Iterator[None]:
+        """Nodes by one of ComfyUI's two renderers ("classic" or "vue"); the classic one again afterwards."""
+        version = self.page.evaluate("() => window.__COMFYUI_FRONTEND_VERSION__")
+        if RENDERERS[name] and tuple(map(int, version.split(".")[:2])) < FIRST_WITH_ELEMENTS:
+            pytest.skip(f"the Vue renderer of ComfyUI's frontend {version} shows no elements of packs")
+        self.set_setting("Comfy.VueNodes.Enabled", RENDERERS[name])
+        try:
+            yield
+        finally:
+            self.set_setting("Comfy.VueNodes.Enabled", False)
+
     def picture(self, path: str, *titles: str, above: int = 24) -> None:
         """Take a picture of a part of the graph for the README or a help page, when pictures are asked for.
 
@@ -160,16 +179,29 @@ class WorkflowPage:
         """
         if not PICTURES:
             return
-        view = self.page.evaluate("() => ({ scale: app.canvas.ds.scale, offset: [...app.canvas.ds.offset] })")
-        for _ in range(2):  # a node may grow when it comes in sight
-            area = self.page.evaluate(LOOK, [titles, above])
-            self.page.mouse.move(area["width"] - 1, area["height"] - 1)
-            self.page.wait_for_timeout(SECONDS / 2)
         quality = {"quality": 85} if path.endswith(".jpg") else {}
-        self.page.screenshot(path=REPOSITORY / path, clip=area, style=MENUS, **quality)
-        self.page.evaluate("view => Object.assign(app.canvas.ds, view)", view)
+        with self._view_kept():
+            for _ in range(2):  # a node may grow when it comes in sight
+                area = self.page.evaluate(LOOK, [titles, above])
+                self.page.mouse.move(area["width"] - 1, area["height"] - 1)
+                self.page.wait_for_timeout(SECONDS / 2)
+            self.page.screenshot(path=REPOSITORY / path, clip=area, style=MENUS, **quality)
 
     def shown(self, type: str) -> list[str]:
-        """The addresses of the images and videos that the one node of a type shows, waiting for the first."""
-        self.page.wait_for_function(f"type => ({SHOWN})(type)[0].length > 0", arg=type)
-        return self.page.evaluate(SHOWN, type)[0]
+        """The addresses of the images and videos that the one node of a type shows, waiting for the first.
+
+        The node comes in sight, as some versions of the page load nothing for others.
+        """
+        with self._view_kept():
+            self.page.evaluate(
+                "type => app.canvas.centerOnNode(app.graph.nodes.find(node => node.type === type))", type
+            )
+            self.page.wait_for_function(f"type => ({SHOWN})(type)[0].length > 0", arg=type)
+            return self.page.evaluate(SHOWN, type)[0]
+
+    @contextmanager
+    def _view_kept(self) -> Iterator[None]:
+        """What is in sight of the graph comes back afterwards."""
+        view = self.page.evaluate("() => ({ scale: app.canvas.ds.scale, offset: [...app.canvas.ds.offset] })")
+        yield
+        self.page.evaluate("view => Object.assign(app.canvas.ds, view)", view)

@@ -121,6 +121,7 @@ class ComfyServer:
             # ComfyUI of that time does not start beside a later templates package, which keeps no files of its own
             package = self.folder / "stand-ins" / "comfyui_workflow_templates"
             (package / "templates").mkdir(parents=True, exist_ok=True)
+            (package / "templates" / "index.json").write_text("[]")
             (package / "__init__.py").touch()
             variables["PYTHONPATH"] = str(package.parent)
         with self.log.open("ab") as log:
