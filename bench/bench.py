@@ -27,6 +27,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import tav_core
 from tav_core import convolution, forwards
+from tav_core.files import replacing
 
 WAYS = ("ours", "published")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -104,7 +105,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
     marks: list[float] = []
 
-    def on_step(*_) -> None:
+    def on_step(*_: object) -> None:
         if published:
             encode()
         _wait(device)
@@ -151,7 +152,8 @@ def _wait(device: str) -> None:
 def _peak(device: str) -> float:
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 1e9
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def table(results: dict[str, dict[str, float]]) -> str:
@@ -194,7 +196,8 @@ def main() -> None:
     print(table(results))
     if args.json:
         report = {"arguments": vars(args), "machine": machine, "platform": platform.platform(), "figures": results}
-        args.json.write_text(json.dumps(report, indent=2, default=str))
+        with replacing(args.json) as partial:
+            partial.write_text(json.dumps(report, indent=2, default=str))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
@@ -53,7 +53,9 @@ class AliveBytes(TorchDispatchMode):
         self._known.discard(key)
         self.now -= size
 
-    def __torch_dispatch__(self, operation: Callable, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, operation: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
+    ) -> object:
         result = operation(*args, **(kwargs or {}))
         for value in tree_leaves(result):
             if isinstance(value, Tensor):
@@ -89,7 +91,7 @@ def _counting(frames: int, size: int, precision: str) -> Iterator[tuple]:
     unet = sd15_unet(DTYPES[precision])
     schedule = tav_core.NoiseSchedule(torch.linspace(0.999, 0.005, 1000))
 
-    def flash_attention(query: Tensor, key: Tensor, value: Tensor, **_) -> Tensor:
+    def flash_attention(query: Tensor, key: Tensor, value: Tensor, **_: object) -> Tensor:
         return torch.ops.aten._scaled_dot_product_flash_attention(query, key, value)[0]
 
     with (

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io
 
 from . import host
 from .search import search_aliases
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+    from torch import Tensor
 
 
 class DDIMInvert(io.ComfyNode):
@@ -37,5 +43,5 @@ class DDIMInvert(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, latent, positive, steps) -> io.NodeOutput:
+    def execute(cls, model: ModelPatcher, latent: dict[str, Tensor], positive: list[list], steps: int) -> io.NodeOutput:
         return io.NodeOutput(host.invert(model, latent, positive, steps))

@@ -83,6 +83,8 @@ class DemoClip(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, colour, shape, background, style, motion, frames, seed) -> io.NodeOutput:
+    def execute(
+        cls, colour: str, shape: str, background: str, style: str, motion: str, frames: int, seed: int
+    ) -> io.NodeOutput:
         words = Words(colour, shape, background, style)
         return io.NodeOutput(example_clip(words, motion, frames, seed), words.caption, FPS)

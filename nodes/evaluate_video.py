@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io, ui
 
 from .. import tav_core
 from . import host
 from .results import connected, result_inputs
 from .search import search_aliases
+
+if TYPE_CHECKING:
+    from comfy.clip_vision import ClipVisionModel
+    from torch import Tensor
 
 
 class EvaluateVideo(io.ComfyNode):
@@ -74,7 +80,15 @@ class EvaluateVideo(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, source, prompt, labels, clip, pickscore, reconstruction, clip_vision=None, **results
+        cls,
+        source: Tensor,
+        prompt: str,
+        labels: str,
+        clip: str,
+        pickscore: str,
+        reconstruction: bool,
+        clip_vision: ClipVisionModel | None = None,
+        **results: Tensor,
     ) -> io.NodeOutput:
         videos = connected(results)
         if not videos:

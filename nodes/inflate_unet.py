@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io
 
+from ..tav_core import ATTENTION_MODES
 from . import host
 from .search import search_aliases
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
 
 
 class InflateUNet(io.ComfyNode):
@@ -24,7 +30,7 @@ class InflateUNet(io.ComfyNode):
                 io.Model.Input("model", tooltip="The MODEL of a checkpoint, with or without LoRAs."),
                 io.Combo.Input(
                     "attention",
-                    options=["sparse_causal", "spatial", "first_frame", "previous_frame", "full"],
+                    options=list(ATTENTION_MODES),
                     default="sparse_causal",
                     tooltip="What a frame sees: the first and the previous frame (sparse_causal, published), itself "
                     "(spatial), the first, the previous, or all frames (full, slow).",
@@ -44,5 +50,5 @@ class InflateUNet(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, attention, temporal_attention, joint_norm) -> io.NodeOutput:
+    def execute(cls, model: ModelPatcher, attention: str, temporal_attention: bool, joint_norm: bool) -> io.NodeOutput:
         return io.NodeOutput(host.inflate_model(model, attention, temporal_attention, joint_norm))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..tav_core import RESIZE_MODES
 from . import host
 from .search import search_aliases
-
-RESIZE = ["stretch", "crop", "pad"]
 
 
 class LoadVideo(io.ComfyNode):
@@ -43,7 +42,7 @@ class LoadVideo(io.ComfyNode):
                 io.Int.Input("height", default=512, min=64, max=4096, step=8, tooltip="Height in pixels."),
                 io.Combo.Input(
                     "resize",
-                    options=RESIZE,
+                    options=list(RESIZE_MODES),
                     default="stretch",
                     tooltip="How the clip gets that size: stretch (published), crop (fill, cut the edges), "
                     "pad (fit, black bars).",
@@ -57,18 +56,20 @@ class LoadVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, video, start, stride, frames, width, height, resize) -> io.NodeOutput:
+    def execute(
+        cls, video: str, start: int, stride: int, frames: int, width: int, height: int, resize: str
+    ) -> io.NodeOutput:
         clip = host.load_clip(
             video, frames=frames, start=start, stride=stride, width=width, height=height, resize=resize
         )
         return io.NodeOutput(clip.frames, clip.fps, len(clip.frames))
 
     @classmethod
-    def fingerprint_inputs(cls, video, **_):
+    def fingerprint_inputs(cls, video: str, **_: object) -> float:
         return host.input_path(video).stat().st_mtime
 
     @classmethod
-    def validate_inputs(cls, video):
+    def validate_inputs(cls, video: str) -> bool | str:
         try:
             host.input_path(video)
         except FileNotFoundError as error:

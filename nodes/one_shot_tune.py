@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
 from .search import search_aliases
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+    from comfy.sd import VAE
+    from torch import Tensor
 
 Tuned = io.Custom("TAV_TUNED")
 
@@ -138,16 +145,16 @@ class OneShotTune(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model,
-        latent,
-        positive,
-        fps=8.0,
-        preview_every=0,
-        preview_steps=10,
-        preview=None,
-        negative=None,
-        vae=None,
-        **settings,
+        model: ModelPatcher,
+        latent: dict[str, Tensor],
+        positive: list[list],
+        fps: float = 8.0,
+        preview_every: int = 0,
+        preview_steps: int = 10,
+        preview: list[list] | None = None,
+        negative: list[list] | None = None,
+        vae: VAE | None = None,
+        **settings: Any,
     ) -> io.NodeOutput:
         settings = tav_core.TuneSettings(**settings)
         previews = host.Previews(preview_every, preview_steps, preview, negative, vae, fps)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from comfy_api.latest import io
 
 from . import host
 from .search import search_aliases
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+    from torch import Tensor
 
 
 class SampleVideo(io.ComfyNode):
@@ -38,5 +44,13 @@ class SampleVideo(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, latent, positive, negative, steps, guidance) -> io.NodeOutput:
+    def execute(
+        cls,
+        model: ModelPatcher,
+        latent: dict[str, Tensor],
+        positive: list[list],
+        negative: list[list],
+        steps: int,
+        guidance: float,
+    ) -> io.NodeOutput:
         return io.NodeOutput(host.sample(model, latent, positive, negative, steps, guidance))

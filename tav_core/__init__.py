@@ -4,12 +4,15 @@ The names below are the public ones. They are imported when first used, so that 
 """
 
 from importlib import import_module
+from typing import Any
 
 _HOME = {
+    "ATTENTION_MODES": "choices",
+    "RESIZE_MODES": "choices",
     "VideoUNet": "inflation",
     "inflate": "inflation",
     "NoiseSchedule": "schedule",
-    "TuneSettings": "tuning",
+    "TuneSettings": "tune_settings",
     "TuneState": "tuning",
     "TuneResult": "tuning",
     "tune": "tuning",
@@ -59,7 +62,7 @@ _HOME = {
 __all__ = list(_HOME)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_HOME[name]}", __name__), name)

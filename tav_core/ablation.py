@@ -70,8 +70,7 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False
             videos = commands.sample(of_row, inverted)
             rebuilt = reconstruct(of_row) if rebuild else None
         finally:
-            if "video_unet" in vars(of_row):
-                of_row.video_unet.deflate()
+            of_row.deflate()
         yield RowResult(row, videos, time.perf_counter() - start, rebuilt)
 
 

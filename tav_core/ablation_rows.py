@@ -14,7 +14,7 @@ class Row(NamedTuple):
     label: str
     """For people."""
     attention: str
-    """What self-attention becomes, one of ``attention.MODES``."""
+    """What self-attention becomes, one of :data:`.ATTENTION_MODES`."""
     temporal_attention: bool
     tuned: bool
 

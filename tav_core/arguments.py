@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from .config import ATTENTION_MODES, RESIZE_MODES, Config
+from .choices import ATTENTION_MODES, RESIZE_MODES
+from .config import Config
+from .files import check_writable
 
 if TYPE_CHECKING:
     from .session import Session
@@ -39,7 +41,7 @@ def given_values(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the flags say, by configuration key, as :meth:`Config.with_values` takes it.
 
     Raises:
-        ValueError: ``--set`` without a value.
+        ValueError: ``--set`` without a value, or with one that is no YAML.
     """
     given = {name: value for name, value in vars(arguments).items() if name in _NAMES}
     for clip, video in _OF_BOTH.items():
@@ -49,16 +51,25 @@ def given_values(arguments: argparse.Namespace) -> dict[str, Any]:
         name, separator, value = setting.partition("=")
         if not separator:
             raise ValueError(f"--set takes KEY=VALUE, not {setting!r}.")
-        given[name] = yaml.safe_load(value)
+        try:
+            given[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"The value of --set {setting} is no YAML: put text in quotes.") from error
     return given
 
 
 def open_session(config: Config, tuned: Path | str | None = None, strength: float = 1.0) -> Session:
-    """A :class:`Session`, whose arguments and errors these are, with the loading libraries kept quiet."""
+    """A :class:`Session`, whose arguments and errors these are, with the loading libraries kept quiet.
+
+    Raises:
+        OSError: the output folder cannot be written to; also what the session raises.
+    """
     quiet_libraries()
     from .session import Session
 
-    return Session(config, tuned, strength)
+    session = Session(config, tuned, strength)
+    check_writable(session.folder)
+    return session
 
 
 def quiet_libraries() -> None:

@@ -6,14 +6,14 @@ Everywhere, frames ride in the batch, video-major: tokens are ``[(b f), n, c]``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-MODES = ("sparse_causal", "spatial", "first_frame", "previous_frame", "full")
-"""What a frame attends to: frame 0 and the frame before it, itself, frame 0, the frame before it, all frames."""
+from .choices import ATTENTION_MODES
 
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(query ``[b, heads, n, d]``, key ``[b, heads, m, d]``, value ``[b, heads, m, d]``) -> ``[b, heads, n, d]``."""
@@ -47,10 +47,10 @@ def check_mode(mode: str) -> str:
     """``mode`` itself.
 
     Raises:
-        ValueError: it is none of :data:`MODES`.
+        ValueError: it is none of :data:`.ATTENTION_MODES`.
     """
-    if mode not in MODES:
-        raise ValueError(f"The attention mode {mode!r} is unknown: choose one of {', '.join(MODES)}.")
+    if mode not in ATTENTION_MODES:
+        raise ValueError(f"The attention mode {mode!r} is unknown: choose one of {', '.join(ATTENTION_MODES)}.")
     return mode
 
 
@@ -69,7 +69,7 @@ def video_attention(
         query, key, value: projected tokens ``[(b f), n, c]``.
         heads: number of attention heads; ``c`` is a multiple of it.
         frames: frames per video.
-        mode: one of :data:`MODES`. Frame 0 stands in for the frame before it; one frame attends to itself.
+        mode: one of :data:`.ATTENTION_MODES`. Frame 0 stands in for the frame before it; one frame attends to itself.
         kernel: see :func:`attention_kernel`.
 
     Returns:
@@ -97,7 +97,7 @@ class _Neighbours(torch.autograd.Function):
     """What slices and a concatenation would do, with one allocation forward and one backward."""
 
     @staticmethod
-    def forward(ctx, tokens: Tensor, with_first: bool) -> Tensor:
+    def forward(ctx: Any, tokens: Tensor, with_first: bool) -> Tensor:
         b, f, n, c = tokens.shape
         ctx.with_first = with_first
         out = tokens.new_empty(b, f, 2 * n if with_first else n, c)
@@ -108,7 +108,7 @@ class _Neighbours(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         n = gradient.shape[2] // 2 if ctx.with_first else gradient.shape[2]
         previous = gradient[:, :, -n:]
         result = previous.roll(-1, dims=1)

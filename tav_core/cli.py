@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .errors import TuningError
 from .interrupt import Interrupted
@@ -98,15 +98,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (ValueError, OSError, TuningError, ModuleNotFoundError) as error:
             if arguments.traceback:
                 raise
-            # ComfyUI comes without the packages that load a checkpoint here
-            hint = f": run 'pip install -e {_ROOT}'." if isinstance(error, ModuleNotFoundError) else ""
-            print(f"tav: {error}{hint}", file=sys.stderr)
+            print(f"tav: {_sentence(error)}", file=sys.stderr)
             return 2
-        except RuntimeError as error:
-            # by its name, as naming the class would load torch for every --help
-            if type(error).__name__ != "OutOfMemoryError":
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
                 raise
-            print("tav: The GPU ran out of memory: use fewer or smaller frames.", file=sys.stderr)
+            print("tav: The memory does not suffice: use fewer or smaller frames.", file=sys.stderr)
             return 1
         except (Interrupted, KeyboardInterrupt) as stopped:
             print(f"tav: {str(stopped) or 'Stopped.'}", file=sys.stderr)
@@ -129,7 +126,22 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+def _sentence(error: Exception) -> str:
+    """What went wrong, for the person."""
+    if isinstance(error, ModuleNotFoundError):  # ComfyUI comes without the packages that load a checkpoint here
+        return f"{error}: run 'pip install -e {_ROOT}'."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}; check the name, the folder and its permissions."
+    return str(error)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # by its name, as naming torch's class would load torch for every --help; of main memory, torch only says so
+    names = (MemoryError.__name__, "OutOfMemoryError")
+    return type(error).__name__ in names or "DefaultCPUAllocator" in str(error)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
     """In one line for the person; deprecations and the like are for developers."""
     if category is UserWarning:
         print(f"Note: {message}", file=sys.stderr)

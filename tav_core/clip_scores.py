@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import interpolate
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel, CLIPTokenizer
 
 CLIP_MODEL = "openai/clip-vit-large-patch14"
 """The CLIP of LOVEU-TGVE 2023; figures of different CLIP models cannot be compared."""
@@ -28,7 +32,7 @@ class ClipScorer:
         tokenizer: its ``CLIPTokenizer``.
     """
 
-    def __init__(self, model, tokenizer) -> None:
+    def __init__(self, model: CLIPModel, tokenizer: CLIPTokenizer) -> None:
         self.model, self.tokenizer = model.eval().requires_grad_(False), tokenizer
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,12 +34,14 @@ PUBLISHED_FPS = 8.0
 
 @dataclass
 class Start:
-    """Where sampling starts: inverted latents ``[1, c, f, h, w]``, the clean ones, and the clip's rate and prompt."""
+    """Where sampling starts: inverted latents ``[1, c, f, h, w]`` and the clean ones, the clip's rate and prompt, and
+    how many steps lie between the two, where that is known."""
 
     latents: Tensor
     clean: Tensor
     fps: float
     prompt: str
+    steps: int | None
 
 
 def run(session: Session) -> dict[str, Tensor]:
@@ -52,16 +55,17 @@ def run(session: Session) -> dict[str, Tensor]:
 def tune(session: Session) -> None:
     """Tune on the clip; writes the configuration, the tuned file, the state to resume from, and the losses.
 
-    Every ``validation_steps`` steps but the last, the prompts are sampled into ``samples/step-N``.
+    Every ``validation_steps`` steps but the last, the prompts are sampled into ``samples/step-N``; the state is saved
+    before that, too.
 
     Raises:
         Interrupted: after Ctrl-C, once the state is saved.
     """
-    config, folder, settings = session.config, session.folder, session.settings
+    config, folder = session.config, session.folder
     check_before_tuning(session)
     state = _saved_state(session)
     # loaded before the bar appears, so that its times are those of the steps
-    latents, context, video_unet = session.latents, session.contexts[config.train_data.prompt], session.video_unet
+    _ = session.latents, session.contexts, session.video_unet
     replace(config, resume_from_checkpoint=None).save(folder / CONFIG)
     prompts, total = config.validation_data.prompts, config.max_train_steps
     every = [config.checkpointing_steps] + ([config.validation_steps] if prompts else [])
@@ -69,41 +73,31 @@ def tune(session: Session) -> None:
     with StopRequest() as stop, _bar("tuning", total, done) as bar:
         while True:
             pause = min(total, *(done - done % steps + steps for steps in every))
-
-            def on_step(step: int, loss: float, pause: int = pause) -> bool:
-                bar.set_postfix(loss=f"{loss:.4f}", lr=f"{settings.learning_rate_at(step - 1):.1e}", refresh=False)
-                bar.update()
-                return step < pause and not stop.pressed
-
-            with session.stage("tuning"):
-                result = tune_unet(
-                    video_unet, session.pipeline.schedule, latents, context, settings, on_step=on_step, state=state
-                )
-            state, done = result.state, len(result.losses)
-            if stop.pressed or done >= total or done % config.checkpointing_steps == 0:
-                _save_state(session, state)
+            state = _tune_until(session, pause, state, bar, stop)
+            done = len(state.losses)
+            _save_state(session, state)
             if prompts and done < total and done % config.validation_steps == 0 and not stop.pressed:
                 _sample_while_tuning(session, folder / SAMPLES / f"step-{done}", stop)
             if stop.pressed:
                 raise Interrupted(f"Stopped after step {done} of {total}; the same command with --resume goes on.")
             if done >= total:
                 break
-    save_tuned(folder / TUNED, video_unet.tuned_state_dict(), _metadata(session, done))
+    save_tuned(folder / TUNED, session.video_unet.tuned_state_dict(), _metadata(session, done))
 
 
 def invert(session: Session) -> Start:
     """Invert the clip with the empty prompt; writes the inverted latents."""
-    clean, steps = session.latents, session.config.validation_data.num_inv_steps
     start = _invert(session)
-    metadata = {"prompt": start.prompt, "fps": start.fps, "steps": steps}
-    save_inverted(session.folder / INVERTED, start.latents, clean, metadata)
+    metadata = {"prompt": start.prompt, "fps": start.fps, "steps": start.steps}
+    save_inverted(session.folder / INVERTED, start.latents, start.clean, metadata)
     return start
 
 
 def read_start(path: Path) -> Start:
     """The start that an earlier inversion wrote; errors as for :func:`load_inverted`."""
     latents, clean, metadata = load_inverted(path)
-    return Start(latents, clean, metadata.get("fps", PUBLISHED_FPS), metadata.get("prompt", ""))
+    fps, prompt = metadata.get("fps", PUBLISHED_FPS), metadata.get("prompt", "")
+    return Start(latents, clean, fps, prompt, metadata.get("steps"))
 
 
 def sample(
@@ -115,6 +109,12 @@ def sample(
     """
     config, data, folder = session.config, session.config.validation_data, folder or session.folder
     check_prompts(session)
+    if start and start.steps not in (None, data.num_inference_steps):
+        warnings.warn(
+            f"The clip was inverted in {start.steps} steps and is sampled in {data.num_inference_steps}: equally many "
+            "keep its motion best.",
+            stacklevel=2,
+        )
     pipeline, video_unet, negative = session.pipeline, session.video_unet, session.contexts[data.negative_prompt]
     fps = start.fps if start else session.tuned_metadata.get("fps") or _clip_fps(session)
     generator = torch.Generator().manual_seed(config.seed)
@@ -144,7 +144,8 @@ def sample(
     labels = list(data.prompts)
     if start:
         with session.stage("decoding"):
-            rows.insert(0, session.clip.frames if config.train_data.video_path else pipeline.decode_video(start.clean))
+            there = config.train_data.video_path and Path(config.train_data.video_path).is_file()
+            rows.insert(0, session.clip.frames if there else pipeline.decode_video(start.clean))
         labels.insert(0, start.prompt or "source")
     contact_sheet(folder / SHEET, rows, labels)
     return videos
@@ -157,7 +158,23 @@ def _invert(session: Session, stop: StopRequest | None = None) -> Start:
         trajectory = ddim_invert(
             video_unet, session.pipeline.schedule, clean, context, steps, on_step=_stepping(bar, stop)
         )
-    return Start(trajectory[-1], clean, session.clip.fps, session.config.train_data.prompt)
+    return Start(trajectory[-1], clean, session.clip.fps, session.config.train_data.prompt, steps)
+
+
+def _tune_until(session: Session, pause: int, state: TuneState | None, bar: tqdm, stop: StopRequest) -> TuneState:
+    settings = session.settings
+
+    def on_step(step: int, loss: float) -> bool:
+        bar.set_postfix(loss=f"{loss:.4f}", lr=f"{settings.learning_rate_at(step - 1):.1e}", refresh=False)
+        bar.update()
+        return step < pause and not stop.pressed
+
+    context = session.contexts[session.config.train_data.prompt]
+    with session.stage("tuning"):
+        schedule = session.pipeline.schedule
+        return tune_unet(
+            session.video_unet, schedule, session.latents, context, settings, on_step=on_step, state=state
+        ).state
 
 
 def _sample_while_tuning(session: Session, folder: Path, stop: StopRequest) -> None:
@@ -169,14 +186,20 @@ def _sample_while_tuning(session: Session, folder: Path, stop: StopRequest) -> N
 def check_prompts(session: Session) -> None:
     """Raise ValueError when there is nothing to sample."""
     if not session.config.validation_data.prompts:
-        raise ValueError("No prompt to render was given: use --prompt, or validation_data.prompts in the YAML.")
+        raise ValueError(
+            "No prompt to render was given: list some in validation_data.prompts of the YAML, or add "
+            "--set validation_data.prompts=TEXT."
+        )
 
 
 def check_before_tuning(session: Session) -> None:
     """Errors that would otherwise show after hours of tuning."""
     data, validation = session.config.train_data, session.config.validation_data
     if not data.prompt:
-        raise ValueError("The clip has no prompt: say what it shows with --prompt, or train_data.prompt in the YAML.")
+        raise ValueError(
+            "The clip has no prompt: say what it shows in train_data.prompt of the YAML, or add "
+            "--set train_data.prompt=TEXT."
+        )
     frames = session.clip.frames
     if not validation.prompts or not validation.use_inv_latent:
         return

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import operator
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
@@ -12,16 +14,23 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
+from .choices import ATTENTION_MODES, RESIZE_MODES
 from .files import replacing
 
-# As attention.MODES and video.RESIZE_MODES have them; importing those would load torch to print a --help.
-ATTENTION_MODES = ("sparse_causal", "spatial", "first_frame", "previous_frame", "full")
-RESIZE_MODES = ("stretch", "crop", "pad")
+_LARGEST_SEED = 2**64 - 1
+_RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "among": (lambda value, choices: value in choices, "one of"),
+    "least": (operator.ge, "at least"),
+    "above": (operator.gt, "above"),
+    "below": (operator.lt, "below"),
+    "most": (operator.le, "at most"),
+    "multiple": (lambda value, of: value % of == 0, "a multiple of"),
+}
 
 
-def _setting(default: Any, least: float | None = None, above: float | None = None, among: tuple = ()) -> Any:
-    """A field with a default and the values that it allows."""
-    return field(default=default, metadata={"least": least, "above": above, "among": among})
+def _setting(default: Any, **rules: Any) -> Any:
+    """A field with a default, and the rules for its values by their names in ``_RULES``."""
+    return field(default=default, metadata=rules)
 
 
 @dataclass
@@ -31,8 +40,8 @@ class TrainData:
     video_path: str = ""
     prompt: str = ""
     n_sample_frames: int = _setting(24, least=1)
-    width: int = _setting(512, least=8)
-    height: int = _setting(512, least=8)
+    width: int = _setting(512, least=8, multiple=8)
+    height: int = _setting(512, least=8, multiple=8)
     sample_start_idx: int = _setting(0, least=0)
     sample_frame_rate: int = _setting(1, least=1)
     """Take every n-th frame."""
@@ -47,8 +56,8 @@ class ValidationData:
     prompts: tuple[str, ...] = ()
     video_length: int | None = _setting(None, least=1)
     """Frames, width and height: those of the clip when left out."""
-    width: int | None = _setting(None, least=8)
-    height: int | None = _setting(None, least=8)
+    width: int | None = _setting(None, least=8, multiple=8)
+    height: int | None = _setting(None, least=8, multiple=8)
     num_inference_steps: int = _setting(50, least=1)
     guidance_scale: float = _setting(12.5, least=0)
     use_inv_latent: bool = True
@@ -78,8 +87,8 @@ class Config:
     scale_lr: bool = False
     lr_scheduler: str = _setting("constant", among=("constant", "constant_with_warmup", "linear", "cosine"))
     lr_warmup_steps: int = _setting(0, least=0)
-    adam_beta1: float = _setting(0.9, least=0)
-    adam_beta2: float = _setting(0.999, least=0)
+    adam_beta1: float = _setting(0.9, least=0, below=1)
+    adam_beta2: float = _setting(0.999, least=0, below=1)
     adam_weight_decay: float = _setting(1e-2, least=0)
     adam_epsilon: float = _setting(1e-8, above=0)
     max_grad_norm: float = _setting(1.0, above=0)
@@ -93,7 +102,7 @@ class Config:
     """What the networks are held and computed in. ``auto`` is ours: fp16 on CUDA, fp32 elsewhere; ``no`` is fp32."""
     use_8bit_adam: bool = False
     enable_xformers_memory_efficient_attention: bool = False
-    seed: int = _setting(33, least=0)
+    seed: int = _setting(33, least=0, most=_LARGEST_SEED)
 
     attention: str = _setting("sparse_causal", among=ATTENTION_MODES)
     """Ours, like all that follow. What self-attention becomes."""
@@ -108,7 +117,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
-        """The configuration with ``values`` in place of the defaults; a value of None leaves the default.
+        """The configuration with ``values`` in place of the defaults; a setting of None keeps its default.
 
         Raises:
             ValueError: an unknown key (the message names the nearest known one), or a value that does not fit.
@@ -188,12 +197,11 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
     if hint is str and isinstance(value, (str, int, float)):
         return "no" if value is False else str(value)
     if hint in (int, float) and isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        try:
-            number = float(value)
-            if hint is float or number.is_integer():
-                return hint(number)
-        except (ValueError, OverflowError):
-            pass
+        with suppress(ValueError, OverflowError):
+            if hint is float or isinstance(value, int) or str(value).isdigit():
+                return hint(value)  # not through a float, which does not hold large seeds
+            if float(value).is_integer():
+                return int(float(value))
     wanted = {int: "a whole number", float: "a number", str: "text"}[hint]
     raise ValueError(f"{name} must be {wanted}, not {value!r}.")
 
@@ -204,15 +212,12 @@ def _listed(value: Any, name: str) -> list:
     return list(value)
 
 
-def _checked(value: Any, allowed: Any, name: str) -> Any:
-    if not allowed:
-        return value
-    if allowed["among"] and value not in allowed["among"]:
-        raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(allowed['among'])}.")
-    if allowed["least"] is not None and not value >= allowed["least"]:
-        raise ValueError(f"{name} is {value}, but must be at least {allowed['least']}.")
-    if allowed["above"] is not None and not value > allowed["above"]:
-        raise ValueError(f"{name} is {value}, but must be above {allowed['above']}.")
+def _checked(value: Any, allowed: Mapping[str, Any], name: str) -> Any:
+    for rule, bound in allowed.items():
+        holds, wanted = _RULES[rule]
+        if not holds(value, bound):
+            shown = ", ".join(bound) if rule == "among" else bound
+            raise ValueError(f"{name} is {value!r}, but must be {wanted} {shown}.")
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -61,12 +62,12 @@ class _FrozenConvolution(torch.autograd.Function):
     """A convolution that keeps nothing of its input: without a gradient for the weight, only its shape is needed."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple, padding: tuple) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple, padding: tuple) -> Tensor:
         ctx.save_for_backward(weight)
         ctx.call = x.shape, stride, padding
         return F.conv2d(x, weight, bias, stride, padding)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple:
+    def backward(ctx: Any, gradient: Tensor) -> tuple:
         (weight,), (shape, stride, padding) = ctx.saved_tensors, ctx.call
         return torch.nn.grad.conv2d_input(shape, weight.to(gradient), gradient, stride, padding), None, None, None, None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from einops import rearrange
@@ -31,7 +31,7 @@ _WIDENING = 8
 def block(video_unet: VideoUNet, index: int, original: Forward) -> Forward:
     """Of a transformer block: closed by attention over time, if there is one."""
 
-    def forward(*args, **kwargs) -> Tensor:
+    def forward(*args: Any, **kwargs: Any) -> Tensor:
         tokens = original(*args, **kwargs)
         if video_unet.temporal is None:
             return tokens
@@ -43,7 +43,14 @@ def block(video_unet: VideoUNet, index: int, original: Forward) -> Forward:
 def self_attention(video_unet: VideoUNet, attention: nn.Module, original: Forward) -> Forward:
     """Of a block's ``attn1``: keys and values come from other frames."""
 
-    def forward(tokens: Tensor, encoder_hidden_states=None, context=None, value=None, mask=None, **kwargs) -> Tensor:
+    def forward(
+        tokens: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        context: Tensor | None = None,
+        value: Tensor | None = None,
+        mask: Tensor | None = None,
+        **kwargs: object,
+    ) -> Tensor:
         if encoder_hidden_states is not None or mask is not None:
             raise ValueError(
                 "Self-attention with a mask or other tokens cannot be inflated: use an SD 1.x, 2.x or SDXL U-Net."
@@ -65,7 +72,13 @@ def learning_cross_attention(video_unet: VideoUNet, attention: nn.Module, origin
     ComfyUI computes it with whatever the person started it with, SageAttention for one, that gradients do not pass.
     """
 
-    def forward(tokens: Tensor, context=None, value=None, mask=None, **kwargs) -> Tensor:
+    def forward(
+        tokens: Tensor,
+        context: Tensor | None = None,
+        value: Tensor | None = None,
+        mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
         if mask is not None or not torch.is_grad_enabled():
             return original(tokens, context=context, value=value, mask=mask, **kwargs)
         query, key = attention.to_q(tokens), attention.to_k(context)
@@ -96,11 +109,11 @@ def joint_norm(video_unet: VideoUNet, original: Forward) -> Forward:
 def recomputed(video_unet: VideoUNet, original: Forward) -> Forward:
     """Of a part whose inner activations are computed again in the backward pass when that is asked for."""
 
-    def compute(*args, **kwargs) -> Tensor:
+    def compute(*args: Any, **kwargs: Any) -> Tensor:
         with video_unet.casting():
             return original(*args, **kwargs)
 
-    def forward(*args, **kwargs) -> Tensor:
+    def forward(*args: Any, **kwargs: Any) -> Tensor:
         if video_unet.gradient_checkpointing and torch.is_grad_enabled():
             dropout = video_unet.unet.training
             return checkpoint(compute, *args, use_reentrant=False, preserve_rng_state=dropout, **kwargs)

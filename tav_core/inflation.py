@@ -180,9 +180,9 @@ class VideoUNet:
         every block."""
         return self.learned.state_dict()
 
-    def query_weights(self) -> dict[str, tuple[str, Tensor]]:
-        """Published name -> (the network's own name, its own weight) of the projections that tuning changes."""
-        return self.learned.query_weights()
+    def projection_weights(self) -> dict[str, tuple[str, Tensor]]:
+        """Published name -> (the network's own name, its own weight) of every projection in the tuned state."""
+        return self.learned.projection_weights()
 
     def load_tuned_state_dict(self, state: dict[str, Tensor], strength: float = 1.0) -> None:
         """Use what was learned elsewhere.

@@ -25,11 +25,11 @@ class StopRequest:
             self._before = {number: signal.signal(number, self._note) for number in self._SIGNALS}
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _note(self, *_) -> None:
+    def _note(self, *_: object) -> None:
         self.pressed = True
         for number in self._SIGNALS:
             signal.signal(number, signal.SIG_DFL)

@@ -26,6 +26,7 @@ def ddim_invert(
 
     Args:
         video_unet: a :class:`VideoUNet`, or anything called like one.
+        schedule: of the checkpoint.
         latents: clean latents ``[b, c, f, h, w]``.
         context: text states ``[b, tokens, dim]``, published: of the empty prompt.
         steps: 1 to the number of training timesteps.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -77,15 +79,13 @@ class LearnedWeights:
         """See :meth:`VideoUNet.tuned_state_dict`."""
         return {name: tensor.clone() for name, tensor in self._current().items()}
 
-    def query_weights(self) -> dict[str, tuple[str, Tensor]]:
-        """See :meth:`VideoUNet.query_weights`."""
+    def projection_weights(self) -> dict[str, tuple[str, Tensor]]:
+        """See :meth:`VideoUNet.projection_weights`."""
+        names = ((b, m, f"{b.published_name}.{m}.weight") for b in self.blocks for m in _PROJECTIONS)
         return {
-            f"{block.published_name}.{module}.weight": (
-                f"{block.host_name}.{module}.weight",
-                block.module.get_submodule(module).weight,
-            )
-            for block in self.blocks
-            for module in PUBLISHED_MODULES[:2]
+            name: (f"{block.host_name}.{module}.weight", block.module.get_submodule(module).weight)
+            for block, module, name in names
+            if module in PUBLISHED_MODULES or name in self._projections
         }
 
     @torch.no_grad()
@@ -110,7 +110,7 @@ class LearnedWeights:
         state = {name: self._projections.get(name, self._module(name).weight).detach() for name in names}
         return state | {name: parameter.detach() for name, parameter in self._temporal_parameters()}
 
-    def _temporal_parameters(self):
+    def _temporal_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         for block, temporal in zip(self.blocks, self.temporal if self.temporal is not None else ()):
             for name, parameter in temporal.named_parameters():
                 yield f"{block.published_name}.{name}", parameter

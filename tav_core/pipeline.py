@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from einops import rearrange
@@ -22,6 +22,9 @@ from torch import Tensor, nn
 from .checkpoint import SingleFile
 from .inflation import VideoUNet, inflate
 from .schedule import NoiseSchedule
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
 
 FRAMES_AT_ONCE = 4
 """Frames that the autoencoder takes together; bounds its memory whatever the length of the clip."""
@@ -168,7 +171,9 @@ class Pipeline:
             part.to("cpu")
 
 
-def _load_folder(path: Path, dtype: torch.dtype, tokenizer: Any, prediction_type: str | None) -> tuple:
+def _load_folder(
+    path: Path, dtype: torch.dtype, tokenizer: str | os.PathLike | None, prediction_type: str | None
+) -> tuple:
     from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel
 
@@ -205,7 +210,9 @@ def _load_folder(path: Path, dtype: torch.dtype, tokenizer: Any, prediction_type
     return unet, vae, text_encoder, _tokenizer(tokenizer or path / "tokenizer"), schedule
 
 
-def _load_file(path: Path, dtype: torch.dtype, tokenizer: Any, prediction_type: str | None) -> tuple:
+def _load_file(
+    path: Path, dtype: torch.dtype, tokenizer: str | os.PathLike | None, prediction_type: str | None
+) -> tuple:
     from diffusers import DDIMScheduler
 
     if path.suffix != ".safetensors":
@@ -240,7 +247,7 @@ def _variant(folder: Path, stem: str) -> str | None:
     raise FileNotFoundError(f"{folder} holds no {stem}.safetensors: the folder is incomplete, get it again.")
 
 
-def _tokenizer(folder: str | os.PathLike) -> Any:
+def _tokenizer(folder: str | os.PathLike) -> CLIPTokenizer:
     from transformers import CLIPTokenizer
 
     if not (Path(folder) / "vocab.json").is_file() or not (Path(folder) / "merges.txt").is_file():
@@ -248,7 +255,7 @@ def _tokenizer(folder: str | os.PathLike) -> Any:
     return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
 
 
-def _cached_tokenizer(path: Path) -> Any:
+def _cached_tokenizer(path: Path) -> CLIPTokenizer:
     from huggingface_hub import try_to_load_from_cache
 
     for name, folder in _CACHED_TOKENIZERS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,9 @@ _WEIGHTED = {F.linear, F.conv2d, torch.conv2d, F.group_norm, F.layer_norm}
 class CastWeights(TorchFunctionMode):
     """Within this, weights follow the precision of the input they meet: each is cast for its one use."""
 
-    def __torch_function__(self, function: Callable, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, function: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
+    ) -> object:
         kwargs = kwargs or {}
         if function in _WEIGHTED:
             dtype = args[0].dtype
@@ -23,5 +25,5 @@ class CastWeights(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def _cast(value, dtype: torch.dtype):
+def _cast(value: object, dtype: torch.dtype) -> object:
     return value.to(dtype) if isinstance(value, torch.Tensor) else value

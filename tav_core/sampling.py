@@ -34,6 +34,7 @@ def ddim_sample(
 
     Args:
         video_unet: a :class:`VideoUNet`, or anything called like one.
+        schedule: of the checkpoint.
         noise: latents to start from ``[b, c, f, h, w]``, inverted or drawn from a unit normal.
         context: text states of the prompt ``[b, tokens, dim]``.
         negative_context: text states to guide away from, published: of the empty prompt; unused without guidance.

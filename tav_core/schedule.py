@@ -14,7 +14,7 @@ class NoiseSchedule:
     """A variance-preserving schedule: latents at timestep t are ``sqrt(a_t) clean + sqrt(1 - a_t) noise``.
 
     Args:
-        alphas_cumprod: ``[T]``, a_0 > a_1 > ... (DDPM, arXiv 2006.11239, equation 4).
+        alphas_cumprod: ``[T]``, 1 >= a_0 >= a_1 >= ... >= 0 (DDPM, arXiv 2006.11239, equation 4).
         prediction_type: what the network predicts, ``epsilon`` (noise) or ``v_prediction`` (velocity,
             arXiv 2202.00512: ``sqrt(a_t) noise - sqrt(1 - a_t) clean``).
         steps_offset: added to the evenly spaced timesteps; 1 for Stable Diffusion.
@@ -37,8 +37,9 @@ class NoiseSchedule:
                 "(epsilon) or velocity (v_prediction), as SD 1.x, SD 2.x and SDXL do."
             )
         alphas = torch.as_tensor(alphas_cumprod).detach().to("cpu", torch.float32)
-        if alphas.ndim != 1 or len(alphas) < 2 or not bool(((alphas >= 0) & (alphas <= 1)).all()):
-            raise ValueError(f"alphas_cumprod must be a list of values from 0 to 1, not a tensor {list(alphas.shape)}.")
+        if alphas.ndim != 1 or len(alphas) < 2 or alphas[0] > 1 or alphas[-1] < 0 or not (alphas.diff() <= 0).all():
+            shown = f"{alphas.flatten()[:3].tolist()}..." if alphas.ndim == 1 else f"a tensor {list(alphas.shape)}"
+            raise ValueError(f"alphas_cumprod must be a list of values that fall from at most 1 to 0, not {shown}.")
         self.alphas_cumprod = alphas
         self.prediction_type = prediction_type
         self.steps_offset = steps_offset

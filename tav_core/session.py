@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ from .config import Config
 from .inflation import VideoUNet
 from .layout import fingerprint
 from .pipeline import Pipeline
+from .tune_settings import TuneSettings
 from .tuned import load_tuned
-from .tuning import TuneSettings
 from .video import VideoClip, load_video
 
 _PRECISIONS = {"no": torch.float32, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -36,7 +37,7 @@ class Session:
         FileNotFoundError, ValueError: the configuration or the file cannot be used; also when a part is loaded.
     """
 
-    def __init__(self, config: Config, tuned: Path | None = None, strength: float = 1.0) -> None:
+    def __init__(self, config: Config, tuned: Path | str | None = None, strength: float = 1.0) -> None:
         if not config.pretrained_model_path:
             raise ValueError("No checkpoint was given: use --model, or pretrained_model_path in the YAML.")
         self.config = config
@@ -111,6 +112,11 @@ class Session:
         video_unet.learned.move(self.device)
         return video_unet
 
+    def deflate(self) -> None:
+        """Give the U-Net back as it was, where it was inflated; the session can only be read from then on."""
+        if "video_unet" in vars(self):
+            self.video_unet.deflate()
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Count the time within this as spent on ``name``."""
@@ -129,9 +135,9 @@ class Session:
             import resource
         except ImportError:  # Windows has none
             return "  ".join(lines)
-        # in KiB on Linux; macOS alone counts bytes, which no number of KiB reaches
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        lines.append(f"peak memory: {peak / (2**20 if peak < 2**32 else 2**30):.1f} GiB")
+        unit = 1 if sys.platform == "darwin" else 1024  # bytes
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        lines.append(f"peak memory: {peak / 2**30:.1f} GiB")
         return "  ".join(lines)
 
 

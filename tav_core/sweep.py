@@ -54,8 +54,7 @@ def sweep(
         one outcome per item, in their order.
 
     Raises:
-        ModuleNotFoundError: Ray was asked for, and is not installed.
-        ValueError: the cluster cannot be reached.
+        ValueError: Ray was asked for and is not installed, or the cluster cannot be reached.
         Interrupted: Ctrl-C; what is finished is kept.
     """
     outcomes: dict[str, Outcome] = {}
@@ -86,7 +85,7 @@ def sweep(
 def run_item(item: Item, models: ScoreModels) -> Outcome:
     """Tune, invert and sample as ``tav run`` does, and write the result; an error becomes the outcome's."""
     config, start = item.config, time.perf_counter()
-    folder = Path(config.output_dir)
+    folder, session = Path(config.output_dir), None
     try:
         (folder / RESULT).unlink(missing_ok=True)
         resumed = "latest" if (folder / commands.STATE).exists() and _same_settings(config) else None
@@ -107,6 +106,9 @@ def run_item(item: Item, models: ScoreModels) -> Outcome:
         raise
     except Exception as error:  # whatever it is, the other items are to run
         return Outcome(item.name, _sentence(error), round(time.perf_counter() - start, 1))
+    finally:
+        if session:
+            session.deflate()  # network and inflation hold each other, and the next item needs the memory
 
 
 def _in_order(items: Sequence[Item], models: ScoreModels) -> Iterator[Outcome]:
@@ -119,7 +121,10 @@ def _in_order(items: Sequence[Item], models: ScoreModels) -> Iterator[Outcome]:
 
 
 def _over_ray(items: Sequence[Item], models: ScoreModels, address: str) -> Iterator[Outcome]:
-    import ray
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise ValueError("--ray needs the package ray: run 'pip install ray'.") from error
 
     started = not ray.is_initialized()
     if started:

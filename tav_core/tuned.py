@@ -103,7 +103,8 @@ def load_tuned_metadata(path: str | os.PathLike) -> dict:
         ValueError: the file is a pickle or no safetensors file.
     """
     with _opened(_weights_file(Path(path))) as file:
-        return json.loads((file.metadata() or {}).get(_TUNED, "{}"))
+        kind, metadata = _header(file)
+        return metadata if kind == _TUNED else {}
 
 
 def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
@@ -120,22 +121,26 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
         FileNotFoundError: there is no such file, or none in the folder.
         ValueError: the file is a pickle, no safetensors file, holds no tuned parameters, or has a newer format.
     """
-    tensors, metadata, kind = _load(_weights_file(Path(path)))
-    if kind == _STATE:
-        raise ValueError(f"{path} is the state that a tuning resumes from: give the tuned file that lies beside it.")
-    if kind != _TUNED:
-        tensors = {name: t for name, t in tensors.items() if any(part in name for part in _LEARNED)}
-        if not any(".attn_temp." in name for name in tensors):
+    with _opened(_weights_file(Path(path))) as file:
+        kind, metadata = _header(file)
+        if kind == _STATE:
             raise ValueError(
-                f"{path} holds no tuned video weights: expected a file saved by Save Tuned Video Model or a published "
-                "Tune-A-Video U-Net."
+                f"{path} is the state that a tuning resumes from: give the tuned file that lies beside it."
             )
-    elif metadata["format_version"] > FORMAT_VERSION:
-        raise ValueError(
-            f"{path} has format version {metadata['format_version']}, this program reads up to {FORMAT_VERSION}: "
-            "update Tune-A-Video."
-        )
-    return tensors, metadata
+        if metadata.get("format_version", 0) > FORMAT_VERSION:
+            raise ValueError(
+                f"{path} has format version {metadata['format_version']}, this program reads up to {FORMAT_VERSION}: "
+                "update Tune-A-Video."
+            )
+        names = list(file.keys())
+        if kind is None:
+            names = [name for name in names if any(part in name for part in _LEARNED)]
+            if not any(".attn_temp." in name for name in names):
+                raise ValueError(
+                    f"{path} holds no tuned video weights: expected a file saved by Save Tuned Video Model or a "
+                    "published Tune-A-Video U-Net."
+                )
+        return {name: file.get_tensor(name) for name in names}, metadata
 
 
 def save_tune_state(path: str | os.PathLike, state: TuneState) -> None:
@@ -154,9 +159,11 @@ def load_tune_state(path: str | os.PathLike) -> TuneState:
         FileNotFoundError: there is no such file.
         ValueError: the file holds something else.
     """
-    tensors, metadata, kind = _load(Path(path))
-    if kind != _STATE:
-        raise ValueError(f"{path} holds no saved tuning state: give the file that an interrupted tuning left.")
+    with _opened(Path(path)) as file:
+        kind, metadata = _header(file)
+        if kind != _STATE:
+            raise ValueError(f"{path} holds no saved tuning state: give the file that an interrupted tuning left.")
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     state = TuneState({}, {}, tensors.pop("generator"), metadata["loss_scale"], metadata["losses"])
     for key, tensor in tensors.items():
         part, name = key.split("/", 1)
@@ -176,11 +183,11 @@ def _save(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict, k
         save_file(tensors, partial, {"format": "pt", kind: json.dumps(metadata)})
 
 
-def _load(path: Path) -> tuple[dict[str, Tensor], dict, str | None]:
-    with _opened(path) as file:
-        header = file.metadata() or {}
-        kind = next((k for k in (_TUNED, _STATE) if k in header), None)
-        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(header.get(kind, "{}")), kind  # noqa: SIM118
+def _header(file: safe_open) -> tuple[str | None, dict]:
+    """Which of the two kinds the file is, if any, and its metadata."""
+    header = file.metadata() or {}
+    kind = next((k for k in (_TUNED, _STATE) if k in header), None)
+    return kind, json.loads(header.get(kind, "{}"))
 
 
 @contextmanager

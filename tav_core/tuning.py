@@ -15,71 +15,7 @@ from .errors import TuningError
 from .inflation import VideoUNet
 from .inputs import Extra, map_tensors
 from .schedule import NoiseSchedule
-
-_PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-@dataclass
-class TuneSettings:
-    """Settings of tuning; the defaults are the published ones.
-
-    Raises:
-        ValueError: a value is out of range (on construction).
-    """
-
-    steps: int = 500
-    """Steps in all, those of a resumed state included."""
-    learning_rate: float = 3e-5
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 1e-2
-    eps: float = 1e-8
-    max_grad_norm: float = 1.0
-    warmup_steps: int = 0
-    """Steps over which the learning rate rises from 0."""
-    lr_scheduler: str = "constant"
-    """What the learning rate does after that: ``constant``, or ``linear`` or ``cosine`` down to 0 at the last step."""
-    gradient_checkpointing: bool = True
-    """Compute activations again in the backward pass instead of keeping them: less memory, a slower step."""
-    precision: str = "auto"
-    """What the network computes in: ``auto`` (as its weights were loaded), ``fp32``, ``fp16`` (with loss scaling) or
-    ``bf16``. Learned weights, loss and optimizer are float32 always."""
-    optimizer: str = "adamw"
-    """``adamw``, or ``adamw8bit`` where bitsandbytes is installed."""
-    seed: int = 33
-    trainable_modules: tuple[str, ...] | None = None
-    """Endings of the published names of the modules to tune; None for the published choice."""
-
-    def __post_init__(self) -> None:
-        for ok, sentence in (
-            (self.steps >= 1, f"Tuning takes at least 1 step, not {self.steps}."),
-            (self.learning_rate > 0, f"The learning rate must be above 0, not {self.learning_rate}; try 3e-5."),
-            (self.max_grad_norm > 0, f"The largest gradient norm must be above 0, not {self.max_grad_norm}; try 1."),
-            (self.warmup_steps >= 0, f"The number of warm-up steps cannot be negative ({self.warmup_steps})."),
-            (
-                self.lr_scheduler in ("constant", "linear", "cosine"),
-                f"The learning-rate schedule {self.lr_scheduler!r} is unknown: choose constant, linear or cosine.",
-            ),
-            (
-                self.precision == "auto" or self.precision in _PRECISIONS,
-                f"The precision {self.precision!r} is unknown: choose auto, {', '.join(_PRECISIONS)}.",
-            ),
-            (
-                self.optimizer in ("adamw", "adamw8bit"),
-                f"The optimizer {self.optimizer!r} is unknown: choose adamw or adamw8bit.",
-            ),
-        ):
-            if not ok:
-                raise ValueError(sentence)
-
-    def learning_rate_at(self, step: int) -> float:
-        """The learning rate of ``step``, counted from 0."""
-        if step < self.warmup_steps:
-            return self.learning_rate * step / self.warmup_steps
-        if self.lr_scheduler == "constant":
-            return self.learning_rate
-        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        decay = 1 - progress if self.lr_scheduler == "linear" else (1 + math.cos(math.pi * progress)) / 2
-        return self.learning_rate * decay
+from .tune_settings import PRECISIONS, TuneSettings
 
 
 @dataclass
@@ -125,6 +61,7 @@ def tune(
 
     Args:
         video_unet: from :func:`inflate`; it keeps what was learned.
+        schedule: of the checkpoint.
         latents: the clip's clean latents ``[b, c, f, h, w]``, encoded once.
         context: text states of its prompt ``[b, tokens, dim]``, encoded once.
         settings: the published ones when None.
@@ -160,11 +97,13 @@ def tune(
             for step, (noise, timesteps) in zip(steps, draws):
                 for group in optimizer.param_groups:
                     group["lr"] = settings.learning_rate_at(step)
-                loss = _step(video_unet, schedule, latents, context, noise, timesteps, extra, scaler)
-                losses.append(_finite(loss, step))
-                scaler.unscale_(optimizer)
-                nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
-                scaler.step(optimizer)
+                with _memory_shortage_told(latents):
+                    loss = _loss(video_unet, schedule, latents, context, noise, timesteps, extra)
+                    scaler.scale(loss).backward()
+                    losses.append(_finite(loss.item(), step))
+                    scaler.unscale_(optimizer)
+                    nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
+                    scaler.step(optimizer)
                 scaler.update()
                 optimizer.zero_grad(set_to_none=True)
                 if on_step is not None and on_step(step + 1, losses[-1]) is False:
@@ -184,26 +123,35 @@ def tune(
     return TuneResult(losses, result_state, stopped)
 
 
-def _step(video_unet, schedule, latents, context, noise, timesteps, extra, scaler) -> float:
-    """Forward and backward of one step; gradients land on the learned parameters."""
+def _loss(
+    video_unet: VideoUNet,
+    schedule: NoiseSchedule,
+    latents: Tensor,
+    context: Tensor,
+    noise: Tensor,
+    timesteps: Tensor,
+    extra: dict[str, Extra],
+) -> Tensor:
     if noise.shape != latents.shape or timesteps.shape != latents.shape[:1]:
         raise ValueError(
             f"Noise {list(noise.shape)} and timesteps {list(timesteps.shape)} were drawn for latents "
             f"{list(latents.shape)}: noise has their shape, and there is one timestep per video."
         )
     noise = _usable(noise.to(latents))
-    noisy = schedule.add_noise(latents, noise, timesteps)
+    prediction = video_unet(schedule.add_noise(latents, noise, timesteps), timesteps, context, **extra)
+    return F.mse_loss(prediction.float(), schedule.target(latents, noise, timesteps))
+
+
+@contextmanager
+def _memory_shortage_told(latents: Tensor) -> Iterator[None]:
     try:
-        prediction = video_unet(noisy, timesteps, context, **extra)
-        loss = F.mse_loss(prediction.float(), schedule.target(latents, noise, timesteps))
-        scaler.scale(loss).backward()
+        yield
     except torch.cuda.OutOfMemoryError as error:
         _, _, f, h, w = latents.shape
         raise TuningError(
             f"The device ran out of memory while tuning on {f} frames with latents of {h}x{w}: use fewer or smaller "
             "frames, or switch gradient checkpointing on."
         ) from error
-    return loss.item()
 
 
 def _finite(loss: float, step: int) -> float:
@@ -259,7 +207,12 @@ def _as_tensors(values: dict) -> dict[str, Tensor]:
     return {key: v.clone() if key.startswith("qmap") else torch.as_tensor(v) for key, v in values.items()}
 
 
-def _restore(state: TuneState, parameters, optimizer, generator) -> None:
+def _restore(
+    state: TuneState,
+    parameters: dict[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> None:
     if {name: w.shape for name, w in state.weights.items()} != {name: p.shape for name, p in parameters.items()}:
         raise ValueError(
             f"The saved tuning state holds {len(state.weights)} parameters, this network tunes {len(parameters)} "
@@ -280,8 +233,8 @@ def _restore(state: TuneState, parameters, optimizer, generator) -> None:
 def _prepared(video_unet: VideoUNet, settings: TuneSettings) -> Iterator[None]:
     """The video U-Net set up for learning, and as it was afterwards, whatever happens."""
     before = video_unet.compute_dtype, video_unet.gradient_checkpointing
-    if settings.precision != "auto" and _PRECISIONS[settings.precision] != video_unet.dtype:
-        video_unet.compute_dtype = _PRECISIONS[settings.precision]
+    if settings.precision != "auto" and PRECISIONS[settings.precision] != video_unet.dtype:
+        video_unet.compute_dtype = PRECISIONS[settings.precision]
     video_unet.gradient_checkpointing = settings.gradient_checkpointing
     _leave_inference_mode(video_unet.unet)
     try:

@@ -17,12 +17,11 @@ import torch
 from av.stream import Disposition
 from av.video.reformatter import ColorRange, VideoReformatter
 
+from .choices import RESIZE_MODES
 from .video_timeline import Timeline, scan
 from .video_writing import SCALING, save_video
 
-__all__ = ["RESIZE_MODES", "VideoClip", "VideoInfo", "load_video", "probe_clip", "probe_video", "save_video"]
-
-RESIZE_MODES = ("stretch", "crop", "pad")
+__all__ = ["VideoClip", "VideoInfo", "load_video", "probe_clip", "probe_video", "save_video"]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ about 0.5, which leaves little of a picture's colours in the noisiest step and s
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tav_core.demo.world import all_words
+from tav_core.files import replacing
 
 TOKENS = 24
 START, END = "<|startoftext|>", "<|endoftext|>"
@@ -141,6 +141,5 @@ def new_autoencoder() -> AutoencoderTiny:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")

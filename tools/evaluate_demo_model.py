@@ -18,11 +18,12 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from tav_core.demo import MODEL
 from tav_core.demo.judge import read
 from tav_core.demo.world import Words, all_words
+from tav_core.files import replacing
 from tav_core.pictures import picture
 
-MODEL = Path(__file__).parent.parent / "tav_core" / "demo" / "model"
 NAMES = ("colour", "background", "shape", "style")
 
 
@@ -72,7 +73,8 @@ def write_sheet(path: Path, pictures: Tensor, columns: int = 16, scale: int = 2)
     sheet[: len(pictures)] = pictures
     sheet = rearrange(sheet, "(r c) h w k -> (r h) (c w) k", c=columns)
     image = picture(sheet)
-    image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST).save(path)
+    with replacing(path) as partial:
+        image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST).save(partial)
 
 
 def main() -> None:

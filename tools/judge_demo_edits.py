@@ -13,11 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from einops import rearrange
@@ -38,6 +38,7 @@ from tav_core.pictures import eight_bits
 from tav_core.pipeline import Pipeline
 
 EDITS = ("subject", "background", "attribute", "style")
+Option = TypeVar("Option")
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,10 @@ def clips(number: int) -> Iterator[Clip]:
     """Clips of different words, tracks, directions and sizes; neither they nor their edits were held out."""
     generator = torch.Generator().manual_seed(2212)
 
-    def choice(options):
+    def choice(options: Sequence[Option]) -> Option:
         return options[int(torch.randint(len(options), (), generator=generator))]
 
-    def other(words: Words, field: str, options) -> Words:
+    def other(words: Words, field: str, options: Sequence[str]) -> Words:
         allowed = [replace(words, **{field: option}) for option in options if option != getattr(words, field)]
         return choice([w for w in allowed if w.colour != w.background and not w.held_out])
 
@@ -157,13 +158,28 @@ def render_all(args: argparse.Namespace, rows: Sequence[Row]) -> None:
     renderer = Renderer(args)
     for row, (i, clip), seed in product(rows, enumerate(clips(args.clips)), range(args.seeds)):
         file = video_file(args, row, i, seed)
+        taken = file.with_suffix(".taken")
         try:
-            os.close(os.open(file.with_suffix(".taken"), os.O_CREAT | os.O_EXCL))
+            taken.touch(exist_ok=False)
         except FileExistsError:
             continue
-        with replacing(file) as partial:
-            save_file(renderer(clip, row, seed), partial)
+        try:
+            with replacing(file) as partial:
+                save_file(renderer(clip, row, seed), partial)
+        except BaseException:
+            taken.unlink()
+            raise
         print(file.name, flush=True)
+
+
+def keep_settings(args: argparse.Namespace) -> None:
+    """Note what the videos in the folder are rendered with; raise ValueError when others there were made otherwise."""
+    names = ("model", "steps", "learning_rate", "sampling_steps", "guidance", "noise")
+    settings, file = {name: str(getattr(args, name)) for name in names}, args.work / "settings.json"
+    if file.exists() and json.loads(file.read_text()) != settings:
+        raise ValueError(f"{args.work} holds videos of other settings ({file.read_text()}): give another --work.")
+    with replacing(file) as partial:
+        partial.write_text(json.dumps(settings))
 
 
 def video_file(args: argparse.Namespace, row: Row, clip: int, seed: int) -> Path:
@@ -173,11 +189,16 @@ def video_file(args: argparse.Namespace, row: Row, clip: int, seed: int) -> Path
 def judge_all(args: argparse.Namespace, rows: Sequence[Row]) -> dict[str, list[dict]]:
     """By label of the row, the figures of every video there is."""
     done: dict[str, list[dict]] = {}
+    missing = 0
     for row, (i, clip), seed in product(rows, enumerate(clips(args.clips)), range(args.seeds)):
         file = video_file(args, row, i, seed)
-        if file.exists():
-            entries = judged(load_file(file), clip)
-            done.setdefault(row.label, []).extend({"clip": i, "seed": seed} | entry for entry in entries)
+        if not file.exists():
+            missing += 1
+            continue
+        entries = judged(load_file(file), clip)
+        done.setdefault(row.label, []).extend({"clip": i, "seed": seed} | entry for entry in entries)
+    if missing:
+        print(f"{missing} files are missing: another process is at them, or broke off and left its .taken files.")
     return done
 
 
@@ -218,6 +239,10 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.work.mkdir(parents=True, exist_ok=True)
+    try:
+        keep_settings(args)
+    except ValueError as error:
+        parser.error(str(error))
     rows = choose_rows(args.rows)
     render_all(args, rows)
     draw_sheets(args, rows)

@@ -37,14 +37,16 @@ from demo_model_parts import (
     write_tokenizer,
 )
 from einops import rearrange
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 from transformers import CLIPTokenizer
 
+from tav_core.demo import MODEL
 from tav_core.demo.world import SIZE, Scenes, Words, all_words, draw, random_scenes
+from tav_core.files import replacing
 
-MODEL = Path(__file__).parent.parent / "tav_core" / "demo" / "model"
 SEED = 33
 TRAINED = [words for words in all_words() if not words.held_out]
 
@@ -85,7 +87,7 @@ class Run:
     """A training run's state, on disk and in memory: modules, their averages, the optimizer and the step."""
 
     def __init__(self, name: str, modules: nn.ModuleDict, steps: int, lr: float, work: Path) -> None:
-        self.file, self.log = work / f"{name}.pt", work / f"{name}.log"
+        self.file, self.log = work / f"{name}.safetensors", work / f"{name}.log"
         self.modules, self.steps, self.lr = modules, steps, lr
         self.average = Average(modules, decay=0.998)
         self.parameters = [p for p in modules.parameters() if p.requires_grad]
@@ -93,11 +95,7 @@ class Run:
         self.step, self.started, self.saved, self.losses = 0, time.time(), time.time(), []
         self.began_at = 0
         if self.file.exists():
-            state = torch.load(self.file, weights_only=True)
-            modules.load_state_dict(state["modules"])
-            self.average.module.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step = self.began_at = state["step"]
+            self.load()
 
     def learning_rate(self) -> float:
         """Warm-up over 100 steps, constant, and to zero over the last 40 % as a cosine."""
@@ -128,16 +126,28 @@ class Run:
             self.save()
 
     def save(self) -> None:
-        state = {
-            "modules": self.modules.state_dict(),
-            "average": self.average.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-        }
-        temporary = self.file.with_suffix(".part")
-        torch.save(state, temporary)
-        os.replace(temporary, self.file)
+        tensors = {f"modules/{name}": value for name, value in self.modules.state_dict().items()}
+        tensors |= {f"average/{name}": value for name, value in self.average.module.state_dict().items()}
+        for number, values in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{number}/{name}": value for name, value in values.items()}
+        with replacing(self.file) as partial:
+            save_file({name: value.contiguous() for name, value in tensors.items()}, partial, {"step": str(self.step)})
         self.saved = time.time()
+
+    def load(self) -> None:
+        optimizer = self.optimizer.state_dict()
+        with safe_open(self.file, "pt") as file:
+            parts = {"modules": {}, "average": {}, "optimizer": {}}
+            for key in file.keys():  # noqa: SIM118
+                part, name = key.split("/", 1)
+                parts[part][name] = file.get_tensor(key)
+            self.step = self.began_at = int(file.metadata()["step"])
+        self.modules.load_state_dict(parts["modules"])
+        self.average.module.load_state_dict(parts["average"])
+        for key, value in parts["optimizer"].items():
+            number, name = key.split("/")
+            optimizer["state"].setdefault(int(number), {})[name] = value
+        self.optimizer.load_state_dict(optimizer)
 
 
 def train_denoiser(args: argparse.Namespace) -> None:
@@ -241,9 +251,8 @@ def write_index(output: Path) -> None:
         "unet": ["diffusers", "UNet2DConditionModel"],
         "vae": ["diffusers", "AutoencoderTiny"],
     }
-    temporary = output / "model_index.json.part"
-    temporary.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, output / "model_index.json")
+    with replacing(output / "model_index.json") as partial:
+        partial.write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 from server import PromptServer
@@ -50,7 +50,7 @@ async def _answer(request: web.Request, answer: Callable[[dict], web.Response]) 
         return web.json_response({"error": str(error)})
 
 
-def _choice(query) -> dict:
+def _choice(query: Mapping[str, str]) -> dict:
     numbers = {}
     for name in NUMBERS:
         try:

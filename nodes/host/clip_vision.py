@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.utils
@@ -11,6 +12,9 @@ import torch
 from torch import Tensor
 
 from ... import tav_core
+
+if TYPE_CHECKING:
+    from comfy.clip_vision import ClipVisionModel
 
 AUTO, NONE = "auto", "none"
 _FOLDER = "clip_vision"
@@ -22,7 +26,9 @@ def clip_models() -> list[str]:
     return [AUTO, NONE, *sorted(_folders())]
 
 
-def score_results(results: list[tav_core.VideoResult], clip: str, pickscore: str, clip_vision) -> tav_core.ScoreTable:
+def score_results(
+    results: list[tav_core.VideoResult], clip: str, pickscore: str, clip_vision: ClipVisionModel | None
+) -> tav_core.ScoreTable:
     """Score videos with the chosen models; see :func:`tav_core.score_videos`.
 
     Args:
@@ -65,7 +71,7 @@ def score_results(results: list[tav_core.VideoResult], clip: str, pickscore: str
     return tav_core.score_videos(results, *scorers, embed_images if clip_vision else None, notes, on_video)
 
 
-def _stop_if_cancelled(*_) -> None:
+def _stop_if_cancelled(*_: object) -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 

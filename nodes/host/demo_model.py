@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import comfy.clip_model
 import comfy.latent_formats
@@ -116,7 +116,7 @@ def _with_groups(operations: type, groups: int) -> type:
 
     class Operations(operations):
         class GroupNorm(operations.GroupNorm):
-            def __init__(self, num_groups, *args, **kwargs):
+            def __init__(self, num_groups: int, *args: Any, **kwargs: Any) -> None:
                 super().__init__(groups, *args, **kwargs)
 
     return Operations
@@ -125,7 +125,7 @@ def _with_groups(operations: type, groups: int) -> type:
 class _TextModel(comfy.clip_model.CLIPTextModel):
     """ComfyUI's, with as many words as the config says: its own always has 49408."""
 
-    def __init__(self, config, dtype, device, operations):
+    def __init__(self, config: dict, dtype: torch.dtype, device: torch.device, operations: type) -> None:
         super().__init__(config, dtype, device, operations)
         words = operations.Embedding(config["vocab_size"], config["hidden_size"], dtype=dtype, device=device)
         self.set_input_embeddings(words)

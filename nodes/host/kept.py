@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from ... import tav_core
+
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
+    from .models import Inflation
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,13 @@ def find(key: str, steps: int) -> KeptTuning | None:
     return max(going_on, key=lambda tuning: len(tuning.state.losses), default=None)
 
 
-def tuning_key(learner, inflation, latents: Tensor, conds: dict[str, Tensor], settings: tav_core.TuneSettings) -> str:
+def tuning_key(
+    learner: ModelPatcher,
+    inflation: Inflation,
+    latents: Tensor,
+    conds: dict[str, Tensor],
+    settings: tav_core.TuneSettings,
+) -> str:
     """Digest of all that decides what a tuning learns in its next step.
 
     The number of steps is part of it only where the learning rate depends on it.
@@ -62,7 +74,7 @@ def tuning_key(learner, inflation, latents: Tensor, conds: dict[str, Tensor], se
     return digest(choices, inflated, patches, latents, conds, learner.model.diffusion_model, inflation.temporal)
 
 
-def digest(*values) -> str:
+def digest(*values: object) -> str:
     """SHA-256 over tensors, networks, and whatever has an honest ``repr``; dictionaries in their own order."""
     sha = hashlib.sha256()
     for piece in _pieces(values):
@@ -70,7 +82,7 @@ def digest(*values) -> str:
     return sha.hexdigest()
 
 
-def _pieces(value) -> Iterator[bytes]:
+def _pieces(value: object) -> Iterator[bytes | memoryview]:
     if isinstance(value, Tensor):
         yield f"{value.dtype} {tuple(value.shape)}".encode()
         yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import comfy.model_sampling
 import comfy.samplers
@@ -15,8 +16,11 @@ from ... import tav_core
 from .folders import KEY
 from .models import inflation_of, latents_of, schedule_of
 
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
 
-def invert(model, latent: dict, positive: list, steps: int) -> dict:
+
+def invert(model: ModelPatcher, latent: dict, positive: list, steps: int) -> dict:
     """DDIM inversion of a clip's LATENT, with the MODEL as ComfyUI samples it.
 
     Raises:
@@ -35,7 +39,7 @@ def invert(model, latent: dict, positive: list, steps: int) -> dict:
     return {"samples": samples, KEY: {"timestep": last}}
 
 
-def sample(model, latent: dict, positive: list, negative: list, steps: int, guidance: float) -> dict:
+def sample(model: ModelPatcher, latent: dict, positive: list, negative: list, steps: int, guidance: float) -> dict:
     """DDIM sampling from an inverted LATENT, with the MODEL as ComfyUI samples it.
 
     Raises:
@@ -64,7 +68,17 @@ class _Loop(comfy.samplers.Sampler):
     def __init__(self, run: Callable, steps: int) -> None:
         self.run, self.steps = run, steps
 
-    def sample(self, model_wrap, sigmas, extra_args, callback, noise, latent_image=None, *_args, **_kwargs):
+    def sample(
+        self,
+        model_wrap: comfy.samplers.CFGGuider,
+        sigmas: Tensor,
+        extra_args: dict,
+        callback: Callable[[int, Tensor, Tensor, int], None],
+        noise: Tensor,
+        latent_image: Tensor | None = None,
+        *_args: object,
+        **_kwargs: object,
+    ) -> Tensor:
         sampling = model_wrap.inner_model.model_sampling
         denoised = latent_image
 
@@ -87,7 +101,7 @@ class _Loop(comfy.samplers.Sampler):
         return rearrange(self.run(predict, latents, on_step), "1 c f h w -> f c h w")
 
 
-def _run(model, conds: dict, cfg: float, samples: Tensor, steps: int, run: Callable) -> Tensor:
+def _run(model: ModelPatcher, conds: dict, cfg: float, samples: Tensor, steps: int, run: Callable) -> Tensor:
     guider = comfy.samplers.CFGGuider(model)
     guider.inner_set_conds(conds)
     guider.set_cfg(cfg)

@@ -9,11 +9,15 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import folder_paths
 
 from ... import tav_core
 from ...tav_core.files import replacing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PREVIEW_SIDE = 320  # the longer side of a frame in the preview on Load Video, in pixels
 
@@ -42,21 +46,21 @@ def input_path(video: str) -> Path:
     return Path(path)
 
 
-def load_clip(video: str, **choice) -> tav_core.VideoClip:
+def load_clip(video: str, **choice: Any) -> tav_core.VideoClip:
     """:func:`tav_core.load_video` for the file behind a name; its errors say the name, not where the file lies."""
     path = input_path(video)
     with _named(path, video):
         return tav_core.load_video(path, **choice)
 
 
-def clip_facts(video: str, **choice) -> dict:
+def clip_facts(video: str, **choice: Any) -> dict:
     """What :func:`load_clip` would give, and what it takes that from; raises what it would raise."""
     path = input_path(video)
     with _named(path, video):
         return _facts(path, path.stat().st_mtime_ns, **choice)
 
 
-def clip_preview(video: str, **choice) -> tav_core.VideoSheet:
+def clip_preview(video: str, **choice: Any) -> tav_core.VideoSheet:
     """The frames of :func:`load_clip` on one sheet, small; raises what it would raise."""
     frames = clip_facts(video, **choice)["clip"]["frames"]
     path = input_path(video)
@@ -73,18 +77,18 @@ def _named(path: Path, video: str) -> Iterator[None]:
 
 
 @lru_cache(maxsize=32)
-def _facts(path: Path, _modified: int, **choice) -> dict:
+def _facts(path: Path, _modified: int, **choice: Any) -> dict:
     return {"clip": asdict(tav_core.probe_clip(path, **choice)), "source": asdict(tav_core.probe_video(path))}
 
 
 @lru_cache(maxsize=8)
-def _preview(path: Path, _modified: int, *, frames, width, height, **choice) -> tav_core.VideoSheet:
+def _preview(path: Path, _modified: int, *, frames: int, width: int, height: int, **choice: Any) -> tav_core.VideoSheet:
     width, height = tav_core.sheet_frame_size(frames, width, height, PREVIEW_SIDE)
     clip = tav_core.load_video(path, frames, width=width, height=height, **choice)
     return tav_core.video_sheet(clip.frames)
 
 
-def shown_video(frames, fps: float, label: str) -> dict:
+def shown_video(frames: Tensor, fps: float, label: str) -> dict:
     """Put frames [f, h, w, 3] where the page finds them, and say where and what they are.
 
     The file is a sheet of frames in ComfyUI's temp folder, which goes when ComfyUI ends.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import comfy.model_management
 import comfy.model_patcher
@@ -13,7 +14,8 @@ import comfy.sampler_helpers
 import comfy.samplers
 import torch
 from comfy.ldm.modules import attention
-from comfy.patcher_extension import WrappersMP
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from einops import rearrange
 from torch import Tensor, nn
 
@@ -39,7 +41,17 @@ class Inflation:
         kernel = "xformers" if comfy.model_management.xformers_enabled() else "sdpa"
         return tav_core.VideoUNet(unet, self.attention, temporal or self.temporal or False, self.joint_norm, kernel)
 
-    def __call__(self, executor, x, timesteps=None, context=None, y=None, control=None, transformer_options=None, **kw):
+    def __call__(
+        self,
+        executor: WrapperExecutor,
+        x: Tensor,
+        timesteps: Tensor | None = None,
+        context: Tensor | None = None,
+        y: Tensor | None = None,
+        control: dict | None = None,
+        transformer_options: dict | None = None,
+        **kw: Any,
+    ) -> Tensor:
         videos = len(transformer_options["cond_or_uncond"])
         if self.temporal is not None:
             self.temporal.to(x.device)  # a model that is loaded in part only streams ComfyUI's own layers
@@ -68,7 +80,7 @@ def _host_kernel(video_unet: tav_core.VideoUNet, transformer_options: dict) -> C
     return kernel
 
 
-def inflate_model(model, attention: str, temporal_attention: bool, joint_norm: bool):
+def inflate_model(model: ModelPatcher, attention: str, temporal_attention: bool, joint_norm: bool) -> ModelPatcher:
     """A clone of MODEL that renders a batch of latents as one video.
 
     Raises:
@@ -82,7 +94,7 @@ def inflate_model(model, attention: str, temporal_attention: bool, joint_norm: b
     return with_inflation(model.clone(), inflation)
 
 
-def apply_tuned(model, state: dict[str, Tensor], metadata: dict, strength: float):
+def apply_tuned(model: ModelPatcher, state: dict[str, Tensor], metadata: dict, strength: float) -> ModelPatcher:
     """A clone of MODEL with a saved motion; one that is not inflated is inflated as it was for the tuning.
 
     Raises:
@@ -98,14 +110,14 @@ def apply_tuned(model, state: dict[str, Tensor], metadata: dict, strength: float
     video_unet.load_tuned_state_dict(state, strength)
     weights = model.get_key_patches("diffusion_model.")
     deltas = {}
-    for name, (own_name, _) in video_unet.query_weights().items():
+    for name, (own_name, _) in video_unet.projection_weights().items():
         key = f"diffusion_model.{own_name}"
         base, convert = weights[key][0]
         deltas[key] = state[name].float() - convert(base, inplace=False).to("cpu", torch.float32)
     return with_tuning(model, inflation, deltas, strength, video_unet.temporal)
 
 
-def fingerprint_of(model) -> str:
+def fingerprint_of(model: ModelPatcher) -> str:
     """The fingerprint of the checkpoint behind MODEL, whatever LoRAs are on it."""
     prefix = "diffusion_model."
     weights = {
@@ -116,7 +128,7 @@ def fingerprint_of(model) -> str:
     return tav_core.fingerprint(model.model.diffusion_model, weights)
 
 
-def other_base(model, metadata: dict) -> str:
+def other_base(model: ModelPatcher, metadata: dict) -> str:
     """A sentence for the person when the saved motion was tuned on another checkpoint than MODEL's; else empty."""
     base = metadata.get("base_fingerprint")
     if not base or base == fingerprint_of(model):
@@ -126,14 +138,14 @@ def other_base(model, metadata: dict) -> str:
     return sentence
 
 
-def inflation_of(model) -> Inflation:
+def inflation_of(model: ModelPatcher) -> Inflation:
     inflation = model.get_attachment(KEY)
     if inflation is None:
         raise ValueError("This MODEL is not inflated: put Inflate UNet between the checkpoint and this node.")
     return inflation
 
 
-def latents_of(model, latent: dict) -> Tensor:
+def latents_of(model: ModelPatcher, latent: dict) -> Tensor:
     """A LATENT as clean latents ``[1, c, f, h, w]`` in the model's own scale."""
     samples, channels = latent["samples"], model.model.latent_format.latent_channels
     if samples.ndim != 4 or samples.shape[1] != channels:
@@ -144,7 +156,7 @@ def latents_of(model, latent: dict) -> Tensor:
     return rearrange(model.model.process_latent_in(samples.float()), "f c h w -> 1 c f h w")
 
 
-def model_conds(model, positive: list, latents: Tensor) -> dict[str, Tensor]:
+def model_conds(model: ModelPatcher, positive: list, latents: Tensor) -> dict[str, Tensor]:
     """CONDITIONING as the inputs of MODEL's network for latents ``[1, c, f, h, w]``, by the names of the core."""
     conds = comfy.sampler_helpers.convert_cond(positive)
     noise = rearrange(latents, "1 c f h w -> f c h w")
@@ -153,7 +165,7 @@ def model_conds(model, positive: list, latents: Tensor) -> dict[str, Tensor]:
     return {"context": inputs["c_crossattn"]} | ({"y": inputs["y"]} if "y" in inputs else {})
 
 
-def schedule_of(model) -> tav_core.NoiseSchedule:
+def schedule_of(model: ModelPatcher) -> tav_core.NoiseSchedule:
     """The noise schedule of MODEL.
 
     Raises:
@@ -168,17 +180,17 @@ def schedule_of(model) -> tav_core.NoiseSchedule:
     return tav_core.NoiseSchedule(1 / (sampling.sigmas**2 + 1), "v_prediction" if velocity else "epsilon")
 
 
-def pixels_per_latent(model) -> int:
+def pixels_per_latent(model: ModelPatcher) -> int:
     """How many pixels wide and high a latent is."""
     return getattr(model.model.latent_format, "spacial_downscale_ratio", 8)
 
 
-def compute_dtype_of(model) -> torch.dtype | None:
+def compute_dtype_of(model: ModelPatcher) -> torch.dtype | None:
     """What ComfyUI computes in where that is not what the weights are stored in."""
     return model.model.manual_cast_dtype
 
 
-def with_inflation(model, inflation: Inflation):
+def with_inflation(model: ModelPatcher, inflation: Inflation) -> ModelPatcher:
     """``model`` with that inflation in place of any other; the memory manager looks after its temporal attention."""
     model.set_attachments(KEY, inflation)
     model.remove_wrappers_with_key(WrappersMP.DIFFUSION_MODEL, KEY)
@@ -189,7 +201,9 @@ def with_inflation(model, inflation: Inflation):
     return model
 
 
-def with_tuning(model, inflation: Inflation, deltas: dict, strength: float, temporal: nn.ModuleList | None):
+def with_tuning(
+    model: ModelPatcher, inflation: Inflation, deltas: dict, strength: float, temporal: nn.ModuleList | None
+) -> ModelPatcher:
     """A clone of ``model`` that has learned: weight patches as a LoRA's, and the temporal attention."""
     tuned = model.clone()
     tuned.add_patches({key: ("diff", (delta,)) for key, delta in deltas.items()}, strength)

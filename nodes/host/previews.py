@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import folder_paths
@@ -23,6 +24,10 @@ from .kept import digest
 from .live import Run
 from .models import model_conds, pixels_per_latent
 
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+    from comfy.sd import VAE
+
 _GUIDANCE = 7.5  # less than published: with few steps, more would burn the colours
 _LONGEST_SIDE = 512
 
@@ -39,7 +44,7 @@ class Previews:
     """CONDITIONING to render the clip with; None for the words it is tuned with."""
     negative: list | None = None
     """CONDITIONING of the empty prompt; None for the words it is tuned with."""
-    vae: object | None = None
+    vae: VAE | None = None
     """Decodes the clips; None for ComfyUI's own latent previews, which are rough."""
     fps: float = 8.0
 
@@ -70,7 +75,7 @@ class PreviewSampler:
     def __init__(
         self,
         previews: Previews,
-        learner,
+        learner: ModelPatcher,
         video_unet: tav_core.VideoUNet,
         schedule: tav_core.NoiseSchedule,
         latents: Tensor,
@@ -152,7 +157,7 @@ def _write_clip(path: Path, frames: list[Image.Image], fps: float) -> None:
         frames[0].save(partial, save_all=True, append_images=frames[1:], duration=duration, loop=0, quality=85)
 
 
-def _rough_frames(samples: Tensor, model) -> list[Image.Image]:
+def _rough_frames(samples: Tensor, model: ModelPatcher) -> list[Image.Image]:
     """Frames as ComfyUI's previews show latents, in the size of the clip."""
     latent_format = model.model.latent_format
     previewer = latent_preview.get_previewer(samples.device, latent_format)

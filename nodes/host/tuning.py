@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import comfy.model_management
 import comfy.utils
@@ -27,6 +28,9 @@ from .models import (
 )
 from .previews import Previews, PreviewSampler
 
+if TYPE_CHECKING:
+    from comfy.model_patcher import ModelPatcher
+
 
 @dataclass(frozen=True)
 class TunedVideo:
@@ -37,8 +41,13 @@ class TunedVideo:
 
 
 def tune_model(
-    model, latent: dict, positive: list, settings: tav_core.TuneSettings, run: Run, previews: Previews | None = None
-):
+    model: ModelPatcher,
+    latent: dict,
+    positive: list,
+    settings: tav_core.TuneSettings,
+    run: Run,
+    previews: Previews | None = None,
+) -> tuple[ModelPatcher, TunedVideo, list[float]]:
     """Tune an inflated MODEL on a clip, as far as it has not been tuned already: see :mod:`.kept`.
 
     Args:
@@ -86,7 +95,7 @@ def tune_model(
     kept.keep(run.workflow, run.node, tuning)
     deltas = {
         f"diffusion_model.{own_name}": state[name] - weight.to("cpu", torch.float32)
-        for name, (own_name, weight) in video_unet.query_weights().items()
+        for name, (own_name, weight) in video_unet.projection_weights().items()
     }
     tuned = with_tuning(model, inflation, deltas, 1.0, video_unet.temporal)
     pixels = pixels_per_latent(model)
@@ -102,7 +111,9 @@ def tune_model(
     return tuned, TunedVideo(state, metadata), result.losses
 
 
-def _memory_to_tune(learner, inflation: Inflation, shape: tuple[int, ...], settings: tav_core.TuneSettings) -> float:
+def _memory_to_tune(
+    learner: ModelPatcher, inflation: Inflation, shape: tuple[int, ...], settings: tav_core.TuneSettings
+) -> float:
     """Bytes that tuning on latents of ``shape`` [b, c, f, h, w] takes besides the network's own weights.
 
     Activations are a multiple of what ComfyUI reckons for sampling the frames (by the counts of bench/gpu_memory.py,
@@ -116,7 +127,7 @@ def _memory_to_tune(learner, inflation: Inflation, shape: tuple[int, ...], setti
     return activations + weights * (6 if inflation.temporal_attention else 2) * 16
 
 
-def _load(learner, memory: float) -> nn.Module:
+def _load(learner: ModelPatcher, memory: float) -> nn.Module:
     """The network of MODEL, whole on its device, with ``memory`` more bytes free there."""
     comfy.model_management.load_models_gpu([learner], memory_required=memory, force_full_load=True)
     return learner.model.diffusion_model.to(learner.load_device)
@@ -142,7 +153,7 @@ def _at_rest(state: tav_core.TuneState, weights: dict[str, Tensor]) -> tav_core.
     return replace(state, weights={name: weights[name] for name in state.weights}, optimizer=optimizer)
 
 
-def _trainable_clone(model):
+def _trainable_clone(model: ModelPatcher) -> ModelPatcher:
     """MODEL with weights that stay where they are: ComfyUI's dynamic ones come and go during a backward pass."""
     if not getattr(model, "is_dynamic", bool)():
         return model

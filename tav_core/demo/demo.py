@@ -65,6 +65,7 @@ def demo(session: Session) -> None:
     folder, prompts = session.folder, session.config.validation_data.prompts
     if not session.config.train_data.video_path:
         session.clip = VideoClip(example_clip(CLIP, "arc", FRAMES, seed=3), FPS, FPS, FRAMES)
+    commands.check_before_tuning(session)
     source = session.clip.frames
     save_video(folder / "source.mp4", source, session.clip.fps)
     before = commands.sample(session, commands.invert(session), folder / UNTUNED)

@@ -106,18 +106,21 @@ def _prompts(folder: Path, systems: Iterable[str]) -> dict[str, str]:
 
 
 def _read_csv(path: Path) -> list[tuple[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"name", "prompt"} <= set(rows.fieldnames or ()):
-            raise ValueError(f"The first line of {path} must name the columns: name,prompt.")
-        return [(row["name"] or "", row["prompt"] or "") for row in rows]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if not {"name", "prompt"} <= set(rows.fieldnames or ()):
+                raise ValueError(f"The first line of {path} must name the columns: name,prompt.")
+            return [(row["name"] or "", row["prompt"] or "") for row in rows]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as CSV in UTF-8 ({error}): export it again.") from error
 
 
 def _read_json(path: Path) -> list[tuple[str, str]]:
     try:
         prompts = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON ({error}).") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no JSON in UTF-8 ({error}).") from error
     if not isinstance(prompts, dict) or not all(isinstance(prompt, str) for prompt in prompts.values()):
         raise ValueError(f'{path} must map the name of each video to its prompt: {{"NAME": "prompt"}}.')
     return list(prompts.items())

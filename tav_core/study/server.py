@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import sys
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +16,7 @@ from .rating import Study, UnknownName
 
 HOST = "127.0.0.1"
 PORT = 8765
+_LAST_PORT = 65535
 _PAGE = Path(__file__).parent / "page"
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -38,7 +40,7 @@ class StudyServer(ThreadingHTTPServer):
     What cannot be done is answered with a status of 400 or above and JSON with one sentence, ``error``.
 
     Raises:
-        ValueError: the port is taken.
+        ValueError: the port is taken, or there is none of that number.
     """
 
     daemon_threads = True
@@ -46,6 +48,8 @@ class StudyServer(ThreadingHTTPServer):
 
     def __init__(self, study: Study, port: int = PORT) -> None:
         self.study = study
+        if not 0 <= port <= _LAST_PORT:
+            raise ValueError(f"There is no port {port}: choose one from 1024 to {_LAST_PORT} with --port.")
         try:
             super().__init__((HOST, port), _Handler)
         except OSError as error:
@@ -73,10 +77,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer(self._post)
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, *_: object) -> None:
         pass
 
-    def _answer(self, work: Any) -> None:
+    def _answer(self, work: Callable[[], None]) -> None:
         try:
             # a page elsewhere can have its own host name point here, but cannot choose another name
             if urlsplit(f"//{self.headers.get('Host', '')}").hostname not in (HOST, "localhost"):

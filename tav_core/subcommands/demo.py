@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ..arguments import add_clip, add_general, add_prompts, add_tuning_of_one, open_session, read_config, report
+from ..arguments import add_prompts, flag, open_session, read_config, report
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_prompts(parser, "what to render, in the demo model's words")
-    add_tuning_of_one(parser)
-    add_clip(parser)
-    add_general(parser)
+    flag(parser, "--steps", "max_train_steps", metavar="N", help="tuning steps (default 100)")
+    flag(parser, "--learning-rate", "learning_rate", metavar="X", help="default 5e-4")
+    flag(parser, "--output", "output_dir", metavar="FOLDER", help="where results go (default: outputs/demo)")
+    flag(parser, "--seed", "seed", metavar="N", help="default 33")
+    flag(parser, "--device", "device", metavar="NAME", help="auto (default), cpu, cuda, cuda:1, ...")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting of a run")
 
 
 def run(arguments: Namespace) -> None:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..arguments import add_scoring
-from ..config import RESIZE_MODES
+from ..arguments import add_scoring, quiet_libraries
+from ..choices import RESIZE_MODES
+from ..files import check_writable
+
+if TYPE_CHECKING:
+    from ..evaluate import VideoResult
+    from ..evaluate_files import SourceClip
 
 _NOTE = """\
 Measured is what can be: frame consistency, consecutive frames and textual alignment with CLIP, PickScore, and motion
@@ -34,9 +40,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     group = parser.add_argument_group("the source")
     group.add_argument("--source", metavar="FILE", help="the clip that they were made from (default: that of --run)")
-    group.add_argument("--start", type=int, default=0, metavar="N", help="its first frame that was used (default 0)")
-    group.add_argument("--stride", type=int, default=1, metavar="N", help="every N-th frame was used (default 1)")
-    group.add_argument("--resize", choices=RESIZE_MODES, default="stretch", help="how it came to the videos' shape")
+    group.add_argument("--start", type=int, metavar="N", help="its first frame that was used (default 0)")
+    group.add_argument("--stride", type=int, metavar="N", help="every N-th frame was used (default 1)")
+    group.add_argument("--resize", choices=RESIZE_MODES, help="how it came to the videos' shape (default stretch)")
     add_scoring(parser)
     group = parser.add_argument_group("general")
     group.add_argument(
@@ -46,41 +52,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    videos, prompts = arguments.videos, arguments.prompt
-    if not videos and not arguments.folder:
-        raise ValueError("There is nothing to score: give video files, or the folder of a run with --run.")
-    if arguments.reconstruction and not arguments.folder:
-        raise ValueError("--reconstruction rebuilds the clip of a run: give its folder with --run.")
-    if len(prompts) > 1 and len(prompts) != len(videos):
-        raise ValueError(f"There are {len(prompts)} prompts for {len(videos)} videos: give one for all, or one each.")
-    prompts = prompts * len(videos) if len(prompts) == 1 else prompts or [""] * len(videos)
-
+    prompts, source = _prompts(arguments), _source(arguments)
+    output = Path(arguments.output or arguments.folder or "outputs")
+    check_writable(output)
+    quiet_libraries()
     from tqdm import tqdm
-    from transformers.utils import logging
 
-    from .. import evaluate_files as files
     from ..edit_scores import load_scorers
     from ..evaluate import score_videos
-    from ..reconstruction import reconstruct_run
     from ..session import choose_device
-    from ..video import save_video
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    device, output = choose_device(arguments.device), Path(arguments.output or arguments.folder or "outputs")
-    results, notes, source = [], [], None
-    if arguments.folder:
-        results, source = files.read_run(arguments.folder), files.source_of_run(arguments.folder)
-    if arguments.source:
-        source = files.SourceClip(arguments.source, arguments.start, arguments.stride, arguments.resize)
-    for path, name, prompt in zip(videos, files.result_names(videos), prompts):
-        result, note = files.read_result(path, name, prompt, source)
-        results.append(result)
-        notes.extend([note] if note else [])
-    if arguments.reconstruction:
-        rebuilt, fps = reconstruct_run(Path(arguments.folder), arguments.device)
-        save_video(output / "reconstruction.mp4", rebuilt.frames, fps)
-        results.append(rebuilt)
+    device = choose_device(arguments.device)
+    results, notes = _results(arguments, prompts, source, output)
     scorers = load_scorers(arguments.clip, arguments.pickscore, device)
     with tqdm(total=len(results), desc="scoring", unit="video", dynamic_ncols=True, leave=False) as bar:
         table = score_videos(
@@ -90,5 +73,51 @@ def run(arguments: Namespace) -> None:
             notes=[*notes, *scorers.notes],
             on_video=lambda number: bar.update(),
         )
+    print(table.text())
     table.save(output)
-    print(f"{table.text()}\nWritten to {output / 'scores.json'} and scores.png")
+    print(f"Written to {output / 'scores.json'} and scores.png")
+
+
+def _prompts(arguments: Namespace) -> list[str]:
+    """A prompt for each of the videos."""
+    videos, prompts = arguments.videos, arguments.prompt
+    if not videos and not arguments.folder:
+        raise ValueError("There is nothing to score: give video files, or the folder of a run with --run.")
+    if arguments.reconstruction and not arguments.folder:
+        raise ValueError("--reconstruction rebuilds the clip of a run: give its folder with --run.")
+    if len(prompts) > 1 and len(prompts) != len(videos):
+        raise ValueError(f"There are {len(prompts)} prompts for {len(videos)} videos: give one for all, or one each.")
+    return prompts * len(videos) if len(prompts) == 1 else prompts or [""] * len(videos)
+
+
+def _source(arguments: Namespace) -> SourceClip | None:
+    """The clip that the videos were made from, if the arguments name one or a run that knows it."""
+    from .. import evaluate_files as files
+
+    given = {name: getattr(arguments, name) for name in ("start", "stride", "resize")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if arguments.source:
+        return files.SourceClip(arguments.source, **given)
+    if given:
+        raise ValueError(f"--{next(iter(given))} says how the clip of --source was used: give that too.")
+    return files.source_of_run(arguments.folder) if arguments.folder else None
+
+
+def _results(
+    arguments: Namespace, prompts: list[str], source: SourceClip | None, output: Path
+) -> tuple[list[VideoResult], list[str]]:
+    """The videos to score, those of the run first, and what is to be said of them."""
+    from .. import evaluate_files as files
+    from ..reconstruction import reconstruct_run
+    from ..video import save_video
+
+    results, notes = files.read_run(arguments.folder) if arguments.folder else [], []
+    for path, name, prompt in zip(arguments.videos, files.result_names(arguments.videos), prompts):
+        result, note = files.read_result(path, name, prompt, source)
+        results.append(result)
+        notes.extend([note] if note else [])
+    if arguments.reconstruction:
+        rebuilt, fps = reconstruct_run(Path(arguments.folder), arguments.device)
+        save_video(output / "reconstruction.mp4", rebuilt.frames, fps)
+        results.append(rebuilt)
+    return results, notes

@@ -16,7 +16,7 @@ pytest.importorskip("transformers")
 from tiny_checkpoint import make_folder
 
 import tav_core
-from tav_core import attention, cli, config, video
+from tav_core import cli, config
 from tav_core.files import file_names
 from tav_core.inverted import load_inverted
 
@@ -24,15 +24,6 @@ ROOT = Path(__file__).parents[2]
 PROMPTS = ["a cat, cartoon style", "a dog / on: the beach?"]
 NAMES = ["a-cat-cartoon-style", "a-dog-on-the-beach"]
 STEPS = 4
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Networks this small are slower on several threads, and much slower on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +138,23 @@ def test_ctrl_c_saves_and_resume_equals_uninterrupted(world: Path, finished: Pat
     assert torch.equal(start, repeated)
 
 
+def test_ctrl_c_in_a_preview_saves_too(world: Path, finished: Path, monkeypatch, capsys):
+    from tav_core import commands
+
+    def invert_and_press(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        return tav_core.ddim_invert(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "ddim_invert", invert_and_press)
+        folder = run(world, "previewed", code=130, validation_steps=2)
+    assert "step 2 of 4" in capsys.readouterr().err
+    run(world, "previewed", "--resume")
+    assert "Nothing to resume" not in capsys.readouterr().out
+    for name, tensor in learned(finished).items():
+        assert torch.equal(learned(folder)[name], tensor), name
+
+
 def test_saving_and_sampling_while_tuning_change_nothing(world: Path, finished: Path):
     folder = run(world, "watched", checkpointing_steps=1, validation_steps=2)
     assert {path.name for path in (folder / "samples").iterdir()} == {"step-2"}
@@ -188,6 +196,10 @@ def test_sampling_from_noise_at_another_length(world: Path, finished: Path, tmp_
         ({"device": "quantum"}, [], "device 'quantum'"),
         ({}, ["--video", "nowhere.mp4"], "no video file nowhere.mp4"),
         ({}, ["--frames", "50"], "50"),
+        ({}, ["--width", "30"], "train_data.width is 30, but must be a multiple of 8"),
+        ({}, ["--seed", str(2**64)], f"seed is {2**64}, but must be at most {2**64 - 1}"),
+        ({}, ["--set", "adam_beta1=1"], "adam_beta1 is 1.0, but must be below 1"),
+        ({}, ["--set", "train_data.prompt=["], "train_data.prompt=["),
         ({}, ["--set", "validation_data.video_length=5"], "validation_data.video_length is 5, but the clip has 3"),
         ({}, ["--set", "train_data.promt=x"], "did you mean 'train_data.prompt'?"),
         ({}, ["--resume", "nowhere.safetensors"], "nowhere.safetensors"),
@@ -203,6 +215,32 @@ def test_wrong_input_is_one_sentence_and_code_2(world: Path, capsys, changes: di
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("tav: ")]
     assert len(errors) == 1 and message in errors[0]
     assert not (world / "wrong" / "losses.csv").exists()  # it is told before the tuning
+
+
+def test_an_output_folder_that_cannot_be_is_told_before_the_work(world: Path, finished: Path, capsys):
+    (world / "taken").write_text("not a folder")
+    for command in ("run", "tune", "invert", "sample"):
+        named = [str(world / "finished.yaml")] if command == "run" else ["--config", str(world / "finished.yaml")]
+        tuned = ["--tuned", str(finished / "tuned.safetensors")] if command in ("invert", "sample") else []
+        latents = ["--latents", str(finished / "inverted.safetensors")] if command == "sample" else []
+        assert cli.main([command, *named, *tuned, *latents, "--output", str(world / "taken")]) == 2
+        written = capsys.readouterr().err
+        assert f"tav: {world / 'taken'}: File exists" in written and "step" not in written
+
+
+def test_sampling_does_not_need_the_clip_any_more(world: Path, finished: Path, tmp_path: Path, capsys):
+    sample = ["sample", "--config", str(finished / "config.yaml"), "--tuned", str(finished / "tuned.safetensors")]
+    moved = ["--latents", str(finished / "inverted.safetensors"), "--set", "train_data.video_path=moved.mp4"]
+    flags = ["--output", str(tmp_path), "--device", "cpu", "--prompt", "x", "--steps", "1"]
+    assert cli.main([*sample, *moved, *flags]) == 0
+    assert (tmp_path / "contact-sheet.png").is_file()
+    assert "Note: The clip was inverted in 2 steps and is sampled in 1" in capsys.readouterr().err
+
+
+def test_large_seeds_stay_as_they_are(tmp_path: Path):
+    (tmp_path / "seed.yaml").write_text(f"seed: {2**53 + 1}\nmax_train_steps: 1e2\n")
+    read = config.Config.read(tmp_path / "seed.yaml")
+    assert (read.seed, read.max_train_steps) == (2**53 + 1, 100)
 
 
 def test_what_the_machine_lacks_is_replaced_with_a_note(world: Path, capsys):
@@ -241,11 +279,6 @@ assert not heavy, heavy
 def test_file_names():
     names = file_names(["Ein Bär, 熊!", "../../etc/passwd", "a b", "a-B", "?", "x" * 300])
     assert names == ["Ein-Bär-熊", "etc-passwd", "a-b", "a-B-2", "prompt", "x" * 100]
-
-
-def test_choices_are_those_of_the_core():
-    assert config.ATTENTION_MODES == attention.MODES
-    assert config.RESIZE_MODES == video.RESIZE_MODES
 
 
 def test_example_configuration_holds_the_defaults():

@@ -81,6 +81,10 @@ def test_what_is_missing_is_said(folder):
     with pytest.raises(ValueError, match="is empty"):
         read_results(folder)
     (folder / "prompts.json").unlink()
+    (folder / "prompts.csv").write_text("name,prompt\ncat,un café\n", encoding="latin-1")
+    with pytest.raises(ValueError, match=r"prompts\.csv cannot be read as CSV in UTF-8"):
+        read_results(folder)
+    (folder / "prompts.csv").unlink()
     with pytest.raises(ValueError, match=r"write .*prompts\.csv"):
         read_results(folder)
     with pytest.raises(ValueError, match=r"at least two systems.*none"):

@@ -1,6 +1,7 @@
 """Tuning: what it learns, what it may change, what it leaves behind, and how it ends."""
 
 import math
+import re
 from importlib.util import find_spec
 from itertools import repeat
 
@@ -262,11 +263,14 @@ def test_adamw8bit_asked_for_and_missing():
         {"learning_rate": 0},
         {"max_grad_norm": 0},
         {"warmup_steps": -1},
+        {"betas": (0.9, 2)},
+        {"weight_decay": -0.5},
+        {"eps": 0},
         {"lr_scheduler": "step"},
         {"precision": "fp8"},
         {"optimizer": "sgd"},
     ],
 )
 def test_settings_out_of_range(wrong):
-    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+    with pytest.raises(ValueError, match=re.escape(str(next(iter(wrong.values()))))):
         TuneSettings(**wrong)

@@ -8,7 +8,7 @@ from checkpoint import make_lora
 from comfy_server import ComfyError, Interrupted, Node
 from safetensors.torch import save_file
 
-from tav_core import load_tuned
+from tav_core import load_tuned, save_tuned
 
 
 def report(entry: dict, probe: Node) -> dict:
@@ -66,17 +66,22 @@ def test_saved_motion_equals_the_tuned_model(server, clip):
     saved = server.folder / "models" / "tune_a_video" / "again.safetensors"
     saved = saved.rename(server.folder / "elsewhere" / saved.name)  # a folder of extra_model_paths.yaml
     published = saved.with_name("published.safetensors")  # the parameters alone, as a published U-Net holds them
-    save_file(load_tuned(saved)[0], published)
+    state, metadata = load_tuned(saved)
+    save_file(state, published)
+    keys = {name.replace("attn1.to_q", "attn1.to_k"): -weight for name, weight in state.items() if "attn1.to_q" in name}
+    with_keys = saved.with_name("with_keys.safetensors")  # as the command line can learn them
+    save_tuned(with_keys, state | keys, metadata)
     graph = Chain(clip)
     loaded = [
         graph.add("TAVLoadTuned", model=graph.checkpoint[0], name=path.name, strength=strength)
-        for path, strength in ((saved, 1.0), (saved, 0.0), (published, 1.0))
+        for path, strength in ((saved, 1.0), (saved, 0.0), (published, 1.0), (with_keys, 1.0))
     ]
     results = [graph.save(graph.ksample(model[0], graph.latents[0])[0]) for model in loaded]
     entry = server.run(graph)
     assert difference(server.latent(entry, results[0]), expected) < 1e-4
     assert difference(server.latent(entry, results[1]), untuned) < 1e-5
     assert difference(server.latent(entry, results[2]), expected) < 1e-4
+    assert difference(server.latent(entry, results[3]), expected) > 1e-3
 
 
 @pytest.mark.parametrize("plain_first", [True, False])

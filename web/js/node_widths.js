@@ -10,7 +10,6 @@ const WIDTHS = {
     TAVSampleVideo: 320,
     TAVSaveTuned: 320,
     TAVLoadTuned: 360,
-    TAVCompareVideos: 520,
     TAVEvaluateVideo: 420,
     TAVDemoClip: 300,
 }
