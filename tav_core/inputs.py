@@ -13,8 +13,8 @@ Extra = Tensor | dict[str, Tensor]
 def check_inputs(latents: Tensor, timesteps: Tensor, context: Tensor, channels: int, dim: int) -> None:
     """Raise ValueError unless latents ``[b, channels, f, h, w]``, timesteps ``[b]`` and context ``[b, tokens, dim]``
     fit a network and each other; timesteps and context may be one for all videos."""
-    if latents.ndim != 5:
-        raise ValueError(f"Video latents have 5 dimensions [b, c, f, h, w], these have {latents.ndim}.")
+    if latents.ndim != 5 or 0 in latents.shape:
+        raise ValueError(f"Video latents have 5 dimensions [b, c, f, h, w], none of them 0: not {list(latents.shape)}.")
     b = latents.shape[0]
     if latents.shape[1] != channels:
         raise ValueError(
@@ -26,6 +26,8 @@ def check_inputs(latents: Tensor, timesteps: Tensor, context: Tensor, channels: 
             f"A context {list(context.shape)} does not fit {b} videos in this U-Net: it takes [{b}, tokens, {dim}], "
             f"or [1, tokens, {dim}] for all; encode the text with the same checkpoint's text encoder."
         )
+    if context.device != latents.device:
+        raise ValueError(f"The latents are on {latents.device}, the context is on {context.device}: move one of them.")
     if timesteps.shape not in ((), (1,), (b,)):
         raise ValueError(f"Timesteps {list(timesteps.shape)} do not fit {b} videos: give one per video, or one.")
 

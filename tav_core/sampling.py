@@ -39,24 +39,18 @@ def ddim_sample(
         context: text states of the prompt ``[b, tokens, dim]``.
         negative_context: text states to guide away from, published: of the empty prompt; unused without guidance.
         steps: 1 to the number of training timesteps.
-        guidance_scale: 1 means none, and saves the second pass.
+        guidance_scale: 1 and below mean none (published behaviour), and save the second pass.
         on_step: called with (step counted from 1, latents); returning False stops after that step.
 
     Returns:
         Clean latents ``[b, c, f, h, w]``; the last step lands on the schedule's final alpha.
 
     Raises:
-        ValueError: a number of steps out of range, or guidance without a negative context.
+        ValueError: a number of steps out of range, or guidance without a negative context that fits the other.
     """
-    guided = guidance_scale != 1
+    guided = guidance_scale > 1
     if guided:
-        if negative_context is None:
-            raise ValueError(
-                f"A guidance scale of {guidance_scale} needs a negative context: give the text states of the empty "
-                "prompt, or use a guidance scale of 1."
-            )
-        b = noise.shape[0]
-        context = torch.cat([negative_context.expand(b, -1, -1), context.expand(b, -1, -1)])
+        context = _both(negative_context, context, len(noise))
     stride = schedule.stride(steps)
     latents = noise
     with constant_context(video_unet):
@@ -72,3 +66,18 @@ def ddim_sample(
             if on_step is not None and on_step(step, latents) is False:
                 break
     return latents
+
+
+def _both(negative: Tensor | None, positive: Tensor, videos: int) -> Tensor:
+    """The contexts of ``videos`` videos ``[2 videos, tokens, dim]``, the negative ones first."""
+    if negative is None:
+        raise ValueError(
+            "Guidance needs a negative context: give the text states of the empty prompt, or a guidance scale of 1."
+        )
+    for context in (negative, positive):
+        if context.shape[0] not in (1, videos) or context.shape[1:] != positive.shape[1:]:
+            raise ValueError(
+                f"The contexts {list(negative.shape)} and {list(positive.shape)} do not fit {videos} videos: give "
+                "[1, tokens, dim] or one for each, of equally many tokens."
+            )
+    return torch.cat([negative.expand(videos, -1, -1), positive.expand(videos, -1, -1)])

@@ -150,8 +150,9 @@ def _tune_settings(config: Config) -> TuneSettings:
         weight_decay=config.adam_weight_decay,
         eps=config.adam_epsilon,
         max_grad_norm=config.max_grad_norm,
-        warmup_steps=config.lr_warmup_steps,
-        lr_scheduler="constant" if config.lr_scheduler == "constant_with_warmup" else config.lr_scheduler,
+        # as published, "constant" is constant from the first step on
+        warmup_steps=0 if config.lr_scheduler == "constant" else config.lr_warmup_steps,
+        lr_scheduler=config.lr_scheduler.removesuffix("_with_warmup"),
         gradient_checkpointing=config.gradient_checkpointing,
         optimizer="adamw8bit" if config.use_8bit_adam else "adamw",
         seed=config.seed,

@@ -112,7 +112,8 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
 
     Args:
         path: a file of :func:`save_tuned`, or a published U-Net in the diffusers layout: its ``.safetensors``, or the
-            folder that holds it (the U-Net's or the whole pipeline's).
+            folder that holds it (the U-Net's or the whole pipeline's). Of a U-Net, what the published code tunes by
+            default is read.
 
     Returns:
         The parameters by published name, and the metadata (empty for a published checkpoint).

@@ -137,6 +137,8 @@ def _loss(
             f"Noise {list(noise.shape)} and timesteps {list(timesteps.shape)} were drawn for latents "
             f"{list(latents.shape)}: noise has their shape, and there is one timestep per video."
         )
+    if timesteps.is_floating_point() or not ((timesteps >= 0) & (timesteps < schedule.train_timesteps)).all():
+        raise ValueError(f"Timesteps are whole numbers from 0 to {schedule.train_timesteps - 1}, not {timesteps}.")
     noise = _usable(noise.to(latents))
     prediction = video_unet(schedule.add_noise(latents, noise, timesteps), timesteps, context, **extra)
     return F.mse_loss(prediction.float(), schedule.target(latents, noise, timesteps))

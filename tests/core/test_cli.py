@@ -237,6 +237,13 @@ def test_sampling_does_not_need_the_clip_any_more(world: Path, finished: Path, t
     assert "Note: The clip was inverted in 2 steps and is sampled in 1" in capsys.readouterr().err
 
 
+def test_a_constant_learning_rate_has_no_warm_up(world: Path):
+    """As published, where ``constant_with_warmup`` has."""
+    for scheduler, rate in (("constant", "3e-05"), ("constant_with_warmup", "0")):
+        folder = run(world, scheduler, "--steps", "1", lr_scheduler=scheduler, lr_warmup_steps=5)
+        assert (folder / "losses.csv").read_text().strip().endswith(f",{rate}")
+
+
 def test_large_seeds_stay_as_they_are(tmp_path: Path):
     (tmp_path / "seed.yaml").write_text(f"seed: {2**53 + 1}\nmax_train_steps: 1e2\n")
     read = config.Config.read(tmp_path / "seed.yaml")

@@ -137,6 +137,10 @@ def test_inputs_of_the_wrong_shape():
     x, timesteps, context = inputs(videos=3)
     with pytest.raises(ValueError, match="5 dimensions"):
         video_unet(x[0], timesteps, context)
+    with pytest.raises(ValueError, match="none of them 0"):
+        video_unet(x[:, :, :0], timesteps, context)
+    with pytest.raises(ValueError, match="latents are on cpu, the context is on meta"):
+        video_unet(x, timesteps, context.to("meta"))
     for wrong, sentence in (
         ((x[:, :3], timesteps, context), "Latents of 3 channels do not fit this U-Net, which takes 4"),
         ((x, timesteps, context[:2]), r"A context \[2, 3, 16\] does not fit 3 videos"),

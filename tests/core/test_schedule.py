@@ -119,10 +119,15 @@ def test_guidance(clip):
     calls.clear()
     strong = torch.full((1, 3, 8), 0.1 + 5 * (0.3 - 0.1))
     plain = tav_core.ddim_sample(words, schedule, clip[1], strong, negative, steps=1, guidance_scale=1)
-    assert len(calls) == 1 and calls[0] is strong
     torch.testing.assert_close(guided, plain)
+    for guidance in (1, 0.5):  # published: the second pass is for scales above 1
+        calls.clear()
+        tav_core.ddim_sample(words, schedule, clip[1], strong, negative, steps=1, guidance_scale=guidance)
+        assert len(calls) == 1 and calls[0] is strong
     with pytest.raises(ValueError, match="negative context"):
         tav_core.ddim_sample(words, schedule, clip[1], positive, None, steps=1)
+    with pytest.raises(ValueError, match=r"\[1, 6, 8\] and \[1, 3, 8\] do not fit"):
+        tav_core.ddim_sample(words, schedule, clip[1], positive, torch.zeros(1, 6, 8), steps=1)
 
 
 def test_loops_report_and_stop(clip):

@@ -198,6 +198,9 @@ def test_a_loss_that_is_no_number_ends_it_cleanly():
         ([fixed_draw()], "The draws ended after step 1 of 2"),
         ([(torch.ones(4, 1, 1, 1), torch.tensor([400]))] * 2, r"Noise \[4, 1, 1, 1\] and timesteps \[1\]"),
         ([(fixed_draw()[0], torch.tensor([400, 1]))] * 2, r"timesteps \[2\] were drawn for latents"),
+        ([(fixed_draw()[0], torch.tensor([1000]))] * 2, r"from 0 to 999, not tensor\(\[1000\]"),
+        ([(fixed_draw()[0], torch.tensor([-1]))] * 2, r"from 0 to 999, not tensor\(\[-1\]"),
+        ([(fixed_draw()[0], torch.tensor([0.5]))] * 2, r"from 0 to 999, not tensor\(\[0.5"),
     ],
 )
 def test_draws_that_do_not_fit(draws, sentence):
