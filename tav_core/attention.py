@@ -66,7 +66,8 @@ def video_attention(
     """Self-attention whose keys and values come from other frames (Tune-A-Video, section 3.2).
 
     Args:
-        query, key, value: projected tokens ``[(b f), n, c]``.
+        query: projected tokens ``[(b f), n, c]``.
+        key, value: likewise ``[(b f), m, c]``; m is n unless another patch of the network merges or adds tokens.
         heads: number of attention heads; ``c`` is a multiple of it.
         frames: frames per video.
         mode: one of :data:`.ATTENTION_MODES`. Frame 0 stands in for the frame before it; one frame attends to itself.
@@ -79,7 +80,7 @@ def video_attention(
         key, value = (_neighbours(x, frames, mode == "sparse_causal") for x in (key, value))
     elif frames > 1 and mode in ("full", "first_frame"):
         # One set of keys serves all frames: their queries form one long sequence, and no key is copied.
-        tokens = query.shape[1]
+        tokens = key.shape[1]
         query, key, value = (rearrange(x, "(b f) n c -> b (f n) c", f=frames) for x in (query, key, value))
         if mode == "first_frame":
             key, value = key[:, :tokens], value[:, :tokens]

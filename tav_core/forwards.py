@@ -58,10 +58,12 @@ def self_attention(video_unet: VideoUNet, attention: nn.Module, original: Forwar
         keys = tokens if context is None else context
         query, key = attention.to_q(tokens), attention.to_k(keys)
         value = attention.to_v(keys if value is None else value)
-        out = video_attention(
-            query, key, value, attention.heads, video_unet.frames, video_unet.attention, video_unet.kernel
-        )
-        return attention.to_out[0](out)
+        # HyperTile cuts the queries of a frame into tiles, a batch each; its keys are cut here, and a tile sees tiles
+        frames, tiles = video_unet.frames, len(query) // len(key)
+        query = rearrange(query, "(b f t) n c -> (b t f) n c", f=frames, t=tiles)
+        key, value = (rearrange(x, "(b f) (t m) c -> (b t f) m c", f=frames, t=tiles) for x in (key, value))
+        out = video_attention(query, key, value, attention.heads, frames, video_unet.attention, video_unet.kernel)
+        return attention.to_out[0](rearrange(out, "(b t f) n c -> (b f t) n c", f=frames, t=tiles))
 
     return forward
 

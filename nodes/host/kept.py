@@ -71,7 +71,9 @@ def tuning_key(
         del choices["steps"]
     inflated = {f.name: getattr(inflation, f.name) for f in fields(inflation) if f.name != "temporal"}
     patches = str(learner.patches_uuid) if learner.model.model_lowvram else ""  # then they are merged when in use
-    return digest(choices, inflated, patches, latents, conds, learner.model.diffusion_model, inflation.temporal)
+    computed_in = learner.model.manual_cast_dtype
+    network = learner.model.diffusion_model
+    return digest(choices, inflated, patches, computed_in, latents, conds, network, inflation.temporal)
 
 
 def digest(*values: object) -> str:

@@ -36,14 +36,14 @@ def invert(model: ModelPatcher, latent: dict, positive: list, steps: int) -> dic
         return trajectory[-1] / schedule.alpha(last) ** 0.5
 
     samples = _run(model, {"positive": positive}, 1.0, latent["samples"], steps, run)
-    return {"samples": samples, KEY: {"timestep": last}}
+    return latent | {"samples": samples, KEY: {"timestep": last}}
 
 
 def sample(model: ModelPatcher, latent: dict, positive: list, negative: list, steps: int, guidance: float) -> dict:
     """DDIM sampling from an inverted LATENT, with the MODEL as ComfyUI samples it.
 
     Raises:
-        ValueError: the MODEL is not inflated, or the latents are empty or do not fit it.
+        ValueError: the MODEL is not inflated, or the latents are empty, masked, or do not fit it.
     """
     inflation_of(model)
     schedule = schedule_of(model)
@@ -51,6 +51,10 @@ def sample(model: ModelPatcher, latent: dict, positive: list, negative: list, st
     if not torch.count_nonzero(latent["samples"]):
         raise ValueError(
             "This latent is empty: connect the latent of DDIM Invert, or use KSampler to start from random noise."
+        )
+    if "noise_mask" in latent:
+        raise ValueError(
+            "This latent has a mask, which Sample Video does not follow: remove it, or use KSampler (Advanced)."
         )
     first = latent.get(KEY, {}).get("timestep", schedule.timesteps(steps)[0])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,11 @@ from torch import Tensor, nn
 
 from ... import tav_core
 from .folders import KEY
+
+PREFIX = "diffusion_model."
+"""What ComfyUI's keys of the network's weights begin with."""
+_PARTIAL = {"area", "mask", "start_percent", "end_percent"}
+"""What a CONDITIONING that does not count everywhere holds."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Inflation:
         kernel = "xformers" if comfy.model_management.xformers_enabled() else "sdpa"
         return tav_core.VideoUNet(unet, self.attention, temporal or self.temporal or False, self.joint_norm, kernel)
 
+    @torch.compiler.disable  # TorchCompileModel would trace the overrides, which are new ones in every call
     def __call__(
         self,
         executor: WrapperExecutor,
@@ -108,24 +114,24 @@ def apply_tuned(model: ModelPatcher, state: dict[str, Tensor], metadata: dict, s
     )
     video_unet = inflation.video_unet(model.model.diffusion_model, inflation.temporal_attention)
     video_unet.load_tuned_state_dict(state, strength)
-    weights = model.get_key_patches("diffusion_model.")
-    deltas = {}
-    for name, (own_name, _) in video_unet.projection_weights().items():
-        key = f"diffusion_model.{own_name}"
-        base, convert = weights[key][0]
-        deltas[key] = state[name].float() - convert(base, inplace=False).to("cpu", torch.float32)
+    keys = {f"{PREFIX}{own_name}": name for name, (own_name, _) in video_unet.projection_weights().items()}
+    plain = plain_weights(model, keys)
+    deltas = {key: state[name].float() - plain[key].to("cpu", torch.float32) for key, name in keys.items()}
     return with_tuning(model, inflation, deltas, strength, video_unet.temporal)
+
+
+def plain_weights(model: ModelPatcher, keys: Iterable[str]) -> dict[str, Tensor]:
+    """The checkpoint's own weights of these keys, without a LoRA or any other patch that is on MODEL."""
+    patches = model.get_key_patches(PREFIX)
+    return {key: convert(weight, inplace=False) for key in keys for weight, convert in patches[key][:1]}
 
 
 def fingerprint_of(model: ModelPatcher) -> str:
     """The fingerprint of the checkpoint behind MODEL, whatever LoRAs are on it."""
-    prefix = "diffusion_model."
-    weights = {
-        key.removeprefix(prefix): patches[0][1](patches[0][0], inplace=False)
-        for key, patches in model.get_key_patches(prefix).items()
-        if key.endswith(".attn1.to_k.weight")
-    }
-    return tav_core.fingerprint(model.model.diffusion_model, weights)
+    network = model.model.diffusion_model
+    names = [name for name, _ in network.named_parameters() if name.endswith(".attn1.to_k.weight")]
+    plain = plain_weights(model, [PREFIX + name for name in names])
+    return tav_core.fingerprint(network, {name: plain[PREFIX + name] for name in names})
 
 
 def other_base(model: ModelPatcher, metadata: dict) -> str:
@@ -157,7 +163,16 @@ def latents_of(model: ModelPatcher, latent: dict) -> Tensor:
 
 
 def model_conds(model: ModelPatcher, positive: list, latents: Tensor) -> dict[str, Tensor]:
-    """CONDITIONING as the inputs of MODEL's network for latents ``[1, c, f, h, w]``, by the names of the core."""
+    """CONDITIONING as the inputs of MODEL's network for latents ``[1, c, f, h, w]``, by the names of the core.
+
+    Raises:
+        ValueError: it holds several prompts, or one for a part of the picture or of the steps.
+    """
+    if len(positive) != 1 or _PARTIAL & positive[0][1].keys():
+        raise ValueError(
+            "One-Shot Tune learns, and previews, with one prompt for the whole picture and all steps: connect CLIP "
+            "Text Encode, without combined prompts, areas, masks or timestep ranges."
+        )
     conds = comfy.sampler_helpers.convert_cond(positive)
     noise = rearrange(latents, "1 c f h w -> f c h w")
     conds = comfy.samplers.encode_model_conds(model.model.extra_conds, conds, noise, latents.device, "positive")
@@ -175,7 +190,10 @@ def schedule_of(model: ModelPatcher) -> tav_core.NoiseSchedule:
     kinds = comfy.model_sampling
     fits = isinstance(sampling, kinds.ModelSamplingDiscrete) and isinstance(sampling, kinds.EPS)
     if not fits or isinstance(sampling, (kinds.EDM, getattr(kinds, "X0", kinds.EDM))):
-        raise ValueError("This MODEL is no Stable Diffusion checkpoint: use one of the SD 1.x, SD 2.x or SDXL family.")
+        raise ValueError(
+            "This MODEL does not sample as Stable Diffusion does: use a checkpoint of the SD 1.x, SD 2.x or SDXL "
+            "family, and put nodes that change its sampling after this one."
+        )
     velocity = isinstance(sampling, kinds.V_PREDICTION)
     return tav_core.NoiseSchedule(1 / (sampling.sigmas**2 + 1), "v_prediction" if velocity else "epsilon")
 

@@ -16,6 +16,7 @@ from ... import tav_core
 from . import kept
 from .live import Run
 from .models import (
+    PREFIX,
     Inflation,
     compute_dtype_of,
     fingerprint_of,
@@ -23,6 +24,7 @@ from .models import (
     latents_of,
     model_conds,
     pixels_per_latent,
+    plain_weights,
     schedule_of,
     with_tuning,
 )
@@ -64,6 +66,7 @@ def tune_model(
     inflation, schedule, latents = inflation_of(model), schedule_of(model), latents_of(model, latent)
     previews = previews or Previews()
     previews.check(latents)
+    _check_timesteps(model)
     learner = _trainable_clone(model)
     _, _, f, h, w = latents.shape
     reload = partial(_load, learner, _memory_to_tune(learner, inflation, latents.shape, settings))
@@ -90,13 +93,10 @@ def tune_model(
                 **conds,
             )
             sampler.finish(settings.steps)
-            state = {name: tensor.to("cpu") for name, tensor in video_unet.tuned_state_dict().items()}
-    tuning = kept.KeptTuning(key, _at_rest(result.state, state), run.previews, sampler.key)
+            learned = {name: tensor.to("cpu") for name, tensor in video_unet.tuned_state_dict().items()}
+    tuning = kept.KeptTuning(key, _at_rest(result.state, learned), run.previews, sampler.key)
     kept.keep(run.workflow, run.node, tuning)
-    deltas = {
-        f"diffusion_model.{own_name}": state[name] - weight.to("cpu", torch.float32)
-        for name, (own_name, weight) in video_unet.projection_weights().items()
-    }
+    deltas, state = _told_apart(model, video_unet, learned)
     tuned = with_tuning(model, inflation, deltas, 1.0, video_unet.temporal)
     pixels = pixels_per_latent(model)
     metadata = tav_core.tuned_metadata(
@@ -109,6 +109,28 @@ def tune_model(
         learning_rate=settings.learning_rate,
     )
     return tuned, TunedVideo(state, metadata), result.losses
+
+
+def _told_apart(
+    model: ModelPatcher, video_unet: tav_core.VideoUNet, learned: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What changed of MODEL's projections, by ComfyUI's keys, and what a tuned file holds: the checkpoint's own weights
+    with that change, as a LoRA that was on them while tuning is no part of the motion."""
+    keys, deltas = {}, {}
+    for name, (own_name, weight) in video_unet.projection_weights().items():
+        keys[name] = f"{PREFIX}{own_name}"
+        deltas[keys[name]] = learned[name] - weight.to("cpu", torch.float32)
+    plain = plain_weights(model, deltas)
+    return deltas, learned | {name: plain[key].to("cpu", torch.float32) + deltas[key] for name, key in keys.items()}
+
+
+def _check_timesteps(model: ModelPatcher) -> None:
+    sampling = model.get_model_object("model_sampling")
+    if len(sampling.sigmas) != sampling.num_timesteps:
+        raise ValueError(
+            "This MODEL samples with a few of its timesteps (LCM), and learning takes all: put the node that does that "
+            "after One-Shot Tune."
+        )
 
 
 def _memory_to_tune(

@@ -84,6 +84,27 @@ def test_saved_motion_equals_the_tuned_model(server, clip):
     assert difference(server.latent(entry, results[3]), expected) > 1e-3
 
 
+def test_a_lora_under_the_tuning_is_not_saved_with_it(server, clip):
+    """The saved motion on the checkpoint with the same LoRA samples what the tuned MODEL samples."""
+    modules = ["down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"]
+    make_lora(server.folder / "models" / "loras" / "under.safetensors", modules)
+
+    def chain() -> tuple[Chain, list]:
+        graph = Chain(clip)
+        name = "under.safetensors"
+        return graph, graph.add("LoraLoaderModelOnly", model=graph.checkpoint[0], lora_name=name, strength_model=1.0)[0]
+
+    graph, lora = chain()
+    tuned = graph.tune(graph.inflate(lora)[0])
+    graph.add("TAVSaveTuned", tuned=tuned[1], name="above")
+    result = graph.save(graph.ksample(tuned[0], graph.latents[0])[0])
+    expected = server.latent(server.run(graph), result)
+    graph, lora = chain()
+    loaded = graph.add("TAVLoadTuned", model=lora, name="above.safetensors", strength=1.0)
+    result = graph.save(graph.ksample(loaded[0], graph.latents[0])[0])
+    assert difference(server.latent(server.run(graph), result), expected) < 1e-4
+
+
 @pytest.mark.parametrize("plain_first", [True, False])
 def test_two_branches_of_one_checkpoint(server, clip, plain_first):
     """The plain branch gives what it gives alone, whether it runs before or after the inflated one."""
@@ -193,6 +214,23 @@ def no_bitsandbytes(graph):
     return graph.tune(graph.inflate()[0], optimizer="adamw8bit")
 
 
+def tuned_on_few_timesteps(graph):
+    lcm = graph.add("ModelSamplingDiscrete", model=graph.inflate()[0], sampling="lcm", zsnr=False)
+    return graph.tune(lcm[0])
+
+
+def tuned_with_two_prompts(graph):
+    graph.words = graph.add("ConditioningCombine", conditioning_1=graph.words[0], conditioning_2=graph.empty[0])
+    return graph.tune(graph.inflate()[0])
+
+
+def sampled_behind_a_mask(graph):
+    mask = graph.add("SolidMask", value=0.5, width=SIZE, height=SIZE)
+    masked = graph.add("SetLatentNoiseMask", samples=graph.latents[0], mask=mask[0])
+    model = graph.inflate()[0]
+    return graph.sample(model, graph.invert(model, latent=masked[0])[0])
+
+
 WRONG = [
     ("TAVInflateUNet", inflated_twice, "inflated already"),
     ("TAVLoadVideo", too_few_frames, "which gives 6 with start 0"),
@@ -202,6 +240,9 @@ WRONG = [
     ("TAVLoadTuned", tuned_twice_from_file, "tuned already"),
     ("TAVSaveTuned", saved_outside, "no name for a file"),
     ("TAVOneShotTune", no_bitsandbytes, "pip install bitsandbytes"),
+    ("TAVOneShotTune", tuned_on_few_timesteps, "put the node that does that after One-Shot Tune"),
+    ("TAVOneShotTune", tuned_with_two_prompts, "with one prompt for the whole picture"),
+    ("TAVSampleVideo", sampled_behind_a_mask, "has a mask"),
 ]
 
 

@@ -65,6 +65,12 @@ def test_more_steps_go_on_and_previews_change_nothing(server, clip):
     assert [preview["step"] for preview in run["previews"]] == [3]
     assert picture(server, run["previews"][0]).n_frames == FRAMES
 
+    graph = Chain(clip)
+    half = graph.add("ModelComputeDtype", model=graph.checkpoint[0], dtype="bf16")[0]
+    node = graph.tune(graph.inflate(half)[0], steps=3, seed=20)
+    graph.add("PreviewImage", images=node[2])
+    server.finish(server.post(graph, workflow=WORKFLOW))
+    assert last_run(server, node)["continued_from"] == 0
     _, _, run = tune(server, clip, "other words", steps=3, learning_rate=2e-2)
     assert run["continued_from"] == 0
     for steps in (1, 2):  # the learning rate of a step depends on how many there are: no honest way to go on

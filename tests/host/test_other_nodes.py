@@ -61,6 +61,30 @@ def test_context_windows_cut_a_clip_into_shorter_ones(server, clip):
     assert sampled.shape == whole.shape and sampled.isfinite().all()
 
 
+PATCHES = {
+    "HyperTile": {"tile_size": 32, "swap_size": 1, "max_depth": 1, "scale_depth": False},
+    "TomePatchModel": {"ratio": 0.5},
+}
+
+
+@pytest.mark.parametrize("mode", ["sparse_causal", "first_frame"])
+@pytest.mark.parametrize("patch", PATCHES)
+def test_patches_of_self_attention_do_what_they_do_to_an_image(server, clip, patch, mode):
+    """Frames that are all alike see nothing new in each other: they come out as the image does."""
+    graph = Chain(clip)
+    first = graph.add("LatentFromBatch", samples=graph.latents[0], batch_index=0, length=1)
+    alike = graph.add("RepeatLatentBatch", samples=first[0], amount=FRAMES)[0]
+    inflated = graph.inflate(attention=mode)[0]
+    models = [inflated] + [
+        graph.add(patch, model=model, **PATCHES[patch])[0] for model in (graph.checkpoint[0], inflated)
+    ]
+    results = [graph.save(graph.ksample(model, alike, steps=1, noise="disable")[0]) for model in models]
+    entry = server.run(graph)
+    unpatched, image, video = (server.latent(entry, node) for node in results)
+    assert difference(image, unpatched) > 1e-3
+    assert difference(video, image) < 1e-4
+
+
 def test_attention_that_another_pack_puts_in_place_is_used(server, clip):
     graph = Chain(clip)
     model = graph.inflate()[0]
