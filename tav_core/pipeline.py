@@ -189,9 +189,14 @@ def _load_folder(
 
     def part(kind: type, name: str, stem: str, **options: Any) -> nn.Module:
         variant = _variant(path / name, stem)
-        model = kind.from_pretrained(
-            path / name, variant=variant, use_safetensors=True, local_files_only=True, **options
-        )
+        options |= {"variant": variant, "use_safetensors": True, "local_files_only": True, "output_loading_info": True}
+        model, info = kind.from_pretrained(path / name, **options)
+        if info["missing_keys"]:  # the libraries would only warn, and leave random weights there
+            first = sorted(info["missing_keys"])[0]
+            raise ValueError(
+                f"{path / name} lacks {len(info['missing_keys'])} weights (first: {first}): it is incomplete, or was "
+                "saved by a later version of transformers or diffusers; update these, or get the folder again."
+            )
         return model.requires_grad_(False).eval()
 
     unet = part(UNet2DConditionModel, "unet", "diffusion_pytorch_model", torch_dtype=dtype, **light)

@@ -38,10 +38,10 @@ from demo_model_parts import (
 )
 from einops import rearrange
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from tav_core.demo import MODEL
 from tav_core.demo.world import SIZE, Scenes, Words, all_words, draw, random_scenes
@@ -164,8 +164,8 @@ def train_denoiser(args: argparse.Namespace) -> None:
     unet = new_unet().to(memory_format=torch.channels_last)
     modules = nn.ModuleDict({"unet": unet, "text_encoder": new_text_encoder(tokenizer)}).to(args.device)
     if args.start_from:
-        for name, file in (("unet", "diffusion_pytorch_model.safetensors"), ("text_encoder", "model.safetensors")):
-            modules[name].load_state_dict(load_file(args.start_from / name / file))
+        for name, module in modules.items():
+            module.load_state_dict(type(module).from_pretrained(args.start_from / name).state_dict())
     encode_pictures = new_autoencoder().to(args.device).encode
     run = Run("denoiser", modules, args.steps or 12000, 1e-3, args.work)
     alphas = new_scheduler().alphas_cumprod.to(args.device)
@@ -233,6 +233,9 @@ def _save_module(module: nn.Module, folder: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     half = copy.deepcopy(module).half().to(memory_format=torch.contiguous_format)
     half.save_pretrained(temporary, safe_serialization=True)
+    if isinstance(half, CLIPTextModel):  # transformers before version 5 needs this level in the names
+        state = {f"text_model.{name.removeprefix('text_model.')}": value for name, value in half.state_dict().items()}
+        save_file(state, temporary / "model.safetensors", {"format": "pt"})
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(temporary, folder)
 

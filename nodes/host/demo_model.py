@@ -156,8 +156,7 @@ def _clip(folder: Path, tokenizer: Path) -> comfy.sd.CLIP:
         partial(comfy.sd1_clip.SD1Tokenizer, tokenizer=tokenize), partial(_TextEncoder, clip_model=encode)
     )
     clip = comfy.sd.CLIP(target)
-    weights = load_file(folder / "model.safetensors")
-    clip.load_sd({f"text_model.{name}": weight for name, weight in weights.items()})
+    clip.load_sd(load_file(folder / "model.safetensors"))
     return clip
 
 
