@@ -50,6 +50,16 @@ class SaveTuned(io.ComfyNode):
         tav_core.save_tuned(path, tuned.state, metadata)
         return io.NodeOutput(ui={"text": [f"saved as {path.name}"]})
 
+    @classmethod
+    def validate_inputs(cls, name: str | None) -> bool | str:
+        """Before a long tuning, not after it; a name that comes from another node is not known yet."""
+        try:
+            if name is not None:
+                host.new_tuned_path(name)
+        except ValueError as error:
+            return str(error)
+        return True
+
 
 class LoadTuned(io.ComfyNode):
     """Puts a saved motion on a checkpoint."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from .config import Config
 from .contact_sheet import contact_sheet
 from .files import file_names, replacing
 from .interrupt import Interrupted, StopRequest
@@ -28,6 +29,8 @@ from .video import save_video
 
 TUNED, STATE, INVERTED = "tuned.safetensors", "tune-state.safetensors", "inverted.safetensors"
 LOSSES, CONFIG, SHEET, SAMPLES = "losses.csv", "config.yaml", "contact-sheet.png", "samples"
+_DECIDES = ("train_data", "attention", "temporal_attention", "joint_norm", "trainable_modules")
+"""What a tuning cannot be resumed with another one of."""
 PUBLISHED_FPS = 8.0
 """Frames per second of what is sampled where no clip gives them."""
 
@@ -224,7 +227,19 @@ def _saved_state(session: Session) -> TuneState | None:
         if not path.exists():
             tqdm.write(f"Nothing to resume in {session.folder}: tuning starts at the first step.")
             return None
+        _check_same_tuning(session)
     return load_tune_state(path)
+
+
+def _check_same_tuning(session: Session) -> None:
+    """Raise ValueError when the tuning in the folder learned something else, or in another network."""
+    config, there = session.config, Config.read(session.folder / CONFIG)
+    other = [name for name in _DECIDES if getattr(config, name) != getattr(there, name)]
+    if other:
+        raise ValueError(
+            f"{session.folder} holds a tuning of another {', '.join(other)}, see its {CONFIG}: resume with the same, "
+            "or tune into another folder."
+        )
 
 
 def _save_state(session: Session, state: TuneState) -> None:

@@ -80,9 +80,6 @@ def score_videos(
     Args:
         notes: what else to say below the table, such as why there is no CLIP.
         on_video: called with the number of videos scored so far, after each.
-
-    Raises:
-        ValueError: also when nothing at all could be measured.
     """
     notes = list(notes)
     if any(result.source is not None and not result.rebuilt for result in results) and not find_spec("cv2"):
@@ -93,7 +90,7 @@ def score_videos(
         if on_video:
             on_video(number)
     if not any(row.scores for row in rows):
-        raise ValueError(" ".join(["Nothing could be measured.", *notes]))
+        notes.insert(0, "Nothing could be measured.")
     return ScoreTable(rows, list(dict.fromkeys(notes)))
 
 

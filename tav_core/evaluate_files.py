@@ -61,16 +61,15 @@ def read_result(
     return VideoResult(name, frames, prompt, clip.frames), note
 
 
-def read_run(folder: str | os.PathLike) -> list[VideoResult]:
-    """The videos of a run's folder (as ``tav run`` and ``tav sample`` write it), each with its prompt and its source.
+def read_run(folder: str | os.PathLike, source: SourceClip | None) -> list[VideoResult]:
+    """The videos of a run's folder (as ``tav run`` and ``tav sample`` write it), each with its prompt and the source.
 
     Raises:
-        FileNotFoundError: there is no configuration, none of its prompts has a video, or the clip is gone.
+        FileNotFoundError: there is no configuration, none of its prompts has a video, or the source is gone.
     """
     folder = Path(folder)
     prompts = Config.read(folder / CONFIG).validation_data.prompts
     videos = {prompt: folder / f"{name}.mp4" for prompt, name in zip(prompts, file_names(prompts))}
-    source = source_of_run(folder)
     results = [read_result(path, prompt, prompt, source)[0] for prompt, path in videos.items() if path.is_file()]
     if not results:
         raise FileNotFoundError(f"{folder} holds no video of the prompts in its {CONFIG}: run 'tav sample' first.")

@@ -42,6 +42,10 @@ def check_writable(folder: str | os.PathLike) -> None:
         pass
 
 
+_NO_NAME = re.compile(r'^$|[<>:"|?*\x00-\x1f]|[. ]$|.{80}|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)
+"""In a file's or a folder's name, what some system does not take, or what gets too long with a number and an ending."""
+
+
 def unused_path(folder: str | os.PathLike, name: str, suffix: str) -> Path:
     """A file in `folder` that does not exist yet: `name` with `suffix`, and a number where it is taken.
 
@@ -49,12 +53,12 @@ def unused_path(folder: str | os.PathLike, name: str, suffix: str) -> Path:
         name: may lead into a folder below, and may end in `suffix` already.
 
     Raises:
-        ValueError: the name is empty or leads out of the folder.
+        ValueError: the name is empty, leads out of the folder, or is none on every system.
     """
     folder = Path(folder).resolve()
     stem = name.strip().removesuffix(suffix)
     path = first = (folder / (stem + suffix)).resolve()
-    if not stem.strip("/\\. ") or not path.is_relative_to(folder):
+    if any(_NO_NAME.search(part) for part in re.split(r"[/\\]", stem)) or not path.is_relative_to(folder):
         raise ValueError(f"{name!r} is no name for a file: give a plain one such as 'skiing' or 'sports/skiing'.")
     number = 2
     while path.exists():

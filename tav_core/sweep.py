@@ -87,9 +87,10 @@ def run_item(item: Item, models: ScoreModels) -> Outcome:
     config, start = item.config, time.perf_counter()
     folder, session = Path(config.output_dir), None
     try:
-        (folder / RESULT).unlink(missing_ok=True)
         resumed = "latest" if (folder / commands.STATE).exists() and _same_settings(config) else None
         session = Session(replace(config, resume_from_checkpoint=resumed))
+        _ = session.clip, session.pipeline  # before the last result goes: it stays when these are not there
+        (folder / RESULT).unlink(missing_ok=True)
         videos = commands.run(session)
         scorers = load_scorers(models.clip, models.pickscore, session.device)
         outcome = Outcome(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -33,7 +34,7 @@ EDITS = (
     Words("red", "circle", "blue", "striped"),
 )
 """The four uses of the paper: another subject, another background, another attribute, another style."""
-FIGURES, PLOT, UNTUNED = "figures.json", "loss.png", "untuned"
+FIGURES, PLOT, SOURCE, UNTUNED = "figures.json", "loss.png", "source.mp4", "untuned"
 
 
 def demo_config() -> Config:
@@ -67,7 +68,10 @@ def demo(session: Session) -> None:
         session.clip = VideoClip(example_clip(CLIP, "arc", FRAMES, seed=3), FPS, FPS, FRAMES)
     commands.check_before_tuning(session)
     source = session.clip.frames
-    save_video(folder / "source.mp4", source, session.clip.fps)
+    save_video(folder / SOURCE, source, session.clip.fps)
+    # for what other commands may do with the folder
+    data = replace(session.config.train_data, video_path=str(folder / SOURCE))
+    session.config = replace(session.config, train_data=data)
     before = commands.sample(session, commands.invert(session), folder / UNTUNED)
     commands.tune(session)
     after = commands.sample(session, commands.invert(session))

@@ -111,7 +111,7 @@ def _results(
     from ..reconstruction import reconstruct_run
     from ..video import save_video
 
-    results, notes = files.read_run(arguments.folder) if arguments.folder else [], []
+    results, notes = files.read_run(arguments.folder, source) if arguments.folder else [], []
     for path, name, prompt in zip(arguments.videos, files.result_names(arguments.videos), prompts):
         result, note = files.read_result(path, name, prompt, source)
         results.append(result)

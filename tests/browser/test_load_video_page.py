@@ -9,6 +9,7 @@ from tav_core import save_video
 LEVELS = [20 * number for number in range(12)]
 """Frame i of the clip is grey of level 20 i."""
 
+TRACKER = "app.extensionManager.workflow.activeWorkflow.changeTracker"
 LINE = "() => document.querySelector('.tav-clip p')?.textContent ?? ''"
 LEVELS_SHOWN = """async count => {
     const canvas = document.querySelector('.tav-clip canvas')
@@ -82,6 +83,23 @@ def test_a_wrong_choice_is_told_on_the_node(node):
     node.set_node(0, frames=4)
     wait_for_line(node, "4 frames")
     assert node.page.locator(".tav-clip canvas").is_visible()
+
+
+def test_undo_and_redo(node):
+    """ComfyUI looks for changes when the person lets go of a key or a button: what nobody changed ends no redo."""
+    wait_for_line(node, "3 frames")
+    node.page.evaluate(f"() => {TRACKER}.checkState()")
+    node.page.wait_for_timeout(200)  # what changes sooner belongs to the change before
+    node.set_node(0, frames=2)
+    wait_for_line(node, "2 frames")
+    node.page.evaluate(f"() => {TRACKER}.checkState()")
+    node.page.evaluate(f"() => {TRACKER}.undo()")
+    wait_for_line(node, "3 frames")
+    node.page.evaluate(f"() => {TRACKER}.checkState()")
+    node.page.evaluate(f"() => {TRACKER}.redo()")
+    wait_for_line(node, "2 frames")
+    node.set_node(0, frames=4)
+    wait_for_line(node, "4 frames")
 
 
 @pytest.mark.parametrize("target", [None, ".tav-clip canvas"])

@@ -17,7 +17,7 @@ from tiny_checkpoint import make_folder
 
 import tav_core
 from tav_core import cli, config
-from tav_core.files import file_names
+from tav_core.files import file_names, unused_path
 from tav_core.inverted import load_inverted
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +136,12 @@ def test_ctrl_c_saves_and_resume_equals_uninterrupted(world: Path, finished: Pat
     assert (folder / "losses.csv").read_text() == (finished / "losses.csv").read_text()
     start, repeated = (load_inverted(f / "inverted.safetensors")[0] for f in (finished, folder))
     assert torch.equal(start, repeated)
+
+
+def test_another_tuning_is_not_resumed(world: Path, finished: Path, capsys):
+    tune = ["tune", "--config", str(finished / "config.yaml"), "--resume", "--device", "cpu"]
+    assert cli.main([*tune, "--start", "2", "--attention", "full"]) == 2
+    assert "holds a tuning of another train_data, attention" in capsys.readouterr().err
 
 
 def test_ctrl_c_in_a_preview_saves_too(world: Path, finished: Path, monkeypatch, capsys):
@@ -298,3 +304,12 @@ def test_example_configuration_holds_the_defaults():
     default.pretrained_model_path, default.output_dir = example.pretrained_model_path, example.output_dir
     default.trainable_modules = example.trainable_modules
     assert example == default
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../x", "/x", "a//b", "a/", "what?", "a:b", "x.", "con", "Nul.txt", "a/com1", "x" * 80, "new\nline"]
+)
+def test_names_that_are_none_on_every_system(name: str, tmp_path: Path):
+    with pytest.raises(ValueError, match="is no name for a file"):
+        unused_path(tmp_path, name, ".safetensors")
+    assert unused_path(tmp_path, "sports/a man, 熊.v2", ".safetensors") == tmp_path / "sports/a man, 熊.v2.safetensors"

@@ -20,9 +20,11 @@ from tiny_clip import make_clip
 
 import tav_core
 from tav_core import cli, commands, tgve
+from tav_core import sweep as sweeping
 from tav_core.config import Config
 from tav_core.sweep import ScoreModels, sweep
 from tav_core.sweep_items import folder_items, tgve_items
+from tav_core.sweep_table import Outcome
 
 ITEMS = ("a-fine", "b-without-a-clip", "c-fine")
 LIST = """\
@@ -94,13 +96,21 @@ def test_a_failing_item_does_not_stop_the_others(in_order: Path):
 
 def test_finished_items_are_skipped_unless_their_settings_changed(world: Path, in_order: Path, monkeypatch):
     ran, folder = [], shutil.copytree(in_order, world / "moved")
-    monkeypatch.setattr(commands, "run", lambda session: ran.append(session.folder.name) or {})
+    monkeypatch.setattr(sweeping, "run_item", lambda item, models: ran.append(item.name) or Outcome(item.name))
     outcomes = sweep(folder_items(world / "configs", folder, {}), folder)
     assert ran == ["b-without-a-clip"]
     assert [{**asdict(outcome), "seconds": None} for outcome in outcomes[::2]] == table(in_order)[::2]
     ran.clear()
     sweep(folder_items(world / "configs", folder, {"learning_rate": 1e-4})[:1], folder)
     assert ran == ["a-fine"]
+
+
+def test_a_repeat_that_cannot_start_keeps_what_is_finished(world: Path, in_order: Path):
+    folder = shutil.copytree(in_order, world / "kept")
+    items = folder_items(world / "configs", folder, {"pretrained_model_path": "nowhere"})[:1]
+    assert "There is no checkpoint" in sweep(items, folder)[0].error
+    assert sweep(folder_items(world / "configs", folder, {})[:1], folder)[0].scores is not None
+    assert (folder / "a-fine" / "result.json").is_file()
 
 
 def test_stopped_while_tuning_goes_on_there(world: Path, in_order: Path, monkeypatch, capsys):

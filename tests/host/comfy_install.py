@@ -5,6 +5,7 @@ the folder's own .venv, else the one that runs the tests.
 """
 
 import os
+import runpy
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -22,9 +23,7 @@ class ComfyInstall:
 
     @property
     def version(self) -> str:
-        names: dict[str, str] = {}
-        exec((self.folder / "comfyui_version.py").read_text(), names)
-        return names["__version__"]
+        return runpy.run_path(str(self.folder / "comfyui_version.py"))["__version__"]
 
     def run_script(self, script: Path, *arguments: str | Path, timeout: float = 120) -> str:
         """Run a Python file in ComfyUI's own Python, where `import comfy` works, on the CPU; returns what it printed.

@@ -24,7 +24,7 @@ def base_state(server, clip: str) -> dict:
 def test_whole_chain_on_a_video(server, clip):
     before = base_state(server, clip)
     graph = Chain(clip)
-    tuned = graph.tune(graph.inflate()[0])
+    tuned = graph.tune(graph.inflate()[0], seed=5)  # no other test tunes with it, to go on from
     inverted = graph.invert(tuned[0])
     sampled = graph.sample(tuned[0], inverted[0])
     decoded = graph.add("VAEDecode", samples=sampled[0], vae=graph.checkpoint[2])
@@ -257,6 +257,6 @@ def test_wrong_input_is_told_and_harms_nothing(server, clip, node, build, messag
         graph.save(end[0])
     with pytest.raises(ComfyError) as failed:
         server.run(graph)
-    assert failed.value.node_type == node
+    assert node in str(failed.value)
     assert message in failed.value.message
     assert base_state(server, clip) == before

@@ -14,7 +14,8 @@ const WIPE = "wipe"
 const STYLE = `
 .tav-compare { display: flex; flex-direction: column; gap: ${GAP}px; box-sizing: border-box; width: 100%; height: 100%;
     min-height: ${MIN_HEIGHT}px; padding: 6px; overflow: hidden; border-radius: 6px; outline: none;
-    background: var(--comfy-input-bg); color: var(--input-text); font: 12px/1.4 sans-serif; }
+    background: var(--component-node-widget-background, var(--comfy-input-bg)); color: var(--input-text);
+    font: 12px/1.4 sans-serif; }
 .tav-compare:focus-visible { box-shadow: inset 0 0 0 1px var(--input-text); }
 .tav-stage { flex: 1 1 0; min-height: 0; display: grid; gap: ${GAP}px; place-content: center; justify-items: center; }
 .tav-stage p { margin: 0; text-align: center; color: var(--descrip-text); }

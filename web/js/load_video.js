@@ -15,14 +15,15 @@ const MIN_HEIGHT = 220
 
 const STYLE = `
 .tav-clip { display: flex; flex-direction: column; gap: 6px; width: 100%; height: 100%; min-height: ${MIN_HEIGHT}px;
-    box-sizing: border-box; padding: 6px; overflow: hidden; border-radius: 6px; background: var(--comfy-input-bg);
+    box-sizing: border-box; padding: 6px; overflow: hidden; border-radius: 6px;
+    background: var(--component-node-widget-background, var(--comfy-input-bg));
     color: var(--input-text); font: 12px/1.4 sans-serif; }
 .tav-clip canvas { flex: 1 1 0; min-height: 0; width: 100%; cursor: pointer; }
 .tav-clip p { margin: 0; text-align: center; overflow-wrap: anywhere; }
 .tav-clip small { display: block; font-size: 11px; color: var(--descrip-text); }
 .tav-clip.tav-wrong p { margin: auto; color: color-mix(in srgb, var(--error-text) 65%, var(--input-text)); }
 .tav-clip.tav-wrong canvas { display: none; }
-.tav-clip.tav-loading canvas { opacity: 0.4; }
+.tav-clip.tav-loading > * { opacity: 0.4; }
 `
 
 const widgetOf = (node, name) => node.widgets.find((widget) => widget.name === name)

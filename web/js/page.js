@@ -43,9 +43,32 @@ export function showOnNode(node, name, shown, minHeight, onRemove) {
     const getMinHeight = () => (typeof minHeight === "function" ? minHeight() : minHeight) + 2 * MARGIN
     const widget = node.addDOMWidget(name, `tav_${name}`, shown, { serialize: false, getMinHeight })
     widget.serialize = false
-    after(widget, "onRemove", onRemove)
+    shown.dataset.shows = name
+    after(node, "onAdded", () => elements.set(node, shown))
+    after(widget, "onRemove", () => {
+        elements.delete(node)
+        onRemove()
+    })
     passToCanvas(shown)
+    // the height it will have anyway: a node that grows later is an edit to undo
+    if (!LiteGraph.vueNodesMode) node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])])
 }
+
+const elements = new Map() // node in a graph -> what it shows
+
+/** The Vue renderer goes on showing what a node of the same number had before: after undo, for one. */
+function putInPlace() {
+    for (const [node, shown] of elements) {
+        if (shown.isConnected || node.graph !== app.canvas.graph) continue
+        document.querySelector(`[data-node-id="${node.id}"] [data-shows="${shown.dataset.shows}"]`)?.replaceWith(shown)
+    }
+}
+
+app.registerExtension({
+    name: "TuneAVideo.Page",
+
+    afterConfigureGraph: () => LiteGraph.vueNodesMode && setTimeout(putInPlace, 100), // when the nodes are drawn
+})
 
 /** On the classic canvas, the wheel zooms and the middle button pans over an element as they do beside it. */
 function passToCanvas(shown) {

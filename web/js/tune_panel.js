@@ -122,7 +122,7 @@ export class TunePanel {
         if (run.losses.length) facts.push(say("mean loss {loss}", { loss: short(runningMean(run.losses).at(-1)) }))
         if (run.learning_rate) facts.push(say("learning rate {rate}", { rate: short(run.learning_rate) }))
         if (run.continued_from) facts.push(say("continuing from step {step}", { step: run.continued_from }))
-        this.facts.textContent = facts.join(" · ")
+        this.facts.title = this.facts.textContent = facts.join(" · ")
         this.stop.disabled = run.stopping
         this.stop.textContent = say(run.stopping ? "Stopping …" : "Stop and keep")
     }

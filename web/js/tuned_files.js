@@ -13,7 +13,7 @@ const NOT_THERE = "There is no {name} in models/tune_a_video yet."
 const STYLE = `
 .tav-tuned { display: flex; flex-wrap: wrap; gap: 4px 8px; box-sizing: border-box; width: 100%; height: 100%;
     min-height: ${HEIGHT}px; padding: 6px; overflow: auto; border-radius: 6px; font: 12px/1.35 sans-serif;
-    color: var(--descrip-text); background: var(--comfy-input-bg); }
+    color: var(--descrip-text); background: var(--component-node-widget-background, var(--comfy-input-bg)); }
 .tav-tuned img { height: ${HEIGHT - 12}px; max-width: 40%; object-fit: contain; border-radius: 4px; }
 .tav-tuned img:not([src]), .tav-tuned em:empty { display: none; }
 .tav-tuned div { flex: 1; min-width: 0; overflow-wrap: anywhere; }
