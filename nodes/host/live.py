@@ -47,6 +47,7 @@ class Run:
         self._sampling = False
         self._stop = threading.Event()
         self._started = self._step_began = time.monotonic()
+        self._reason = ""
         self._ended: float | None = None
         self._step_seconds: deque[float] = deque(maxlen=20)
         self._preview_seconds: deque[float] = deque(maxlen=3)
@@ -96,9 +97,9 @@ class Run:
         self.previews = [p for p in self.previews if p["step"] != step] + [preview]
         _send("preview", {**self._names(), "preview": preview})
 
-    def end(self, state: str) -> None:
-        """It is over; see ``state``."""
-        self.state, self._ended = state, time.monotonic()
+    def end(self, state: str, reason: str = "") -> None:
+        """It is over; see ``state``, and why it failed."""
+        self.state, self._reason, self._ended = state, reason, time.monotonic()
         self._send_steps()
         _send("end", self._progress())
 
@@ -119,6 +120,7 @@ class Run:
         return {
             **self._names(),
             "state": self.state,
+            "reason": self._reason,
             "steps": self.steps,
             "learning_rate": self._learning_rate,
             "sampling": self._sampling,
@@ -160,8 +162,8 @@ def live_run(node: str, extra_pnginfo: dict | None, steps: int, preview_every: i
     except comfy.model_management.InterruptProcessingException:
         run.end("cancelled")
         raise
-    except BaseException:
-        run.end("failed")
+    except BaseException as error:
+        run.end("failed", str(error) or type(error).__name__)
         raise
     run.end("stopped" if run.stopping and len(run.losses) < run.steps else "done")
 

@@ -75,6 +75,14 @@ def test_curve_and_filmstrip(tuning):
     assert tuning.own_errors() == []
 
 
+def test_a_failure_says_why_on_the_node(page):
+    open_graph(page, steps=8, preview_every=0, preview_steps=1)
+    page.set("TAVOneShotTune", optimizer="adamw8bit")
+    assert page.run()[0] == "execution_error"
+    wait_for(page, "failed")
+    assert "pip install bitsandbytes" in page.page.locator(".tav-empty").inner_text()
+
+
 def test_reload_in_the_middle_then_stop_and_keep(page):
     open_graph(page, steps=100_000, preview_every=0, preview_steps=1)
     page.queue()

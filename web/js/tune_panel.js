@@ -47,7 +47,7 @@ export class TunePanel {
         this.now = element("span", { role: "status" })
         this.time = element("span")
         this.facts = element("span")
-        this.empty = element("p.tav-empty", {}, say("The loss curve appears here while tuning."))
+        this.empty = element("p.tav-empty")
         this.curve = new LossCurve()
         this.film = new Filmstrip()
         this.stop = element("button", { type: "button", onclick: () => this.askToStop(ask) })
@@ -104,8 +104,11 @@ export class TunePanel {
         const { run } = this
         const running = run?.state === "running"
         this.root.dataset.state = run?.state ?? "idle"
-        for (const part of [this.head, this.second, this.curve.root]) part.hidden = !run
-        this.empty.hidden = Boolean(run)
+        const failed = Boolean(run?.reason)
+        for (const part of [this.head, this.second]) part.hidden = !run
+        this.curve.root.hidden = !run || (failed && !run.losses.length)
+        this.empty.hidden = Boolean(run) && !failed
+        this.empty.textContent = run?.reason || say("The loss curve appears here while tuning.")
         this.buttons.hidden = !running
         this.film.root.hidden = !this.every && !run?.previews.length
         this.root.style.minHeight = `${this.height}px`
