@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import tav_core
 from tav_core import convolution, forwards
 from tav_core.files import replacing
+from tav_core.session import peak_memory
 
 WAYS = ("ours", "published")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -152,8 +152,7 @@ def _wait(device: str) -> None:
 def _peak(device: str) -> float:
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 1e9
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    return (peak_memory() or 0) / 1e9
 
 
 def table(results: dict[str, dict[str, float]]) -> str:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
 from .results import connected, result_inputs
 from .search import search_aliases
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 class CompareVideos(io.ComfyNode):
@@ -57,7 +52,7 @@ class CompareVideos(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, source: Tensor, labels: str, fps: float, **results: Tensor) -> io.NodeOutput:
+    def execute(cls, source: io.Image.Type, labels: str, fps: float, **results: io.Image.Type) -> io.NodeOutput:
         clips = [source, *connected(results)]
         labels = tav_core.comparison_labels(labels, len(clips))
         shown = [host.shown_video(clip, fps, label) for clip, label in zip(clips, labels)]

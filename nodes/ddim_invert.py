@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from comfy_api.latest import io
 
 from . import host
 from .search import search_aliases
-
-if TYPE_CHECKING:
-    from comfy.model_patcher import ModelPatcher
-    from torch import Tensor
 
 
 class DDIMInvert(io.ComfyNode):
@@ -43,5 +37,7 @@ class DDIMInvert(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: ModelPatcher, latent: dict[str, Tensor], positive: list[list], steps: int) -> io.NodeOutput:
+    def execute(
+        cls, model: io.Model.Type, latent: io.Latent.Type, positive: io.Conditioning.Type, steps: int
+    ) -> io.NodeOutput:
         return io.NodeOutput(host.invert(model, latent, positive, steps))

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from comfy_api.latest import io, ui
 
 from .. import tav_core
 from . import host
 from .results import connected, result_inputs
 from .search import search_aliases
-
-if TYPE_CHECKING:
-    from comfy.clip_vision import ClipVisionModel
-    from torch import Tensor
 
 
 class EvaluateVideo(io.ComfyNode):
@@ -81,14 +75,14 @@ class EvaluateVideo(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        source: Tensor,
+        source: io.Image.Type,
         prompt: str,
         labels: str,
         clip: str,
         pickscore: str,
         reconstruction: bool,
-        clip_vision: ClipVisionModel | None = None,
-        **results: Tensor,
+        clip_vision: io.ClipVision.Type | None = None,
+        **results: io.Image.Type,
     ) -> io.NodeOutput:
         videos = connected(results)
         if not videos:

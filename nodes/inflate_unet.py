@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from comfy_api.latest import io
 
 from ..tav_core import ATTENTION_MODES
 from . import host
 from .search import search_aliases
-
-if TYPE_CHECKING:
-    from comfy.model_patcher import ModelPatcher
 
 
 class InflateUNet(io.ComfyNode):
@@ -50,5 +45,5 @@ class InflateUNet(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: ModelPatcher, attention: str, temporal_attention: bool, joint_norm: bool) -> io.NodeOutput:
+    def execute(cls, model: io.Model.Type, attention: str, temporal_attention: bool, joint_norm: bool) -> io.NodeOutput:
         return io.NodeOutput(host.inflate_model(model, attention, temporal_attention, joint_norm))

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
 from .search import search_aliases
-
-if TYPE_CHECKING:
-    from comfy.model_patcher import ModelPatcher
-    from comfy.sd import VAE
-    from torch import Tensor
 
 Tuned = io.Custom("TAV_TUNED")
 
@@ -145,15 +140,15 @@ class OneShotTune(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: ModelPatcher,
-        latent: dict[str, Tensor],
-        positive: list[list],
+        model: io.Model.Type,
+        latent: io.Latent.Type,
+        positive: io.Conditioning.Type,
         fps: float = 8.0,
         preview_every: int = 0,
         preview_steps: int = 10,
-        preview: list[list] | None = None,
-        negative: list[list] | None = None,
-        vae: VAE | None = None,
+        preview: io.Conditioning.Type | None = None,
+        negative: io.Conditioning.Type | None = None,
+        vae: io.Vae.Type | None = None,
         **settings: Any,
     ) -> io.NodeOutput:
         settings = tav_core.TuneSettings(**settings)

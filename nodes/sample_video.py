@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from comfy_api.latest import io
 
 from . import host
 from .search import search_aliases
-
-if TYPE_CHECKING:
-    from comfy.model_patcher import ModelPatcher
-    from torch import Tensor
 
 
 class SampleVideo(io.ComfyNode):
@@ -46,10 +40,10 @@ class SampleVideo(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: ModelPatcher,
-        latent: dict[str, Tensor],
-        positive: list[list],
-        negative: list[list],
+        model: io.Model.Type,
+        latent: io.Latent.Type,
+        positive: io.Conditioning.Type,
+        negative: io.Conditioning.Type,
         steps: int,
         guidance: float,
     ) -> io.NodeOutput:

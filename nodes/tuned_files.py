@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
 from .one_shot_tune import Tuned
 from .search import search_aliases
-
-if TYPE_CHECKING:
-    from comfy.model_patcher import ModelPatcher
-    from torch import Tensor
 
 
 class SaveTuned(io.ComfyNode):
@@ -43,7 +37,7 @@ class SaveTuned(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, tuned: host.TunedVideo, name: str, preview: Tensor | None = None) -> io.NodeOutput:
+    def execute(cls, tuned: host.TunedVideo, name: str, preview: io.Image.Type | None = None) -> io.NodeOutput:
         path, metadata = host.new_tuned_path(name), tuned.metadata
         if preview is not None:
             metadata = metadata | {"preview": tav_core.preview_frame(preview[len(preview) // 2])}
@@ -89,7 +83,7 @@ class LoadTuned(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: ModelPatcher, name: str, strength: float) -> io.NodeOutput:
+    def execute(cls, model: io.Model.Type, name: str, strength: float) -> io.NodeOutput:
         state, metadata = tav_core.load_tuned(host.tuned_path(name))
         tuned = host.apply_tuned(model, state, metadata, strength)
         return io.NodeOutput(tuned, ui={"notice": [host.other_base(model, metadata)]})

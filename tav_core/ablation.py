@@ -63,9 +63,10 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False
         of_row = _session_of(row, session)
         start = time.perf_counter()
         try:
-            replace(of_row.config, resume_from_checkpoint=None).save(of_row.folder / commands.CONFIG)
             if row.tuned:
                 commands.tune(of_row)
+            else:
+                replace(of_row.config, resume_from_checkpoint=None).save(of_row.folder / commands.CONFIG)
             inverted = commands.invert(of_row) if session.config.validation_data.use_inv_latent else None
             videos = commands.sample(of_row, inverted)
             rebuilt = reconstruct(of_row) if rebuild else None

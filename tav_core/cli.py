@@ -136,9 +136,9 @@ def _sentence(error: Exception) -> str:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    # by its name, as naming torch's class would load torch for every --help; of main memory, torch only says so
-    names = (MemoryError.__name__, "OutOfMemoryError")
-    return type(error).__name__ in names or "DefaultCPUAllocator" in str(error)
+    # torch's class by its name, as importing it would load torch for every --help; of main memory, torch only says so
+    by_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+    return by_torch or isinstance(error, MemoryError)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:

@@ -147,7 +147,7 @@ def sample(
     labels = list(data.prompts)
     if start:
         with session.stage("decoding"):
-            there = config.train_data.video_path and Path(config.train_data.video_path).is_file()
+            there = Path(config.train_data.video_path).is_file()
             rows.insert(0, session.clip.frames if there else pipeline.decode_video(start.clean))
         labels.insert(0, start.prompt or "source")
     contact_sheet(folder / SHEET, rows, labels)

@@ -131,14 +131,20 @@ class Session:
         lines = [f"{name}: {seconds:.1f} s" for name, seconds in self.seconds.items() if seconds >= 0.05]
         if self.device.type == "cuda":
             lines.append(f"peak GPU memory: {torch.cuda.max_memory_allocated(self.device) / 2**30:.1f} GiB")
-        try:
-            import resource
-        except ImportError:  # Windows has none
-            return "  ".join(lines)
-        unit = 1 if sys.platform == "darwin" else 1024  # bytes
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        lines.append(f"peak memory: {peak / 2**30:.1f} GiB")
+        peak = peak_memory()
+        if peak is not None:
+            lines.append(f"peak memory: {peak / 2**30:.1f} GiB")
         return "  ".join(lines)
+
+
+def peak_memory() -> int | None:
+    """The most bytes of main memory that this process held; None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _tune_settings(config: Config) -> TuneSettings:

@@ -102,6 +102,16 @@ def test_undo_and_redo(node):
     wait_for_line(node, "4 frames")
 
 
+def test_new_nodes_have_the_height_that_they_are_loaded_with(page):
+    """Growth afterwards would count as an edit: undo would meet it first, and redo be lost."""
+    page.new_graph("TAVLoadVideo", "TAVOneShotTune", "TAVCompareVideos", "TAVLoadTuned")
+    heights = "() => app.graph.nodes.map(node => node.size[1])"
+    new = page.page.evaluate(heights)
+    page.page.evaluate("() => app.loadGraphData(app.graph.serialize())")
+    page.page.wait_for_timeout(500)
+    assert page.page.evaluate(heights) == new
+
+
 @pytest.mark.parametrize("target", [None, ".tav-clip canvas"])
 def test_a_dropped_file_is_uploaded_and_chosen(server, node, target):
     wait_for_line(node, "3 frames")

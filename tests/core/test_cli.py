@@ -268,8 +268,10 @@ def test_a_bare_no_is_a_precision(tmp_path: Path):
 
 
 def test_size_flags_count_for_clip_and_videos(world: Path):
-    folder = run(world, "resized", "--steps", "1", "--frames", "2", "--width", "16", "--height", "16")
-    assert tav_core.load_video(folder / f"{NAMES[0]}.mp4", 2, width=None, height=None).frames.shape == (2, 16, 16, 3)
+    words = ["--source-prompt", "a box", "--prompt", "a bear"]
+    folder = run(world, "resized", "--steps", "1", "--frames", "2", "--width", "16", "--height", "16", *words)
+    assert tav_core.load_tuned(folder / "tuned.safetensors")[1]["prompt"] == "a box"
+    assert tav_core.load_video(folder / "a-bear.mp4", 2, width=None, height=None).frames.shape == (2, 16, 16, 3)
 
 
 def test_help_explains_every_command_without_loading_torch():

@@ -104,6 +104,12 @@ def test_weights_that_are_nowhere_are_not_downloaded(tmp_path, monkeypatch):
         tav_core.find_scorer(tmp_path / "nowhere", "yuvalkirstain/PickScore_v1")
 
 
+def test_nothing_to_measure_with_is_said_below_the_table():
+    table = tav_core.score_videos([tav_core.VideoResult("ours", torch.rand(2, 8, 8, 3))], notes=["CLIP is not there."])
+    assert table.columns == [] and table.notes == ["Nothing could be measured.", "CLIP is not there."]
+    assert "ours" in table.text() and table.image().shape[-1] == 3
+
+
 def test_table_marks_the_best_of_each_column():
     row = tav_core.ScoreRow
     ours = row("ours", {"ssim": 0.91234, "motion_fidelity": 90.004, "psnr": math.inf, "edit_success": 1}, PROMPT)

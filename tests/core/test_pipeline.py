@@ -142,6 +142,17 @@ def test_files_that_are_no_checkpoint(spoil, message: str, tmp_path: Path):
         Pipeline.load(file, "cpu", tokenizer=folder / "tokenizer")
 
 
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_folder_that_lacks_weights(tmp_path: Path, part: str):
+    """The libraries would put random ones in their place."""
+    folder = make_folder(tmp_path / "model")
+    (file,) = (folder / part).glob("*.safetensors")
+    state = load_file(file)
+    save_file(dict(list(state.items())[1:]), file, {"format": "pt"})
+    with pytest.raises(ValueError, match=f"{part} lacks 1 weights"):
+        Pipeline.load(folder, "cpu")
+
+
 def test_half_a_file_and_no_folder(folder: Path, kind: str, tmp_path: Path):
     file = make_file(tmp_path / "model.safetensors", folder, v2=kind == "v2")
     file.write_bytes(file.read_bytes()[:10_000])

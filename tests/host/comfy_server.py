@@ -174,7 +174,8 @@ class ComfyServer:
             for node in answer["node_errors"].values():
                 for error in node["errors"]:
                     objections.append(f"{node['class_type']}: {error['message']}: {error['details']}")
-            raise ComfyError("\n".join(objections) or message, message)
+            of = {node["class_type"] for node in answer["node_errors"].values()}
+            raise ComfyError("\n".join(objections) or message, message, of.pop() if len(of) == 1 else None)
         return answer["prompt_id"]
 
     def finish(self, prompt_id: str, timeout: float = 120) -> dict:

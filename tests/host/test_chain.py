@@ -257,6 +257,6 @@ def test_wrong_input_is_told_and_harms_nothing(server, clip, node, build, messag
         graph.save(end[0])
     with pytest.raises(ComfyError) as failed:
         server.run(graph)
-    assert node in str(failed.value)
+    assert failed.value.node_type == node
     assert message in failed.value.message
     assert base_state(server, clip) == before
