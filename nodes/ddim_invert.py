@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from . import host
-from .search import search_aliases
+from .newer_schema import search_aliases
 
 
 class DDIMInvert(io.ComfyNode):

@@ -6,8 +6,8 @@ from comfy_api.latest import io, ui
 
 from .. import tav_core
 from . import host
+from .newer_schema import search_aliases
 from .results import connected, result_inputs
-from .search import search_aliases
 
 
 class EvaluateVideo(io.ComfyNode):

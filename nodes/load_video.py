@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..tav_core import RESIZE_MODES
 from . import host
-from .search import search_aliases
+from .newer_schema import search_aliases
 
 
 class LoadVideo(io.ComfyNode):

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
-from .search import search_aliases
+from .newer_schema import newer, search_aliases
 
 Tuned = io.Custom("TAV_TUNED")
 
@@ -23,6 +23,7 @@ class OneShotTune(io.ComfyNode):
             display_name="One-Shot Tune",
             category="Tune-A-Video",
             **search_aliases("train motion", "learn motion", "finetune on a video", "tune a video"),
+            **newer(has_intermediate_output=True),  # its ui comes with a run that ComfyUI answers from its cache, too
             description="Learns the motion of one clip. The result is an ordinary MODEL that renders the motion with "
             "other words.",
             inputs=[
@@ -157,7 +158,7 @@ class OneShotTune(io.ComfyNode):
         with host.live_run(node_id, cls.hidden.extra_pnginfo, settings.steps, preview_every) as run:
             model, tuned, losses = host.tune_model(model, latent, positive, settings, run, previews)
         tuned.metadata.update(prompt=prompt_text(cls.hidden.prompt, node_id, "positive"), fps=fps)
-        return io.NodeOutput(model, tuned, tav_core.loss_plot(losses)[None])
+        return io.NodeOutput(model, tuned, tav_core.loss_plot(losses)[None], ui={"tav_run": [run.id]})
 
 
 def prompt_text(graph: dict, node_id: str, name: str) -> str:

@@ -6,8 +6,8 @@ from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
+from .newer_schema import search_aliases
 from .one_shot_tune import Tuned
-from .search import search_aliases
 
 
 class SaveTuned(io.ComfyNode):

@@ -190,6 +190,15 @@ async def _get_runs(request: web.Request) -> web.Response:
     return web.json_response([run.summary() for run in list(_runs.values()) if run.workflow == workflow])
 
 
+@PromptServer.instance.routes.get(f"/{KEY}/runs/{{run}}")
+async def _get_run(request: web.Request) -> web.Response:
+    """One run, of whatever workflow: ComfyUI answers a copy of a workflow from its cache, and no run begins."""
+    run = next((run for run in list(_runs.values()) if run.id == request.match_info["run"]), None)
+    if run is None:
+        return web.json_response({"error": "This tuning is not known any more."}, status=404)
+    return web.json_response(run.summary())
+
+
 @PromptServer.instance.routes.post(f"/{KEY}/stop")
 async def _stop(request: web.Request) -> web.Response:
     """End the run ``{"run": id}`` after the step under way, and keep what it learned."""

@@ -180,9 +180,21 @@ def _trainable_clone(model: ModelPatcher) -> ModelPatcher:
     if not getattr(model, "is_dynamic", bool)():
         return model
     try:
-        return model.clone(disable_dynamic=True)
+        clone = model.clone(disable_dynamic=True)
     except RuntimeError as error:
         raise ValueError(
             "This MODEL's loader keeps its weights in dynamic memory, where they cannot be tuned: load the checkpoint "
             "with Load Checkpoint, or start ComfyUI with --disable-dynamic-vram."
         ) from error
+    _cast_as_chosen(clone.model.diffusion_model)
+    return clone
+
+
+def _cast_as_chosen(network: nn.Module) -> None:
+    """Weights in the precision that ComfyUI chose for them: where it has dynamic memory, it reads those of linear
+    layers as they are in the file, and casts when they are used."""
+    for module in network.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            chosen = getattr(module, f"{name}_comfy_model_dtype", parameter.dtype)
+            if parameter.dtype != chosen:
+                setattr(module, name, nn.Parameter(parameter.detach().to(chosen), requires_grad=False))

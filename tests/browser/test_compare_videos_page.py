@@ -44,7 +44,7 @@ def compared(request, page, clips):
         end = page.run()
         assert end[0] == "execution_success", end[1]
         page.page.wait_for_function(f"() => ({COUNT})()?.endsWith('/ 8')")
-        page.page.get_by_title("Play or pause (space)").click()
+        page.page.get_by_role("button", name="Play or pause (space)").click()
         yield page
 
 
@@ -94,6 +94,9 @@ def test_wipe(compared):
     compared.page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 10)
     compared.page.mouse.up()
     assert [level(compared, 0, left) for left in (0.35, 0.7, 0.8, 0.98)] == near(40, 40, 0, 142)
+    for _ in range(4):
+        press(compared, "Shift+ArrowLeft")
+    assert level(compared, 0, 0.86) == near(142)[0]
     compared.page.get_by_title("The video on the left").select_option("lighter")
     assert level(compared, 0, 0.25) == near(142)[0]
     assert compared.own_errors() == []

@@ -13,6 +13,11 @@ LOOK = """() => {
     app.canvas.ds.offset = [300 - node.pos[0], 120 - node.pos[1]]
     app.graph.setDirtyCanvas(true, true)
 }"""
+COPY = """() => {
+    const graph = app.graph.serialize()
+    graph.id = crypto.randomUUID()
+    return app.loadGraphData(graph)
+}"""
 POINTS = "() => document.querySelector('.tav-tune .tav-raw')?.getAttribute('d').split('L').length ?? 0"
 FILM = """() => [...document.querySelectorAll('.tav-film button')]
     .map(frame => [frame.textContent, frame.querySelector('img').naturalWidth])"""
@@ -73,6 +78,18 @@ def test_curve_and_filmstrip(tuning):
     tuning.page.keyboard.press("Escape")
     assert tuning.page.locator(".tav-large").count() == 0
     assert tuning.own_errors() == []
+
+
+def test_a_copy_of_the_workflow_shows_the_run_that_comfyui_answers_it_with(page):
+    open_graph(page, steps=4, preview_every=0, preview_steps=1)
+    assert page.run()[0] == "execution_success"
+    wait_for(page, "done")
+    page.page.evaluate(COPY)
+    wait_for(page, "idle")
+    assert page.run()[0] == "execution_success"
+    wait_for(page, "done")
+    assert page.page.evaluate(POINTS) == 4
+    assert page.own_errors() == []
 
 
 def test_a_failure_says_why_on_the_node(page):

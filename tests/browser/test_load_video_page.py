@@ -23,6 +23,13 @@ LEVELS_SHOWN = """async count => {
     }
     return [...seen].sort((a, b) => a - b)
 }"""
+LINK = """([type, output, name]) => {
+    const [node] = app.graph.nodes
+    const origin = LiteGraph.createNode(type)
+    origin.pos = [-600, 300 * app.graph.nodes.length]
+    app.graph.add(origin)
+    origin.connect(output, node, node.inputs.findIndex(input => input.name === name))
+}"""
 DROP = """async target => {
     const answer = await fetch('/api/view?filename=grey.mp4&type=input')
     const dataTransfer = new DataTransfer()
@@ -83,6 +90,31 @@ def test_a_wrong_choice_is_told_on_the_node(node):
     node.set_node(0, frames=4)
     wait_for_line(node, "4 frames")
     assert node.page.locator(".tav-clip canvas").is_visible()
+
+
+def test_keys_of_the_player(node):
+    wait_for_line(node, "3 frames")
+    canvas = node.page.locator(".tav-clip canvas")
+    canvas.press("Home")
+    canvas.press(" ")
+    canvas.press("Home")
+    assert levels_shown(node, 1) == pytest.approx([LEVELS[1]], abs=3)
+    canvas.press("ArrowRight")
+    assert levels_shown(node, 1) == pytest.approx([LEVELS[4]], abs=3)
+    assert node.own_errors() == []
+
+
+def test_a_number_of_another_node(node):
+    """The preview follows a Primitive; what a node will give that has to run first is no mistake."""
+    node.page.evaluate(LINK, ["PrimitiveInt", 0, "frames"])
+    node.set_node(1, value=2)
+    wait_for_line(node, "2 frames")
+    node.set_node(1, value=4)
+    wait_for_line(node, "4 frames")
+    node.page.evaluate(LINK, ["TAVLoadVideo", 2, "frames"])
+    node.page.wait_for_function(f"() => ({LINE})() === 'No preview: frames comes from another node.'")
+    assert node.page.locator(".tav-clip.tav-wrong").count() == 0
+    assert node.own_errors() == []
 
 
 def test_undo_and_redo(node):

@@ -2,12 +2,13 @@
 
 import { api } from "../../../scripts/api.js"
 import { addStyle, element } from "./page.js"
-import { Playback, bestGrid, clear, fit, readSheet } from "./sheets.js"
+import { Playback, clear, fit, readSheet, rowHeight } from "./sheets.js"
 import { say } from "./words.js"
 
 export const MIN_HEIGHT = 280
 const GAP = 6 // pixels between two videos
 const CAPTION = 24 // pixels above a video
+const LEAST_WIDTH = 64 // pixels for its caption
 const SIDE_BY_SIDE = "side by side"
 const WIPE = "wipe"
 
@@ -17,10 +18,10 @@ const STYLE = `
     background: var(--component-node-widget-background, var(--comfy-input-bg)); color: var(--input-text);
     font: 12px/1.4 sans-serif; }
 .tav-compare:focus-visible { box-shadow: inset 0 0 0 1px var(--input-text); }
-.tav-stage { flex: 1 1 0; min-height: 0; display: grid; gap: ${GAP}px; place-content: center; justify-items: center; }
+.tav-stage { flex: 1 1 0; min-height: 0; display: flex; flex-wrap: wrap; gap: ${GAP}px; place-content: center; }
 .tav-stage p { margin: 0; text-align: center; color: var(--descrip-text); }
 .tav-stage figure { margin: 0; overflow: hidden; }
-.tav-stage canvas { display: block; }
+.tav-stage canvas { display: block; margin: 0 auto; }
 .tav-stage figcaption { display: flex; align-items: center; gap: 6px; height: ${CAPTION}px; }
 .tav-stage figcaption span { flex: 1; overflow: hidden; text-align: center; text-overflow: ellipsis;
     white-space: nowrap; }
@@ -96,15 +97,19 @@ export class CompareView {
     }
 
     key(event) {
-        const steps = { ArrowLeft: -1, ArrowRight: 1 }
-        const ends = { Home: 0, End: Infinity }
-        if (event.target.tagName === "SELECT" || event.ctrlKey || event.metaKey || event.altKey) return
-        if (event.key in steps) this.playback.step(steps[event.key])
-        else if (event.key in ends) this.playback.seek(ends[event.key])
-        else if (event.key === " " && event.target.tagName !== "BUTTON") this.playback.play(!this.playback.playing)
-        else return
+        const { tagName } = event.target
+        if (tagName === "SELECT" || (event.key === " " && tagName === "BUTTON")) return
+        const by = { ArrowLeft: -0.02, ArrowRight: 0.02 }[event.key]
+        if (!event.shiftKey || !by) return this.playback.key(event)
+        this.wipe(this.wiped + by)
         event.preventDefault()
-        event.stopPropagation() // they mean other things to ComfyUI
+        event.stopPropagation()
+    }
+
+    /** Put the divider of the wipe at a share of the width. */
+    wipe(share) {
+        this.wiped = Math.min(Math.max(share, 0), 1)
+        this.draw()
     }
 
     /** Show the videos that the node told of, once they have come. */
@@ -159,11 +164,12 @@ export class CompareView {
     layout() {
         if (!this.videos.length) return
         const shapes = this.panels.map(({ shape }) => shape)
-        const { columns, height } = bestGrid(shapes, this.stage, GAP, CAPTION)
-        this.stage.style.gridTemplateColumns = `repeat(${columns}, auto)`
+        const height = rowHeight(shapes, this.stage, GAP, CAPTION, LEAST_WIDTH)
         for (const { canvas, figure, shape } of this.panels) {
+            const width = Math.floor(height * shape) // part pixels could break a row that is just full
             canvas.style.height = `${height}px`
-            canvas.style.width = figure.style.width = `${height * shape}px`
+            canvas.style.width = `${width}px`
+            figure.style.width = `${Math.max(width, LEAST_WIDTH)}px`
         }
         this.draw()
     }
@@ -188,10 +194,10 @@ export class CompareView {
             drawWithin(context, divider, canvas.width, () => under.draw(context, frame, fit(canvas, under.size)))
             drawDivider(context, canvas, divider)
         }
+        canvas.title = say("Drag the divider, or move it with Shift and the arrow keys")
         const wipe = ({ clientX }) => {
             const { left, width } = canvas.getBoundingClientRect()
-            this.wiped = Math.min(Math.max((clientX - left) / width, 0), 1)
-            this.draw()
+            this.wipe((clientX - left) / width)
         }
         canvas.addEventListener("pointerdown", (event) => {
             if (event.button !== 0) return

@@ -21,12 +21,30 @@ const STYLE = `
 .tav-clip canvas { flex: 1 1 0; min-height: 0; width: 100%; cursor: pointer; }
 .tav-clip p { margin: 0; text-align: center; overflow-wrap: anywhere; }
 .tav-clip small { display: block; font-size: 11px; color: var(--descrip-text); }
-.tav-clip.tav-wrong p { margin: auto; color: color-mix(in srgb, var(--error-text) 65%, var(--input-text)); }
-.tav-clip.tav-wrong canvas { display: none; }
+.tav-clip.tav-without p { margin: auto; }
+.tav-clip.tav-without canvas { display: none; }
+.tav-clip.tav-wrong p { color: color-mix(in srgb, var(--error-text) 65%, var(--input-text)); }
+.tav-clip canvas:focus-visible { outline: 1px solid var(--input-text); }
 .tav-clip.tav-loading > * { opacity: 0.4; }
 `
 
 const widgetOf = (node, name) => node.widgets.find((widget) => widget.name === name)
+const watched = new WeakSet() // widgets of other nodes that decide over a choice here
+
+/** What a choice will be when the graph runs; undefined when a node decides over it that has to run first. */
+function chosen(node, name) {
+    const link = node.inputs.find((input) => input.widget?.name === name)?.link
+    if (link == null) return widgetOf(node, name).value ?? ""
+    const origin = node.graph.getNodeById(node.graph.getLink(link)?.origin_id)
+    if (!origin?.type.startsWith("Primitive")) return undefined
+    const [widget] = origin.widgets
+    if (!watched.has(widget)) {
+        watched.add(widget)
+        after(widget, "callback", updateAll)
+    }
+    return widget.value
+}
+
 const short = (number) => String(Number(number.toFixed(2)))
 const tell = ({ fps, duration, ...counts }) =>
     say("{frames} frames · {fps} fps · {seconds} s · {width} × {height}", {
@@ -45,7 +63,10 @@ async function get(route, signal) {
 class ClipPreview {
     constructor(node) {
         this.node = node
-        this.canvas = element("canvas", { onclick: () => this.playback.play(!this.playback.playing) })
+        const title = say("Play or pause (space), one frame back or on (arrow keys)")
+        this.canvas = element("canvas", { tabindex: 0, role: "img", title })
+        this.canvas.addEventListener("click", () => this.playback.play(!this.playback.playing))
+        this.canvas.addEventListener("keydown", (event) => this.playback.key(event))
         this.line = element("p", { role: "status" })
         this.root = element("div.tav-clip", {}, this.canvas, this.line)
         this.playback = new Playback(this.canvas, () => this.draw())
@@ -72,9 +93,9 @@ class ClipPreview {
     }
 
     async ask(signal) {
-        const linked = this.node.inputs.find((it) => CHOICE.includes(it.widget?.name) && it.link != null)
-        if (linked) return this.fail(say("No preview: {input} comes from another node.", { input: linked.name }))
-        const choice = CHOICE.map((name) => [name, widgetOf(this.node, name).value ?? ""])
+        const choice = CHOICE.map((name) => [name, chosen(this.node, name)])
+        const open = choice.find(([, value]) => value === undefined)
+        if (open) return this.without(say("No preview: {input} comes from another node.", { input: open[0] }))
         const query = new URLSearchParams(choice)
         const facts = await (await get(`/tune_a_video/clip?${query}`, signal)).json()
         if (facts.error) return this.fail(facts.error)
@@ -90,7 +111,7 @@ class ClipPreview {
 
     tell({ clip, source }, wanted) {
         const less = say("The file breaks off: {frames} of {wanted} frames can be read. ", { ...clip, wanted })
-        this.root.classList.remove("tav-wrong")
+        this.root.classList.remove("tav-wrong", "tav-without")
         const from = element("small", {}, say("from {clip}", { clip: tell(source) }))
         this.line.replaceChildren(clip.frames < wanted ? less : "", tell(clip), from)
     }
@@ -101,10 +122,17 @@ class ClipPreview {
         this.playback.load(sheet?.frames ?? 0, fps)
     }
 
-    fail(message) {
+    /** A sentence in place of the frames. */
+    without(message) {
         this.show(null, 1)
-        this.root.classList.add("tav-wrong")
+        this.root.classList.add("tav-without")
+        this.root.classList.remove("tav-wrong")
         this.line.replaceChildren(message)
+    }
+
+    fail(message) {
+        this.without(message)
+        this.root.classList.add("tav-wrong")
     }
 
     draw() {
@@ -171,6 +199,10 @@ function takeFiles(node, preview) {
 
 const previews = new Set()
 
+function updateAll() {
+    for (const preview of previews) preview.update()
+}
+
 app.registerExtension({
     name: "TuneAVideo.LoadVideo",
 
@@ -199,7 +231,5 @@ app.registerExtension({
     },
 
     /** The person pressed R: a file may have come or changed. */
-    refreshComboInNodes() {
-        for (const preview of previews) preview.update()
-    },
+    refreshComboInNodes: updateAll,
 })

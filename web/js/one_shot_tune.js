@@ -57,6 +57,13 @@ async function refresh() {
     }
 }
 
+/** Show the run whose result ComfyUI gave, if no message told of it: in a copy of a workflow, that comes from the cache. */
+async function showResult(panel, [id]) {
+    if (panel.run?.run === id) return
+    const response = await api.fetchApi(`/tune_a_video/runs/${id}`)
+    if (response.ok) panel.show(await response.json())
+}
+
 const ask = {
     stop: (run) => api.fetchApi("/tune_a_video/stop", { method: "POST", body: JSON.stringify({ run: run.run }) }),
     cancel: (run) => api.interrupt(run.prompt),
@@ -83,6 +90,7 @@ app.registerExtension({
             panel.expectPreviews(every.value)
             makeRoom(node)
         }
+        after(node, "onExecuted", (output) => output?.tav_run && showResult(panel, output.tav_run))
         after(every, "callback", expect)
         after(node, "onConfigure", expect)
     },

@@ -37,21 +37,28 @@ export function fit(canvas, [width, height]) {
 }
 
 /**
- * In how many columns pictures of one height are largest in an element, and how high they are there, in pixels.
- * `shapes` are their widths over their heights; above each is a caption, around them a gap.
+ * How high pictures of one height can be in an element, in pixels, when they stand in rows that are filled in order.
+ * `shapes` are their widths over their heights; none is narrower than `least`, above each is a caption, between them a
+ * gap.
  */
-export function bestGrid(shapes, { clientWidth, clientHeight }, gap, caption) {
-    let best = { columns: 1, height: 0 }
-    for (let columns = 1; columns <= shapes.length; columns++) {
-        const rows = Math.ceil(shapes.length / columns)
-        const inColumn = (column) => shapes.filter((_, index) => index % columns === column)
-        const widths = Array.from({ length: columns }, (_, column) => Math.max(...inColumn(column)))
-        const across = (clientWidth - gap * (columns - 1)) / widths.reduce((sum, width) => sum + width)
-        const down = (clientHeight - gap * (rows - 1)) / rows - caption
-        const height = Math.floor(Math.min(across, down))
-        if (height > best.height) best = { columns, height }
+export function rowHeight(shapes, { clientWidth, clientHeight }, gap, caption, least) {
+    const fits = (height) => {
+        let rows = 1, left = 0
+        for (const shape of shapes) {
+            const width = Math.max(height * shape, least)
+            if (width > clientWidth) return false
+            if (left && left + width > clientWidth) [rows, left] = [rows + 1, 0]
+            left += width + gap
+        }
+        return rows * (height + caption + gap) - gap <= clientHeight
     }
-    return best
+    let [height, beyond] = [0, Math.max(clientHeight, 1)]
+    while (beyond - height > 1) {
+        const middle = Math.floor((height + beyond) / 2)
+        if (fits(middle)) height = middle
+        else beyond = middle
+    }
+    return height
 }
 
 /** Clear a canvas, with as many pixels as the screen has for it. */
@@ -110,6 +117,19 @@ export class Playback {
     step(by) {
         this.playing = false
         this.seek((this.frame + by + this.count) % this.count)
+    }
+
+    /** Follow a key: the arrows go frame by frame, Home and End to the ends, space plays or pauses. */
+    key(event) {
+        const steps = { ArrowLeft: -1, ArrowRight: 1 }
+        const ends = { Home: 0, End: Infinity }
+        if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return
+        if (event.key in steps) this.step(steps[event.key])
+        else if (event.key in ends) this.seek(ends[event.key])
+        else if (event.key === " ") this.play(!this.playing)
+        else return
+        event.preventDefault()
+        event.stopPropagation() // they mean other things to ComfyUI
     }
 
     end() {

@@ -10,6 +10,7 @@ const CHINESE = {
     "from {clip}": "取自 {clip}",
     "The file breaks off: {frames} of {wanted} frames can be read. ": "文件不完整：{wanted} 帧中只能读取 {frames} 帧。",
     "No preview: {input} comes from another node.": "无预览：{input} 来自另一个节点。",
+    "Play or pause (space), one frame back or on (arrow keys)": "播放或暂停（空格键），后退或前进一帧（方向键）",
     "The preview could not be loaded: {reason}": "无法加载预览：{reason}",
 
     "The loss curve appears here while tuning.": "微调时，损失曲线显示在这里。",
@@ -52,6 +53,7 @@ const CHINESE = {
     "Side by side": "并排",
     "Show all videos beside each other": "并排显示所有视频",
     "Lay two videos over each other": "叠放两个视频，滑动对比",
+    "Drag the divider, or move it with Shift and the arrow keys": "拖动分隔线，或用 Shift 加方向键移动",
     "The video on the left": "左侧的视频",
     "The video on the right": "右侧的视频",
 
@@ -65,5 +67,6 @@ const CHINESE = {
 /** `words` in the person's language, with values in place of their names in braces. */
 export function say(words, values = {}) {
     const said = app.extensionManager.setting.get("Comfy.Locale") === "zh" ? (CHINESE[words] ?? words) : words
-    return said.replace(/{(\w+)}/g, (_, name) => values[name])
+    const whole = said.replace(/{(\w+)}/g, (_, name) => values[name])
+    return whole.replace(/\b1 (frame|step)s\b/g, "1 $1")
 }
