@@ -66,7 +66,9 @@ class AliveBytes(TorchDispatchMode):
 def sd15_unet(dtype: torch.dtype) -> nn.Module:
     """The U-Net of SD 1.5 without its weights."""
     from diffusers import UNet2DConditionModel
+    from diffusers.utils import logging
 
+    logging.set_verbosity_error()  # it warns of casting in general
     with torch.device("meta"):
         return UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8).to(dtype).eval()
 

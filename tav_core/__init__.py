@@ -6,6 +6,8 @@ The names below are the public ones. They are imported when first used, so that 
 from importlib import import_module
 from typing import Any
 
+__version__ = "0.1.0"
+
 _HOME = {
     "ATTENTION_MODES": "choices",
     "RESIZE_MODES": "choices",

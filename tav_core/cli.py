@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
+from . import __version__
 from .errors import TuningError
 from .interrupt import Interrupted
 
@@ -114,6 +115,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     """All subcommands by name, of which those named in ``argv`` know their arguments."""
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("tav", description=_DESCRIPTION, formatter_class=style)
+    parser.add_argument("--version", action="version", version=f"tav {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (summary, example) in COMMANDS.items():
         epilog = f"example:\n  {example}"

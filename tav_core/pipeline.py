@@ -81,11 +81,7 @@ class Pipeline:
         path = Path(path)
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
-        if not path.exists():
-            raise FileNotFoundError(
-                f"There is no checkpoint {path}: give a diffusers folder or a .safetensors file on this machine "
-                "(a model of the Hugging Face Hub is fetched with 'hf download NAME --local-dir FOLDER')."
-            )
+        check_exists(path)
         load = _load_folder if path.is_dir() else _load_file
         try:
             parts = load(path, dtype, tokenizer, prediction_type)
@@ -169,6 +165,15 @@ class Pipeline:
             yield
         finally:
             part.to("cpu")
+
+
+def check_exists(path: Path) -> None:
+    """Raises FileNotFoundError where there is neither a folder nor a file of a checkpoint."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"There is no checkpoint {path}: give a diffusers folder or a .safetensors file on this machine "
+            "(a model of the Hugging Face Hub is fetched with 'hf download NAME --local-dir FOLDER')."
+        )
 
 
 def _load_folder(

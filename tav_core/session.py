@@ -17,7 +17,7 @@ from torch import Tensor
 from .config import Config
 from .inflation import VideoUNet
 from .layout import fingerprint
-from .pipeline import Pipeline
+from .pipeline import Pipeline, check_exists
 from .tune_settings import TuneSettings
 from .tuned import load_tuned
 from .video import VideoClip, load_video
@@ -40,6 +40,7 @@ class Session:
     def __init__(self, config: Config, tuned: Path | str | None = None, strength: float = 1.0) -> None:
         if not config.pretrained_model_path:
             raise ValueError("No checkpoint was given: use --model, or pretrained_model_path in the YAML.")
+        check_exists(Path(config.pretrained_model_path))
         self.config = config
         self.folder = Path(config.output_dir)
         self.settings = _tune_settings(config)

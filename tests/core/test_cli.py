@@ -26,6 +26,12 @@ NAMES = ["a-cat-cartoon-style", "a-dog-on-the-beach"]
 STEPS = 4
 
 
+def test_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert f'\nversion = "{capsys.readouterr().out.split()[-1]}"\n' in (ROOT / "pyproject.toml").read_text()
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     """A folder with a checkpoint `model` and a clip `clip.mp4` of a square that moves to the right."""
