@@ -15,6 +15,7 @@ Nothing is written into ComfyUI's folder: models, inputs, outputs and the log li
 
 import io
 import json
+import os
 import socket
 import struct
 import subprocess
@@ -111,8 +112,10 @@ class ComfyServer:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
+        stand_in = REPOSITORY / "tests" / "stand_in_gpu" / "comfyui.py"
+        program = [stand_in] if os.environ.get("STAND_IN_GPU") else ["main.py", "--cpu"]
         command = [
-            self.install.python, "main.py", "--listen", "127.0.0.1", "--port", str(port), "--cpu",
+            self.install.python, *program, "--listen", "127.0.0.1", "--port", str(port),
             "--base-directory", self.folder, "--database-url", "sqlite:///:memory:",
             "--disable-auto-launch", "--disable-api-nodes", "--preview-method", "latent2rgb", *self._options,
         ]  # fmt: skip
