@@ -105,6 +105,11 @@ class ClipScorer:
         return torch.cat(images), output.text_embeds[0].cpu()
 
 
+def how_to_get(name: str) -> str:
+    """What to do where a model of the Hugging Face Hub is missing."""
+    return f"run 'hf download {name} {' '.join(_FILES)}', or give the folder of a copy."
+
+
 def _folder(weights: str | os.PathLike) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import HFValidationError, LocalEntryNotFoundError
@@ -115,10 +120,7 @@ def _folder(weights: str | os.PathLike) -> Path:
             folder = Path(snapshot_download(str(weights), local_files_only=True))
         except (HFValidationError, LocalEntryNotFoundError):
             name = weights if weights in (CLIP_MODEL, PICKSCORE_MODEL) else CLIP_MODEL
-            raise FileNotFoundError(
-                f"There is no model {weights} on this machine, neither as a folder nor in the Hugging Face cache: "
-                f"run 'hf download {name} {' '.join(_FILES)}', or give the folder of a copy."
-            ) from None
+            raise FileNotFoundError(f"There is no model {weights} on this machine: {how_to_get(name)}") from None
     missing = [name for name in _FILES if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(

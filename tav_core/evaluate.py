@@ -10,9 +10,11 @@ from importlib.util import find_spec
 from torch import Tensor
 
 from . import metrics
-from .clip_scores import ClipScorer
+from .clip_scores import CLIP_MODEL, PICKSCORE_MODEL, ClipScorer, how_to_get
 from .motion import MISSING_OPENCV, motion_fidelity
 from .score_table import ScoreRow, ScoreTable
+
+_MEASURES = {CLIP_MODEL: "frame consistency and textual alignment", PICKSCORE_MODEL: "PickScore"}
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,11 @@ def score_videos(
 def find_scorer(weights: str | os.PathLike | None, default: str) -> tuple[ClipScorer | None, str]:
     """The CLIP model in a folder that was given, or the default one if it is on this machine.
 
+    Args:
+        default: :data:`tav_core.CLIP_MODEL` or :data:`tav_core.PICKSCORE_MODEL`.
+
     Returns:
-        the model, or None and the sentence that says where to put it.
+        the model, or None and a sentence: what it would measure, and how to get it.
 
     Raises:
         FileNotFoundError, ValueError: the folder that was given holds none.
@@ -107,5 +112,5 @@ def find_scorer(weights: str | os.PathLike | None, default: str) -> tuple[ClipSc
         return ClipScorer.load(weights), ""
     try:
         return ClipScorer.load(default), ""
-    except FileNotFoundError as missing:
-        return None, str(missing)
+    except FileNotFoundError:
+        return None, f"For {_MEASURES[default]}, {how_to_get(default)}"
