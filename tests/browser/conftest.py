@@ -67,4 +67,16 @@ def server(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyS
 @pytest.fixture(scope="session")
 def page(browser, server: ComfyServer) -> WorkflowPage:
     """ComfyUI in the browser, as a person sees it who has used it before."""
-    return WorkflowPage(browser, server.url, PACK)
+    page = WorkflowPage(browser, server.url, PACK)
+    _open.append(page)
+    return page
+
+
+_open: list[WorkflowPage] = []
+
+
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Behind the last test here, close the page: the videos that play on it would slow down the tests that follow."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        while _open:
+            _open.pop().page.close()
