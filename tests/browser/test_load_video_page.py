@@ -111,7 +111,7 @@ def test_a_number_of_another_node(node):
     wait_for_line(node, "2 frames")
     node.set_node(1, value=4)
     wait_for_line(node, "4 frames")
-    node.page.evaluate(LINK, ["TAVLoadVideo", 2, "frames"])
+    node.page.evaluate(LINK, ["GetImageSize", 0, "frames"])
     node.page.wait_for_function(f"() => ({LINE})() === 'No preview: frames comes from another node.'")
     assert node.page.locator(".tav-clip.tav-wrong").count() == 0
     assert node.own_errors() == []
