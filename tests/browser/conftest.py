@@ -75,8 +75,9 @@ def page(browser, server: ComfyServer) -> WorkflowPage:
 _open: list[WorkflowPage] = []
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
     """Behind the last test here, close the page: the videos that play on it would slow down the tests that follow."""
-    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+    if nextitem and Path(__file__).parent not in nextitem.path.parents:
         while _open:
             _open.pop().page.close()
