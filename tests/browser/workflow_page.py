@@ -113,7 +113,7 @@ class WorkflowPage:
         """Open a workflow of this pack from the template browser, once they show their thumbnails."""
         self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         dialog = self.page.get_by_role("dialog")
-        dialog.get_by_text(self.pack).first.dispatch_event("click")  # a real one waits until all templates are drawn
+        dialog.get_by_text(self.pack).first.click()
         self.page.wait_for_function(THUMBNAILS)
         dialog.get_by_text(name, exact=True).first.click()
         self.page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'TAVSampleVideo')")

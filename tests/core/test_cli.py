@@ -32,6 +32,13 @@ def test_version_is_that_of_the_package(capsys):
     assert f'\nversion = "{capsys.readouterr().out.split()[-1]}"\n' in (ROOT / "pyproject.toml").read_text()
 
 
+def test_a_missing_checkpoint_is_told_before_the_clip_is_read(tmp_path, capsys):
+    nowhere = str(tmp_path / "nowhere")
+    arguments = ["--model", nowhere, "--video", nowhere, "--prompt", "a cat", "--output", str(tmp_path / "out")]
+    assert cli.main(["tune", *arguments]) == 2
+    assert capsys.readouterr().err.startswith(f"tav: There is no checkpoint {nowhere}: ")
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     """A folder with a checkpoint `model` and a clip `clip.mp4` of a square that moves to the right."""

@@ -99,7 +99,7 @@ def test_weights_that_are_nowhere_are_not_downloaded(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=f"no model {tmp_path}/nowhere on this machine"):
         tav_core.ClipScorer.load(tmp_path / "nowhere")
     scorer, missing = tav_core.find_scorer(None, "yuvalkirstain/PickScore_v1")
-    assert scorer is None and "hf download yuvalkirstain/PickScore_v1" in missing
+    assert scorer is None and missing.startswith("For PickScore, run 'hf download yuvalkirstain/PickScore_v1 ")
     with pytest.raises(FileNotFoundError, match="nowhere"):
         tav_core.find_scorer(tmp_path / "nowhere", "yuvalkirstain/PickScore_v1")
 

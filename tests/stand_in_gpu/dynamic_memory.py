@@ -18,7 +18,7 @@ import torch
 from device import DEVICE
 
 ROOM = 150 * 2**20
-"""Bytes of weights that a model may have on the device: less than the tests' checkpoints take together."""
+"""Bytes of weights that a model may have on the device: less than the tests' U-Net takes in float32."""
 _NONSENSE = 0x7E
 
 Allocation = tuple["Buffers", int, int]

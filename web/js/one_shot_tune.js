@@ -57,7 +57,7 @@ async function refresh() {
     }
 }
 
-/** Show the run whose result ComfyUI gave, if no message told of it: in a copy of a workflow, that comes from the cache. */
+/** Show the run whose result ComfyUI gave, if no message told of it: a copy of a workflow is answered from the cache. */
 async function showResult(panel, [id]) {
     if (panel.run?.run === id) return
     const response = await api.fetchApi(`/tune_a_video/runs/${id}`)
