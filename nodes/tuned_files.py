@@ -40,7 +40,7 @@ class SaveTuned(io.ComfyNode):
     def execute(cls, tuned: host.TunedVideo, name: str, preview: io.Image.Type | None = None) -> io.NodeOutput:
         path, metadata = host.new_tuned_path(name), tuned.metadata
         if preview is not None:
-            metadata = metadata | {"preview": tav_core.preview_frame(preview[len(preview) // 2])}
+            metadata = metadata | {"preview": tav_core.preview_frame(preview[len(preview) // 2, ..., :3])}
         tav_core.save_tuned(path, tuned.state, metadata)
         return io.NodeOutput(ui={"text": [f"saved as {path.name}"]})
 

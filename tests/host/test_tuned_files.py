@@ -34,6 +34,16 @@ def test_the_page_gets_what_the_file_says_of_itself(server, saved):
     assert image.size == (SIZE, SIZE)
 
 
+def test_a_preview_with_transparency_is_kept_without_it(server, clip):
+    graph = Chain(clip)
+    tuned = graph.tune(graph.inflate()[0], steps=1)
+    mask = graph.add("SolidMask", value=0.5, width=SIZE, height=SIZE)
+    seen_through = graph.add("JoinImageWithAlpha", image=graph.video[0], alpha=mask[0])
+    graph.add("TAVSaveTuned", tuned=tuned[1], name="seen through", preview=seen_through[0])
+    server.run(graph)
+    assert about(server, "seen through.safetensors")["preview"]
+
+
 def test_only_tuned_files_are_told_of(server, saved):
     outside = saved.parents[1] / "outside.safetensors"
     outside.write_bytes(saved.read_bytes())
