@@ -65,13 +65,15 @@ class LoadVideo(io.ComfyNode):
         return io.NodeOutput(clip.frames, clip.fps, len(clip.frames))
 
     @classmethod
-    def fingerprint_inputs(cls, video: str, **_: object) -> float:
-        return host.input_path(video).stat().st_mtime
+    def fingerprint_inputs(cls, video: str | None, **_: object) -> float | None:
+        """A name that comes from another node is not known yet; ComfyUI looks at that node itself."""
+        return None if video is None else host.input_path(video).stat().st_mtime
 
     @classmethod
-    def validate_inputs(cls, video: str) -> bool | str:
+    def validate_inputs(cls, video: str | None) -> bool | str:
         try:
-            host.input_path(video)
+            if video is not None:
+                host.input_path(video)
         except FileNotFoundError as error:
             return str(error)
         return True

@@ -89,5 +89,6 @@ class LoadTuned(io.ComfyNode):
         return io.NodeOutput(tuned, ui={"notice": [host.other_base(model, metadata)]})
 
     @classmethod
-    def fingerprint_inputs(cls, name: str, **_: object) -> float:
-        return host.tuned_path(name).stat().st_mtime
+    def fingerprint_inputs(cls, name: str | None, **_: object) -> float | None:
+        """A name that comes from another node is not known yet; ComfyUI looks at that node itself."""
+        return None if name is None else host.tuned_path(name).stat().st_mtime

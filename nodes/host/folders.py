@@ -25,8 +25,15 @@ def tuned_files() -> list[str]:
 
 
 def tuned_path(name: str) -> Path:
-    """The file of a saved motion."""
-    return Path(folder_paths.get_full_path_or_raise(KEY, name))
+    """The file of a saved motion.
+
+    Raises:
+        FileNotFoundError: there is none of this name.
+    """
+    path = folder_paths.get_full_path(KEY, name)
+    if path is None:
+        raise FileNotFoundError(f"There is no tuned file {name} in models/tune_a_video: choose another.")
+    return Path(path)
 
 
 def new_tuned_path(name: str) -> Path:

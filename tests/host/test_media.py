@@ -104,6 +104,20 @@ def test_only_files_in_comfyuis_folders_are_read(server, clip, video):
         server.run(graph)
 
 
+def test_a_name_of_another_node_is_looked_at_when_that_has_run(server, clip):
+    graph = Graph()
+    name = graph.add("FileName", file="grey.mp4")
+    frames = load(graph, video=name[0])
+    shown = graph.add("PreviewImage", images=frames[0])
+    assert server.images(server.run(graph), shown).shape == (3, 64, 128, 3)
+    server.run(graph)
+    assert frames.id not in [event.data.get("node") for event in server.events if event.kind == "executing"]
+    graph.nodes[name.id]["inputs"]["file"] = "../secret.mp4"
+    with pytest.raises(ComfyError) as failed:
+        server.run(graph)
+    assert failed.value.message.startswith("There is no video ../secret.mp4 in the input folder")
+
+
 def test_numbers_that_are_none(server, clip):
     assert ask(server, stride="x") == {"error": "stride is 'x', but must be a whole number."}
     assert ask(server, frames=0) == {"error": "frames is 0, but must be at least 1."}

@@ -8,6 +8,7 @@ import urllib.parse
 import pytest
 from chain import FRAMES, SIZE, Chain
 from checkpoint import make_lora
+from comfy_server import ComfyError
 from PIL import Image
 
 from tav_core import load_tuned, save_tuned
@@ -55,6 +56,20 @@ def test_only_tuned_files_are_told_of(server, saved):
     with pytest.raises(urllib.error.HTTPError) as broken:
         about(server, "broken.safetensors")
     assert b"is no safetensors file" in broken.value.read()
+
+
+def test_a_name_of_another_node_is_looked_at_when_that_has_run(server, clip, saved):
+    graph = Chain(clip)
+    name = graph.add("FileName", file=saved.name)
+    loaded = graph.add("TAVLoadTuned", model=graph.checkpoint[0], name=name[0], strength=1.0)
+    graph.save(graph.ksample(loaded[0], graph.latents[0], steps=1)[0])
+    server.run(graph)
+    server.run(graph)
+    assert loaded.id not in [event.data.get("node") for event in server.events if event.kind == "executing"]
+    graph.nodes[name.id]["inputs"]["file"] = "gone.safetensors"
+    with pytest.raises(ComfyError) as failed:
+        server.run(graph)
+    assert failed.value.message.startswith("There is no tuned file gone.safetensors in models/tune_a_video")
 
 
 def test_another_checkpoint_is_noticed(server, clip, saved):

@@ -92,6 +92,21 @@ class RandomText:
         return ([[torch.randn(1, 77, width, generator=torch.Generator().manual_seed(seed)), {}]],)
 
 
+class FileName:
+    """The name of a file, as nodes give it that choose among files."""
+
+    RETURN_TYPES = ("COMBO",)
+    FUNCTION = "name"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"file": ("STRING", {"default": ""})}}
+
+    def name(self, file):
+        return (file,)
+
+
 class SilencedVideoAttention:
     """A MODEL whose attention is replaced as packs do it, by one that gives nothing where keys are of two frames."""
 
@@ -114,5 +129,5 @@ class SilencedVideoAttention:
 
 
 NODE_CLASS_MAPPINGS = {
-    node.__name__: node for node in (ProbeModel, SmallClipVision, RandomText, SilencedVideoAttention)
+    node.__name__: node for node in (ProbeModel, SmallClipVision, RandomText, FileName, SilencedVideoAttention)
 }
