@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from . import commands
 from .ablation_rows import ROWS, Row
+from .config import Config
 from .contact_sheet import contact_sheet
 from .edit_scores import Scorers, Scores, mean_scores
 from .evaluate import VideoResult, score_video
@@ -23,6 +24,11 @@ from .session import Session
 from .video import save_video
 
 FIGURES, SHEET, SOURCE = "ablation.json", "ablation.png", "source.mp4"
+_ALIKE = (
+    "max_train_steps", "learning_rate", "scale_lr", "lr_scheduler", "lr_warmup_steps", "adam_beta1", "adam_beta2",
+    "adam_weight_decay", "adam_epsilon", "max_grad_norm", "mixed_precision", "seed",
+)  # fmt: skip
+"""Settings that rows tuned at different times have in common, too."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +58,17 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False
         a result per row, as soon as it is finished; ``{r.row.name: r.videos for r in run_rows(session)}`` has them all.
 
     Raises:
-        ValueError: the clip has no prompt, there is none to render, or a setting does not fit the clip.
+        ValueError: the clip has no prompt, there is none to render, a setting does not fit the clip, or a row that is
+            resumed was tuned with other settings.
         Interrupted: Ctrl-C while tuning, once the state is saved.
     """
     commands.check_prompts(session)
     if any(row.tuned for row in rows):
         commands.check_before_tuning(session)
+    if session.config.resume_from_checkpoint:
+        for row in rows:
+            if (session.folder / row.name / commands.STATE).exists():
+                commands.check_same_tuning(_config_of(row, session), also=_ALIKE)
     save_video(session.folder / SOURCE, session.clip.frames, session.clip.fps)
     for row in rows:
         of_row = _session_of(row, session)
@@ -92,7 +103,7 @@ def ablate(session: Session, rows: Sequence[Row] = ROWS, scorers: Scorers | None
             tqdm.write(f"Row {number} of {len(rows)}, {row.name}: {row.label}")
             results.append(next(running))
             with session.stage("scoring"):
-                scores.append(scorers.of_edits(results[-1].videos, session.clip.frames))
+                scores.append(scorers.of_edits(results[-1].videos, session.clip.frames, session.device))
             table = _write_figures(session, results, scores, scorers.notes)
     except (Interrupted, KeyboardInterrupt) as stopped:
         if results:
@@ -105,23 +116,25 @@ def ablate(session: Session, rows: Sequence[Row] = ROWS, scorers: Scorers | None
 
 def _session_of(row: Row, session: Session) -> Session:
     """A session with the row's network, which shares the checkpoint and what was encoded."""
-    config, modules = session.config, session.config.trainable_modules
-    if modules and not row.temporal_attention:
-        modules = tuple(module for module in modules if not module.endswith("_temp"))
-    of_row = Session(
-        replace(
-            config,
-            attention=row.attention,
-            temporal_attention=row.temporal_attention,
-            trainable_modules=modules or None,
-            output_dir=str(session.folder / row.name),
-            validation_steps=config.max_train_steps,  # no videos of unfinished rows
-        )
-    )
+    of_row = Session(_config_of(row, session))
     of_row.clip, of_row.pipeline = session.clip, session.pipeline
     of_row.latents, of_row.contexts = session.latents, session.contexts
     of_row.seconds = session.seconds
     return of_row
+
+
+def _config_of(row: Row, session: Session) -> Config:
+    config, modules = session.config, session.config.trainable_modules
+    if modules and not row.temporal_attention:
+        modules = tuple(module for module in modules if not module.endswith("_temp"))
+    return replace(
+        config,
+        attention=row.attention,
+        temporal_attention=row.temporal_attention,
+        trainable_modules=modules or None,
+        output_dir=str(session.folder / row.name),
+        validation_steps=config.max_train_steps,  # no videos of unfinished rows
+    )
 
 
 def _write_figures(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,23 @@ def open_session(config: Config, tuned: Path | str | None = None, strength: floa
     session = Session(config, tuned, strength)
     check_writable(session.folder)
     return session
+
+
+def open_tuned_session(arguments: argparse.Namespace) -> Session:
+    """A :class:`Session` with the tuned weights that the arguments name.
+
+    Raises:
+        FileNotFoundError, ValueError: there are none, or as for :func:`open_session` and :func:`read_config`.
+    """
+    config = read_config(arguments)
+    if arguments.untuned:
+        return open_session(replace(config, temporal_attention=False))  # it adds nothing before it is tuned
+    from .commands import TUNED
+
+    file = Path(arguments.tuned or Path(config.output_dir) / TUNED)
+    if not file.exists():
+        raise FileNotFoundError(f"There is no {file}: run 'tav tune' first, or give --tuned FILE or --untuned.")
+    return open_session(config, file, arguments.strength)
 
 
 def quiet_libraries() -> None:
@@ -142,7 +160,7 @@ def add_tuning(parser: argparse.ArgumentParser) -> Any:
 def add_tuning_of_one(parser: argparse.ArgumentParser) -> None:
     """How to tune one network, and to go on with it."""
     group = add_tuning(parser)
-    flag(group, "--attention", "attention", choices=ATTENTION_MODES, help="what self-attention becomes")
+    _add_attention(group, "what self-attention becomes")
     flag(
         group,
         "--no-temporal-attention",
@@ -172,9 +190,16 @@ def add_tuning_of_one(parser: argparse.ArgumentParser) -> None:
 
 
 def add_tuned(parser: argparse.ArgumentParser) -> None:
+    """What the network has learned, as :func:`open_tuned_session` takes it."""
     group = parser.add_argument_group("tuned weights")
     group.add_argument("--tuned", metavar="FILE", help="tuned weights (default: tuned.safetensors of --output)")
     group.add_argument("--strength", type=float, default=1.0, metavar="X", help="0 (untuned) to 1 (default)")
+    group.add_argument("--untuned", action="store_true", help="none: a quick edit with the checkpoint as it is")
+    _add_attention(group, "what self-attention becomes with --untuned; otherwise it is what was tuned")
+
+
+def _add_attention(group: Any, help: str) -> None:
+    flag(group, "--attention", "attention", choices=ATTENTION_MODES, help=help)
 
 
 def add_scoring(parser: argparse.ArgumentParser) -> None:

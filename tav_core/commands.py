@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from .video import save_video
 
 TUNED, STATE, INVERTED = "tuned.safetensors", "tune-state.safetensors", "inverted.safetensors"
 LOSSES, CONFIG, SHEET, SAMPLES = "losses.csv", "config.yaml", "contact-sheet.png", "samples"
-_DECIDES = ("train_data", "attention", "temporal_attention", "joint_norm", "trainable_modules")
+_DECIDES = ("train_data", "attention", "temporal_attention", "joint_norm", "trainable_modules", "use_8bit_adam")
 """What a tuning cannot be resumed with another one of."""
 PUBLISHED_FPS = 8.0
 """Frames per second of what is sampled where no clip gives them."""
@@ -69,6 +69,11 @@ def tune(session: Session) -> None:
     state = _saved_state(session)
     # loaded before the bar appears, so that its times are those of the steps
     _ = session.latents, session.contexts, session.video_unet
+    if state is None:
+        (folder / STATE).unlink(missing_ok=True)
+    elif config.resume_from_checkpoint != "latest":
+        _save_state(session, state)
+    # from here on the configuration is that of the state beside it
     replace(config, resume_from_checkpoint=None).save(folder / CONFIG)
     prompts, total = config.validation_data.prompts, config.max_train_steps
     every = [config.checkpointing_steps] + ([config.validation_steps] if prompts else [])
@@ -227,23 +232,25 @@ def _saved_state(session: Session) -> TuneState | None:
         if not path.exists():
             tqdm.write(f"Nothing to resume in {session.folder}: tuning starts at the first step.")
             return None
-        _check_same_tuning(session)
-    return load_tune_state(path)
+        check_same_tuning(session.config)
+    return load_tune_state(path, fingerprint(session.pipeline.unet))
 
 
-def _check_same_tuning(session: Session) -> None:
-    """Raise ValueError when the tuning in the folder learned something else, or in another network."""
-    config, there = session.config, Config.read(session.folder / CONFIG)
-    other = [name for name in _DECIDES if getattr(config, name) != getattr(there, name)]
+def check_same_tuning(config: Config, also: Sequence[str] = ()) -> None:
+    """Raise ValueError when the tuning in the output folder learned something else, or in another network, or when a
+    setting in ``also`` was another one."""
+    folder = Path(config.output_dir)
+    there = Config.read(folder / CONFIG)
+    other = [name for name in (*_DECIDES, *also) if getattr(config, name) != getattr(there, name)]
     if other:
         raise ValueError(
-            f"{session.folder} holds a tuning of another {', '.join(other)}, see its {CONFIG}: resume with the same, "
-            "or tune into another folder."
+            f"{folder} holds a tuning of another {', '.join(other)}, see its {CONFIG}: resume with the same, or tune "
+            "into another folder."
         )
 
 
 def _save_state(session: Session, state: TuneState) -> None:
-    save_tune_state(session.folder / STATE, state)
+    save_tune_state(session.folder / STATE, state, fingerprint(session.pipeline.unet))
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["step", "loss", "learning_rate"])

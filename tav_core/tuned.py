@@ -144,28 +144,40 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
         return {name: file.get_tensor(name) for name in names}, metadata
 
 
-def save_tune_state(path: str | os.PathLike, state: TuneState) -> None:
-    """Write what tuning resumes from; ``path`` ends in ``.safetensors``."""
+def save_tune_state(path: str | os.PathLike, state: TuneState, base_fingerprint: str = "") -> None:
+    """Write what tuning resumes from.
+
+    Args:
+        path: ends in ``.safetensors``.
+        base_fingerprint: :func:`fingerprint` of the checkpoint that is tuned; empty if unknown.
+    """
     tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
     for name, values in state.optimizer.items():
         tensors |= {f"optimizer/{name}/{key}": value for key, value in values.items()}
     tensors["generator"] = state.generator
-    _save(path, tensors, {"loss_scale": state.loss_scale, "losses": state.losses}, _STATE)
+    metadata = {"scaler": state.scaler, "losses": state.losses, "base_fingerprint": base_fingerprint}
+    _save(path, tensors, metadata, _STATE)
 
 
-def load_tune_state(path: str | os.PathLike) -> TuneState:
+def load_tune_state(path: str | os.PathLike, base_fingerprint: str = "") -> TuneState:
     """Read what :func:`save_tune_state` wrote.
+
+    Args:
+        base_fingerprint: of the checkpoint that is to be tuned on; empty if unknown.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file holds something else.
+        ValueError: the file holds something else, or comes from another checkpoint.
     """
     with _opened(Path(path)) as file:
         kind, metadata = _header(file)
         if kind != _STATE:
             raise ValueError(f"{path} holds no saved tuning state: give the file that an interrupted tuning left.")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    state = TuneState({}, {}, tensors.pop("generator"), metadata["loss_scale"], metadata["losses"])
+    saved_on = metadata.pop("base_fingerprint")
+    if saved_on and base_fingerprint and saved_on != base_fingerprint:
+        raise ValueError(f"{path} comes from another checkpoint: resume with the one it was saved with, or start anew.")
+    state = TuneState({}, {}, tensors.pop("generator"), **metadata)
     for key, tensor in tensors.items():
         part, name = key.split("/", 1)
         if part == "weights":

@@ -20,14 +20,15 @@ from .tune_settings import PRECISIONS, TuneSettings
 
 @dataclass
 class TuneState:
-    """What tuning needs to go on where it stopped."""
+    """What tuning needs to go on where it stopped; its tensors are copies in main memory."""
 
     weights: dict[str, Tensor]
     optimizer: dict[str, dict[str, Tensor]]
     """By parameter name, the optimizer's own tensors."""
     generator: Tensor
     """State of the random generator that draws noise and timesteps."""
-    loss_scale: float | None
+    scaler: dict[str, float]
+    """State of the ``torch.amp.GradScaler``; empty where the loss is not scaled."""
     losses: list[float]
     """Of all steps so far; their number is the step to go on from."""
 
@@ -81,7 +82,7 @@ def tune(
         latents, context = (_usable(x.detach()) for x in (latents.float(), context))
         extra = map_tensors(extra, lambda value: _usable(value.detach()))
         parameters = video_unet.trainable_parameters(settings.trainable_modules)
-        video_unet.learned.move(latents.device)
+        video_unet.learned.move(latents.device)  # before the optimizer takes them up
         generator = torch.Generator().manual_seed(settings.seed)
         losses = list(state.losses) if state is not None else []
         steps = range(len(losses), settings.steps)
@@ -89,11 +90,11 @@ def tune(
         stopped = False
         with _prepared(video_unet, settings):
             optimizer = _make_optimizer(settings, list(parameters.values()))
+            scaler = torch.amp.GradScaler(latents.device.type, enabled=video_unet.dtype == torch.float16)
             if state is not None:
-                _restore(state, parameters, optimizer, generator)
-            scale = (state.loss_scale if state is not None else None) or 2.0**16
-            half = video_unet.dtype == torch.float16
-            scaler = torch.amp.GradScaler(latents.device.type, init_scale=scale, enabled=half)
+                _restore(state, parameters, optimizer, generator, settings.optimizer)
+                if state.scaler:
+                    scaler.load_state_dict(state.scaler)
             for step, (noise, timesteps) in zip(steps, draws):
                 for group in optimizer.param_groups:
                     group["lr"] = settings.learning_rate_at(step)
@@ -114,10 +115,10 @@ def tune(
                 f"The draws ended after step {len(losses)} of {settings.steps}: give noise and timesteps for each."
             )
         result_state = TuneState(
-            weights={name: p.detach().clone() for name, p in parameters.items()},
+            weights={name: p.detach().to("cpu", copy=True) for name, p in parameters.items()},
             optimizer={name: _as_tensors(optimizer.state[p]) for name, p in parameters.items()},
             generator=generator.get_state(),
-            loss_scale=scaler.get_scale() if scaler.is_enabled() else None,
+            scaler=scaler.state_dict(),
             losses=losses,
         )
     return TuneResult(losses, result_state, stopped)
@@ -206,7 +207,7 @@ def _make_optimizer(settings: TuneSettings, parameters: list[nn.Parameter]) -> t
 def _as_tensors(values: dict) -> dict[str, Tensor]:
     """An optimizer's values for a parameter, as a file can hold them: bitsandbytes counts its steps in an int, and its
     parameters share their tables."""
-    return {key: v.clone() if key.startswith("qmap") else torch.as_tensor(v) for key, v in values.items()}
+    return {key: torch.as_tensor(value).to("cpu", copy=True) for key, value in values.items()}
 
 
 def _restore(
@@ -214,11 +215,18 @@ def _restore(
     parameters: dict[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
+    kind: str,
 ) -> None:
     if {name: w.shape for name, w in state.weights.items()} != {name: p.shape for name, p in parameters.items()}:
         raise ValueError(
             f"The saved tuning state holds {len(state.weights)} parameters, this network tunes {len(parameters)} "
             "others: resume with the checkpoint and the trainable modules that it was saved with."
+        )
+    saved = {key for values in state.optimizer.values() for key in values}
+    if saved and ("exp_avg" in saved) != (kind == "adamw"):
+        raise ValueError(
+            f"The saved tuning state is not one of the optimizer {kind!r}: resume with the optimizer that it was saved "
+            "with, or start anew."
         )
     for name, parameter in parameters.items():
         with torch.no_grad():

@@ -170,9 +170,8 @@ def _on_step(settings: tav_core.TuneSettings, run: Run, sampler: PreviewSampler)
 
 
 def _at_rest(state: tav_core.TuneState, weights: dict[str, Tensor]) -> tav_core.TuneState:
-    """``state`` in main memory; its weights are among ``weights``."""
-    optimizer = {name: {k: v.to("cpu") for k, v in values.items()} for name, values in state.optimizer.items()}
-    return replace(state, weights={name: weights[name] for name in state.weights}, optimizer=optimizer)
+    """``state`` without weights of its own: they are among ``weights``."""
+    return replace(state, weights={name: weights[name] for name in state.weights})
 
 
 def _trainable_clone(model: ModelPatcher) -> ModelPatcher:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from ..arguments import (
     add_clip,
@@ -11,8 +10,7 @@ from ..arguments import (
     add_general,
     add_tuned,
     flag,
-    open_session,
-    read_config,
+    open_tuned_session,
     report,
 )
 
@@ -26,10 +24,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    config = read_config(arguments)
+    session = open_tuned_session(arguments)
     from .. import commands
 
-    tuned = arguments.tuned or Path(config.output_dir) / commands.TUNED
-    session = open_session(config, tuned, arguments.strength)
     commands.invert(session)
     report(session)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from ..arguments import (
     add_config_file,
@@ -12,8 +11,7 @@ from ..arguments import (
     add_prompts,
     add_tuned,
     flag,
-    open_session,
-    read_config,
+    open_tuned_session,
     report,
 )
 
@@ -33,12 +31,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    config = read_config(arguments)
+    session = open_tuned_session(arguments)
     from .. import commands
 
-    folder, start = Path(config.output_dir), None
-    session = open_session(config, arguments.tuned or folder / commands.TUNED, arguments.strength)
-    if config.validation_data.use_inv_latent:
-        start = commands.read_start(arguments.latents or folder / commands.INVERTED)
+    start = None
+    if session.config.validation_data.use_inv_latent:
+        start = commands.read_start(arguments.latents or session.folder / commands.INVERTED)
     commands.sample(session, start)
     report(session)

@@ -121,3 +121,5 @@ def test_command_stopped_between_rows_keeps_what_is_finished(world: Path, monkey
     with Image.open(folder / "ablation.png") as sheet:
         assert sheet.height > 1.5 * small
     assert [len(state.losses) for state in tuned] == [2]  # it went on from the saved state, with nothing left to do
+    assert cli.main([*command, "--resume", "--learning-rate", "1e-3"]) == 2
+    assert "another learning_rate" in capsys.readouterr().err

@@ -1,19 +1,16 @@
 """The command line, on a checkpoint of a few hundred kilobytes and a drawn clip."""
 
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
-from tiny_checkpoint import make_folder
+from cli_runs import NAMES, PROMPTS, STEPS, run, settings
 
 import tav_core
 from tav_core import cli, config
@@ -21,9 +18,6 @@ from tav_core.files import file_names, unused_path
 from tav_core.inverted import load_inverted
 
 ROOT = Path(__file__).parents[2]
-PROMPTS = ["a cat, cartoon style", "a dog / on: the beach?"]
-NAMES = ["a-cat-cartoon-style", "a-dog-on-the-beach"]
-STEPS = 4
 
 
 def test_version_is_that_of_the_package(capsys):
@@ -37,74 +31,6 @@ def test_a_missing_checkpoint_is_told_before_the_clip_is_read(tmp_path, capsys):
     arguments = ["--model", nowhere, "--video", nowhere, "--prompt", "a cat", "--output", str(tmp_path / "out")]
     assert cli.main(["tune", *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"tav: There is no checkpoint {nowhere}: ")
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory) -> Path:
-    """A folder with a checkpoint `model` and a clip `clip.mp4` of a square that moves to the right."""
-    path = tmp_path_factory.mktemp("world")
-    make_folder(path / "model")
-    frames = torch.zeros(8, 32, 32, 3)
-    for number, frame in enumerate(frames):
-        frame[8:16, 2 * number : 2 * number + 10] = torch.tensor([1.0, 0.5, 0.0])
-    tav_core.save_video(path / "clip.mp4", frames, 10)
-    return path
-
-
-@pytest.fixture(scope="module")
-def finished(world: Path) -> Path:
-    """The output folder of an uninterrupted run."""
-    return run(world, "finished")
-
-
-def settings(world: Path, output: str, **changes) -> Path:
-    """A YAML file in the layout and with the keys of the published ones."""
-    values = {
-        "pretrained_model_path": str(world / "model"),
-        "output_dir": str(world / output),
-        "train_data": {
-            "video_path": str(world / "clip.mp4"),
-            "prompt": "a square is moving",
-            "n_sample_frames": 3,
-            "width": 32,
-            "height": 24,
-            "sample_start_idx": 1,
-            "sample_frame_rate": 2,
-        },
-        "validation_data": {
-            "prompts": PROMPTS,
-            "video_length": 3,
-            "width": 32,
-            "height": 24,
-            "num_inference_steps": 2,
-            "guidance_scale": 12.5,
-            "use_inv_latent": True,
-            "num_inv_steps": 2,
-        },
-        "learning_rate": "3e-5",
-        "train_batch_size": 1,
-        "max_train_steps": STEPS,
-        "checkpointing_steps": 1000,
-        "validation_steps": 100,
-        "trainable_modules": ["attn1.to_q", "attn2.to_q", "attn_temp"],
-        "seed": 33,
-        "mixed_precision": "fp16",
-        "use_8bit_adam": False,
-        "gradient_checkpointing": True,
-        "enable_xformers_memory_efficient_attention": True,
-    } | changes
-    file = world / f"{output}.yaml"
-    file.write_text(yaml.safe_dump(values))
-    return file
-
-
-def run(world: Path, output: str, *flags: str, code: int = 0, **changes) -> Path:
-    assert cli.main(["run", str(settings(world, output, **changes)), "--device", "cpu", *flags]) == code
-    return world / output
-
-
-def learned(folder: Path) -> dict[str, torch.Tensor]:
-    return tav_core.load_tuned(folder / "tuned.safetensors")[0]
 
 
 def test_run_writes_everything(finished: Path):
@@ -126,65 +52,9 @@ def test_run_writes_everything(finished: Path):
     assert inverted.shape == clean.shape == (1, 4, 3, 12, 16)
 
 
-def test_ctrl_c_saves_and_resume_equals_uninterrupted(world: Path, finished: Path, monkeypatch, capsys):
-    from tav_core import commands
-
-    def tune_and_press(*arguments, on_step, **options):
-        def press(step, loss):
-            if step == 3:
-                os.kill(os.getpid(), signal.SIGINT)
-            return on_step(step, loss)
-
-        return tav_core.tune(*arguments, on_step=press, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(commands, "tune_unet", tune_and_press)
-        folder = run(world, "resumed", code=130)
-    assert "step 3 of 4" in capsys.readouterr().err
-    assert not (folder / "tuned.safetensors").exists()
-    run(world, "resumed", "--resume")
-    assert learned(folder).keys() == learned(finished).keys()
-    for name, tensor in learned(finished).items():
-        assert torch.equal(learned(folder)[name], tensor), name
-    assert (folder / "losses.csv").read_text() == (finished / "losses.csv").read_text()
-    start, repeated = (load_inverted(f / "inverted.safetensors")[0] for f in (finished, folder))
-    assert torch.equal(start, repeated)
-
-
-def test_another_tuning_is_not_resumed(world: Path, finished: Path, capsys):
-    tune = ["tune", "--config", str(finished / "config.yaml"), "--resume", "--device", "cpu"]
-    assert cli.main([*tune, "--start", "2", "--attention", "full"]) == 2
-    assert "holds a tuning of another train_data, attention" in capsys.readouterr().err
-
-
-def test_ctrl_c_in_a_preview_saves_too(world: Path, finished: Path, monkeypatch, capsys):
-    from tav_core import commands
-
-    def invert_and_press(*arguments, **options):
-        os.kill(os.getpid(), signal.SIGINT)
-        return tav_core.ddim_invert(*arguments, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(commands, "ddim_invert", invert_and_press)
-        folder = run(world, "previewed", code=130, validation_steps=2)
-    assert "step 2 of 4" in capsys.readouterr().err
-    run(world, "previewed", "--resume")
-    assert "Nothing to resume" not in capsys.readouterr().out
-    for name, tensor in learned(finished).items():
-        assert torch.equal(learned(folder)[name], tensor), name
-
-
-def test_saving_and_sampling_while_tuning_change_nothing(world: Path, finished: Path):
-    folder = run(world, "watched", checkpointing_steps=1, validation_steps=2)
-    assert {path.name for path in (folder / "samples").iterdir()} == {"step-2"}
-    assert (folder / "samples/step-2" / f"{NAMES[0]}.mp4").is_file()
-    for name, tensor in learned(finished).items():
-        assert torch.equal(learned(folder)[name], tensor), name
-
-
-def test_step_by_step_equals_run(world: Path, finished: Path):
-    folder, clip = world / "steps", str(world / "clip.mp4")
-    common = ["--model", str(world / "model"), "--output", str(folder), "--device", "cpu"]
+def test_step_by_step_equals_run(cli_world: Path, finished: Path):
+    folder, clip = cli_world / "steps", str(cli_world / "clip.mp4")
+    common = ["--model", str(cli_world / "model"), "--output", str(folder), "--device", "cpu"]
     the_clip = ["--video", clip, "--frames", "3", "--start", "1", "--stride", "2", "--width", "32", "--height", "24"]
     tune = ["tune", *common, *the_clip, "--prompt", "a square is moving", "--steps", str(STEPS)]
     assert cli.main(tune) == 0
@@ -198,7 +68,21 @@ def test_step_by_step_equals_run(world: Path, finished: Path):
     assert (folder / "contact-sheet.png").is_file()
 
 
-def test_sampling_from_noise_at_another_length(world: Path, finished: Path, tmp_path: Path):
+def test_without_tuning(cli_world: Path, finished: Path, capsys):
+    """The checkpoint as it is, inflated: nothing has been tuned in that folder."""
+    folder = cli_world / "untuned"
+    common = ["--config", str(finished / "config.yaml"), "--output", str(folder), "--device", "cpu"]
+    assert cli.main(["invert", *common]) == 2
+    assert "run 'tav tune' first, or give --tuned FILE or --untuned" in capsys.readouterr().err
+    assert cli.main(["invert", *common, "--untuned"]) == 0
+    videos = []
+    for attention in ("first_frame", "spatial"):
+        assert cli.main(["sample", *common, "--untuned", "--attention", attention]) == 0
+        videos.append(tav_core.load_video(folder / f"{NAMES[0]}.mp4", 3, width=None, height=None).frames)
+    assert not torch.equal(*videos)
+
+
+def test_sampling_from_noise_at_another_length(cli_world: Path, finished: Path, tmp_path: Path):
     sample = ["sample", "--config", str(finished / "config.yaml"), "--tuned", str(finished / "tuned.safetensors")]
     flags = ["--output", str(tmp_path), "--from-noise", "--set", "validation_data.video_length=2", "--device", "cpu"]
     assert cli.main([*sample, *flags, "--prompt", "x"]) == 0
@@ -226,28 +110,30 @@ def test_sampling_from_noise_at_another_length(world: Path, finished: Path, tmp_
         ({"validation_data": {}}, [], "No prompt to render was given"),
     ],
 )
-def test_wrong_input_is_one_sentence_and_code_2(world: Path, capsys, changes: dict, flags: list[str], message: str):
-    file = settings(world, "wrong", **changes)
+def test_wrong_input_is_one_sentence_and_code_2(cli_world: Path, capsys, changes: dict, flags: list[str], message: str):
+    file = settings(cli_world, "wrong", **changes)
     if "device" not in changes:
         flags = [*flags, "--device", "cpu"]
     assert cli.main(["run", str(file), *flags]) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("tav: ")]
     assert len(errors) == 1 and message in errors[0]
-    assert not (world / "wrong" / "losses.csv").exists()  # it is told before the tuning
+    assert not (cli_world / "wrong" / "losses.csv").exists()  # it is told before the tuning
 
 
-def test_an_output_folder_that_cannot_be_is_told_before_the_work(world: Path, finished: Path, capsys):
-    (world / "taken").write_text("not a folder")
+def test_an_output_folder_that_cannot_be_is_told_before_the_work(cli_world: Path, finished: Path, capsys):
+    (cli_world / "taken").write_text("not a folder")
     for command in ("run", "tune", "invert", "sample"):
-        named = [str(world / "finished.yaml")] if command == "run" else ["--config", str(world / "finished.yaml")]
+        named = (
+            [str(cli_world / "finished.yaml")] if command == "run" else ["--config", str(cli_world / "finished.yaml")]
+        )
         tuned = ["--tuned", str(finished / "tuned.safetensors")] if command in ("invert", "sample") else []
         latents = ["--latents", str(finished / "inverted.safetensors")] if command == "sample" else []
-        assert cli.main([command, *named, *tuned, *latents, "--output", str(world / "taken")]) == 2
+        assert cli.main([command, *named, *tuned, *latents, "--output", str(cli_world / "taken")]) == 2
         written = capsys.readouterr().err
-        assert f"tav: {world / 'taken'}: File exists" in written and "step" not in written
+        assert f"tav: {cli_world / 'taken'}: File exists" in written and "step" not in written
 
 
-def test_sampling_does_not_need_the_clip_any_more(world: Path, finished: Path, tmp_path: Path, capsys):
+def test_sampling_does_not_need_the_clip_any_more(cli_world: Path, finished: Path, tmp_path: Path, capsys):
     sample = ["sample", "--config", str(finished / "config.yaml"), "--tuned", str(finished / "tuned.safetensors")]
     moved = ["--latents", str(finished / "inverted.safetensors"), "--set", "train_data.video_path=moved.mp4"]
     flags = ["--output", str(tmp_path), "--device", "cpu", "--prompt", "x", "--steps", "1"]
@@ -256,10 +142,10 @@ def test_sampling_does_not_need_the_clip_any_more(world: Path, finished: Path, t
     assert "Note: The clip was inverted in 2 steps and is sampled in 1" in capsys.readouterr().err
 
 
-def test_a_constant_learning_rate_has_no_warm_up(world: Path):
+def test_a_constant_learning_rate_has_no_warm_up(cli_world: Path):
     """As published, where ``constant_with_warmup`` has."""
     for scheduler, rate in (("constant", "3e-05"), ("constant_with_warmup", "0")):
-        folder = run(world, scheduler, "--steps", "1", lr_scheduler=scheduler, lr_warmup_steps=5)
+        folder = run(cli_world, scheduler, "--steps", "1", lr_scheduler=scheduler, lr_warmup_steps=5)
         assert (folder / "losses.csv").read_text().strip().endswith(f",{rate}")
 
 
@@ -269,9 +155,9 @@ def test_large_seeds_stay_as_they_are(tmp_path: Path):
     assert (read.seed, read.max_train_steps) == (2**53 + 1, 100)
 
 
-def test_what_the_machine_lacks_is_replaced_with_a_note(world: Path, capsys):
+def test_what_the_machine_lacks_is_replaced_with_a_note(cli_world: Path, capsys):
     """The published configurations ask for half precision and xformers; they have to run on any machine."""
-    run(world, "noted", "--steps", "1")
+    run(cli_world, "noted", "--steps", "1")
     assert capsys.readouterr().err.count("Note: Half precision (fp16)") == 1
 
 
@@ -280,9 +166,9 @@ def test_a_bare_no_is_a_precision(tmp_path: Path):
     assert config.Config.read(tmp_path / "plain.yaml").mixed_precision == "no"
 
 
-def test_size_flags_count_for_clip_and_videos(world: Path):
+def test_size_flags_count_for_clip_and_videos(cli_world: Path):
     words = ["--source-prompt", "a box", "--prompt", "a bear"]
-    folder = run(world, "resized", "--steps", "1", "--frames", "2", "--width", "16", "--height", "16", *words)
+    folder = run(cli_world, "resized", "--steps", "1", "--frames", "2", "--width", "16", "--height", "16", *words)
     assert tav_core.load_tuned(folder / "tuned.safetensors")[1]["prompt"] == "a box"
     assert tav_core.load_video(folder / "a-bear.mp4", 2, width=None, height=None).frames.shape == (2, 16, 16, 3)
 

@@ -20,11 +20,12 @@ def test_half_precision_skips_a_step_that_overflows(tmp_path):
     before = video_unet.tuned_state_dict()
     large = fixed_draw()[0] * 100, torch.tensor([400])
     _, result = tune(video_unet, draws=repeat(large), on_step=lambda *_: False)
-    assert result.state.loss_scale < 65536
+    assert result.state.scaler["scale"] < 65536
     assert all(torch.equal(tensor, before[name]) for name, tensor in video_unet.tuned_state_dict().items())
     tav_core.save_tune_state(tmp_path / "state.safetensors", result.state)
     _, result = tune(video_unet, 3, state=tav_core.load_tune_state(tmp_path / "state.safetensors"))
     assert len(result.losses) == 3
+    assert result.state.scaler["_growth_tracker"] > 0  # counts the steps up to a larger scale across pauses
 
 
 class AdamW8bit(torch.optim.Optimizer):
@@ -70,7 +71,15 @@ def test_four_and_four_steps_are_eight(options, tmp_path):
             assert torch.equal(video_unet.tuned_state_dict()[name], tensor), name
 
 
-def test_a_state_of_another_tuning_is_refused():
+@pytest.mark.usefixtures("bitsandbytes")
+def test_a_state_of_another_tuning_is_refused(tmp_path):
     _, result = tune(small_unet(), trainable_modules=("attn1.to_q",))
-    with pytest.raises(ValueError, match="saved tuning state"):
+    with pytest.raises(ValueError, match="saved tuning state holds"):
         tune(small_unet(), state=result.state)
+    video_unet, result = tune(small_unet(), 1)
+    with pytest.raises(ValueError, match="not one of the optimizer 'adamw8bit'"):
+        tune(small_unet(), state=result.state, optimizer="adamw8bit")
+    file, other = tmp_path / "state.safetensors", small_unet(seed=5)
+    tav_core.save_tune_state(file, result.state, tav_core.fingerprint(video_unet.unet))
+    with pytest.raises(ValueError, match="another checkpoint"):
+        tav_core.load_tune_state(file, tav_core.fingerprint(other))

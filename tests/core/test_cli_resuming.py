@@ -1,0 +1,89 @@
+"""Tuning from the command line that is stopped, saved and taken up again."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+
+from cli_runs import NAMES, learned, run
+
+import tav_core
+from tav_core import cli
+from tav_core.inverted import load_inverted
+
+
+def test_ctrl_c_saves_and_resume_equals_uninterrupted(cli_world: Path, finished: Path, monkeypatch, capsys):
+    from tav_core import commands
+
+    def tune_and_press(*arguments, on_step, **options):
+        def press(step, loss):
+            if step == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            return on_step(step, loss)
+
+        return tav_core.tune(*arguments, on_step=press, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "tune_unet", tune_and_press)
+        folder = run(cli_world, "resumed", code=130)
+    assert "step 3 of 4" in capsys.readouterr().err
+    assert not (folder / "tuned.safetensors").exists()
+    run(cli_world, "resumed", "--resume")
+    assert learned(folder).keys() == learned(finished).keys()
+    for name, tensor in learned(finished).items():
+        assert torch.equal(learned(folder)[name], tensor), name
+    assert (folder / "losses.csv").read_text() == (finished / "losses.csv").read_text()
+    start, repeated = (load_inverted(f / "inverted.safetensors")[0] for f in (finished, folder))
+    assert torch.equal(start, repeated)
+
+
+def test_another_tuning_is_not_resumed(cli_world: Path, finished: Path, capsys):
+    tune = ["tune", "--config", str(finished / "config.yaml"), "--resume", "--device", "cpu"]
+    assert cli.main([*tune, "--start", "2", "--attention", "full"]) == 2
+    assert "holds a tuning of another train_data, attention" in capsys.readouterr().err
+
+
+def test_ctrl_c_in_a_preview_saves_too(cli_world: Path, finished: Path, monkeypatch, capsys):
+    from tav_core import commands
+
+    def invert_and_press(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        return tav_core.ddim_invert(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "ddim_invert", invert_and_press)
+        folder = run(cli_world, "previewed", code=130, validation_steps=2)
+    assert "step 2 of 4" in capsys.readouterr().err
+    run(cli_world, "previewed", "--resume")
+    assert "Nothing to resume" not in capsys.readouterr().out
+    for name, tensor in learned(finished).items():
+        assert torch.equal(learned(folder)[name], tensor), name
+
+
+def test_saving_and_sampling_while_tuning_change_nothing(cli_world: Path, finished: Path):
+    folder = run(cli_world, "watched", checkpointing_steps=1, validation_steps=2)
+    assert {path.name for path in (folder / "samples").iterdir()} == {"step-2"}
+    assert (folder / "samples/step-2" / f"{NAMES[0]}.mp4").is_file()
+    for name, tensor in learned(finished).items():
+        assert torch.equal(learned(folder)[name], tensor), name
+
+
+def test_a_failed_tuning_leaves_no_state_of_the_one_before(cli_world: Path, monkeypatch, capsys):
+    """Resuming after it would go on with what another clip taught."""
+    from tav_core import commands
+
+    run(cli_world, "again")
+
+    def out_of_memory(*arguments, **options):
+        raise tav_core.TuningError("The device ran out of memory.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "tune_unet", out_of_memory)
+        run(cli_world, "again", "--start", "2", code=2)
+    run(cli_world, "again", "--start", "2", "--resume")
+    assert "Nothing to resume" in capsys.readouterr().out
