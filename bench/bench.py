@@ -77,7 +77,6 @@ def build(args: argparse.Namespace) -> tav_core.VideoUNet:
         video_unet.kernel = spelled_out_attention
         for temporal in video_unet.temporal:
             temporal.attn_temp.kernel = spelled_out_attention
-    video_unet.learned.move(torch.device(args.device))
     return video_unet
 
 

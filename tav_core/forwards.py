@@ -49,9 +49,10 @@ def self_attention(video_unet: VideoUNet, attention: nn.Module, original: Forwar
         context: Tensor | None = None,
         value: Tensor | None = None,
         mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         **kwargs: object,
     ) -> Tensor:
-        if encoder_hidden_states is not None or mask is not None:
+        if any(given is not None for given in (encoder_hidden_states, mask, attention_mask)):
             raise ValueError(
                 "Self-attention with a mask or other tokens cannot be inflated: use an SD 1.x, 2.x or SDXL U-Net."
             )

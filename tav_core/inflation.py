@@ -151,6 +151,7 @@ class VideoUNet:
         self._check_attached()
         timesteps = torch.as_tensor(timesteps, device=latents.device)
         check_inputs(latents, timesteps, context, in_channels(self.unet), context_dim(self.blocks))
+        self.learned.move(latents.device)  # temporal attention is no part of the network that the caller moves
         b, _, self.frames, _, _ = latents.shape
         dtype = self.dtype
         x = rearrange(latents, "b c f h w -> (b f) c h w").to(dtype)

@@ -69,10 +69,11 @@ class LearnedWeights:
 
     def move(self, device: torch.device) -> None:
         """Bring all learned weights to ``device``."""
-        if self.temporal is not None:
+        if self.temporal is not None and next(self.temporal.parameters()).device != device:
             self.temporal.to(device)
         for parameter in self._projections.values():
-            parameter.data = parameter.data.to(device)
+            if parameter.device != device:
+                parameter.data = parameter.data.to(device)
 
     @torch.no_grad()
     def state_dict(self) -> dict[str, Tensor]:

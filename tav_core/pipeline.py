@@ -145,7 +145,7 @@ class Pipeline:
                 encoded = self.vae.encode(pictures)
                 some = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
                 latents.append(some.float() * self.vae.config.scaling_factor)
-        return rearrange(torch.cat(latents), "f c h w -> 1 c f h w")
+        return _finite(rearrange(torch.cat(latents), "f c h w -> 1 c f h w"), "encoded clip")
 
     @torch.no_grad()
     def decode_video(self, latents: Tensor) -> Tensor:
@@ -156,7 +156,7 @@ class Pipeline:
                 some = (some / self.vae.config.scaling_factor).to(self.device, self.dtype)
                 pictures = rearrange(self.vae.decode(some).sample, "f c h w -> f h w c")
                 frames.append((pictures.float() / 2 + 0.5).clamp(0, 1).cpu())
-        return torch.cat(frames)
+        return _finite(torch.cat(frames), "rendered video")
 
     @contextmanager
     def _working(self, part: nn.Module) -> Iterator[None]:
@@ -165,6 +165,15 @@ class Pipeline:
             yield
         finally:
             part.to("cpu")
+
+
+def _finite(tensor: Tensor, what: str) -> Tensor:
+    if not tensor.isfinite().all():
+        raise ValueError(
+            f"The {what} holds values that are no numbers, as some checkpoints give in 16 bit: use bf16 or fp32 "
+            "as precision."
+        )
+    return tensor
 
 
 def check_exists(path: Path) -> None:

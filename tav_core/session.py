@@ -110,7 +110,6 @@ class Session:
                 warnings.warn("The tuned weights come from another checkpoint: expect a weaker result.", stacklevel=2)
             video_unet.load_tuned_state_dict(self.tuned_weights, self.strength)
             self.tuned_weights = None
-        video_unet.learned.move(self.device)
         return video_unet
 
     def deflate(self) -> None:

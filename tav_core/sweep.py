@@ -92,13 +92,13 @@ def run_item(item: Item, models: ScoreModels) -> Outcome:
         _ = session.clip, session.pipeline  # before the last result goes: it stays when these are not there
         (folder / RESULT).unlink(missing_ok=True)
         videos = commands.run(session)
-        scorers = load_scorers(models.clip, models.pickscore, session.device)
+        scorers = load_scorers(models.clip, models.pickscore)
         outcome = Outcome(
             item.name,
             seconds=round(time.perf_counter() - start, 1),
             loss=_last_loss(folder),
             kinds=dict(zip(config.validation_data.prompts, item.kinds)),
-            scores=scorers.of_edits(videos, session.clip.frames),
+            scores=scorers.of_edits(videos, session.clip.frames, session.device),
         )
         with replacing(folder / RESULT) as partial:
             partial.write_text(json.dumps(asdict(outcome), indent=2, ensure_ascii=False), encoding="utf-8")

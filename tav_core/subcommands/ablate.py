@@ -52,6 +52,6 @@ def run(arguments: Namespace) -> None:
     from ..ablation import ablate
     from ..edit_scores import load_scorers
 
-    table = ablate(session, rows, load_scorers(arguments.clip, arguments.pickscore, session.device))
+    table = ablate(session, rows, load_scorers(arguments.clip, arguments.pickscore))
     print(f"\n{table.text()}\n")
     report(session)

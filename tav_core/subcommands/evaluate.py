@@ -64,8 +64,9 @@ def run(arguments: Namespace) -> None:
 
     device = choose_device(arguments.device)
     results, notes = _results(arguments, prompts, source, output)
-    scorers = load_scorers(arguments.clip, arguments.pickscore, device)
-    with tqdm(total=len(results), desc="scoring", unit="video", dynamic_ncols=True, leave=False) as bar:
+    scorers = load_scorers(arguments.clip, arguments.pickscore)
+    bar = tqdm(total=len(results), desc="scoring", unit="video", dynamic_ncols=True, leave=False)
+    with bar, scorers.working(device):
         table = score_videos(
             results,
             scorers.clip,

@@ -42,14 +42,14 @@ def run(arguments: Namespace) -> int:
         base = Config.read(arguments.config) if arguments.config else Config()
         items = tgve_items(source, base.with_values(values), Path(arguments.videos or source.parent), folder)
     quiet_libraries()
-    import torch
-
     from ..edit_scores import load_scorers
     from ..sweep import ScoreModels, sweep
     from ..sweep_table import TABLE, as_text
 
     models = ScoreModels(*(str(Path(p).resolve()) if p else None for p in (arguments.clip, arguments.pickscore)))
-    notes = load_scorers(models.clip, models.pickscore, torch.device("cpu")).notes  # before hours of work
+    notes = load_scorers(models.clip, models.pickscore).notes  # before hours of work
+    if arguments.ray:
+        load_scorers.cache_clear()  # each item loads its own, where it runs
     outcomes = sweep(items, folder, arguments.ray, models)
     print("\n".join(["", as_text(outcomes), *(f"Note: {note}" for note in notes)]))
     print(f"Written to {folder} ({TABLE}.txt, {TABLE}.csv, {TABLE}.json)")

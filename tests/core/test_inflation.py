@@ -149,6 +149,16 @@ def test_inputs_of_the_wrong_shape():
     ):
         with pytest.raises(ValueError, match=sentence):
             video_unet(*wrong)
+    with pytest.raises(ValueError, match="Self-attention with a mask"):
+        video_unet(x, timesteps, context, attention_mask=torch.ones(3, 12))
+
+
+def test_temporal_attention_follows_the_network_to_its_device():
+    video_unet = tav_core.inflate(small_unet())
+    video_unet.unet.to("meta")
+    x, _, context = inputs(videos=1)
+    video_unet(x.to("meta"), 1, context.to("meta"))
+    assert {parameter.device.type for parameter in video_unet.temporal.parameters()} == {"meta"}
 
 
 @torch.no_grad()

@@ -72,6 +72,16 @@ def test_clip_is_encoded_frame_by_frame_without_noise(folder: Path):
     torch.testing.assert_close(latents[:, :, 4], one)
 
 
+def test_values_that_are_no_numbers_are_told(folder: Path):
+    """Not saved as a black video."""
+    pipeline = Pipeline.load(folder, "cpu")
+    with pytest.raises(ValueError, match="rendered video holds values that are no numbers"):
+        pipeline.decode_video(torch.full((1, 4, 1, 2, 3), torch.nan))
+    pipeline.vae.encoder.conv_in.weight.data.fill_(torch.inf)
+    with pytest.raises(ValueError, match="encoded clip holds values that are no numbers"):
+        pipeline.encode_video(FRAMES)
+
+
 def test_tiny_autoencoder(tmp_path: Path):
     folder = make_folder(tmp_path / "model", tiny_autoencoder=True)
     file = make_file(tmp_path / "model.safetensors", folder)
