@@ -8,7 +8,11 @@ from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
+from .demo import demo_caption
 from .newer_schema import newer, search_aliases
+
+TEXTS = ("text", "text_g", "value")
+"""What CLIP Text Encode, its kind for SDXL, and Primitive String call their text."""
 
 Tuned = io.Custom("TAV_TUNED")
 
@@ -162,11 +166,15 @@ class OneShotTune(io.ComfyNode):
 
 
 def prompt_text(graph: dict, node_id: str, name: str) -> str:
-    """The text behind an input of a node, followed through the graph; empty if there is none."""
-    link = graph.get(node_id, {}).get("inputs", {}).get(name)
-    while isinstance(link, list):
-        inputs = graph.get(link[0], {}).get("inputs", {})
-        if isinstance(inputs.get("text"), str):
-            return inputs["text"]
-        link = next((value for value in inputs.values() if isinstance(value, list)), None)
-    return ""
+    """The text behind a conditioning input of a node, followed through the graph; empty if a node computes it."""
+    value, is_text = graph.get(node_id, {}).get("inputs", {}).get(name), False
+    while isinstance(value, list):
+        node = graph.get(value[0], {})
+        inputs = node.get("inputs", {})
+        if node.get("class_type") == "TAVDemoClip":
+            return demo_caption(inputs)
+        texts = [inputs[key] for key in TEXTS if isinstance(inputs.get(key), (str, list))]
+        links = [given for given in inputs.values() if isinstance(given, list)]
+        value = next(iter(texts or ([] if is_text else links)), None)
+        is_text = is_text or bool(texts)
+    return value if isinstance(value, str) else ""

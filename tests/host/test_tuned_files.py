@@ -7,8 +7,8 @@ import urllib.parse
 
 import pytest
 from chain import FRAMES, SIZE, Chain
-from checkpoint import make_lora
-from comfy_server import ComfyError
+from checkpoint import CONTEXT, make_lora
+from comfy_server import ComfyError, Node
 from PIL import Image
 
 from tav_core import load_tuned, save_tuned
@@ -43,6 +43,36 @@ def test_a_preview_with_transparency_is_kept_without_it(server, clip):
     graph.add("TAVSaveTuned", tuned=tuned[1], name="seen through", preview=seen_through[0])
     server.run(graph)
     assert about(server, "seen through.safetensors")["preview"]
+
+
+def test_the_prompt_is_followed_to_where_it_is_written(server, clip):
+    graph = Chain(clip)
+
+    def encode(text: list) -> Node:
+        return graph.add("CLIPTextEncode", clip=graph.checkpoint[1], text=text)
+
+    model = graph.inflate()[0]
+    string = graph.add("PrimitiveString", value="a bear is running")
+    drawn = graph.add(
+        "TAVDemoClip", colour="red", shape="circle", background="blue", style="plain", motion="line", frames=2, seed=3
+    )
+    joined = graph.add("StringConcatenate", string_a=string[0], string_b="fast", delimiter=" ")
+    for_sdxl = graph.add("RandomText", width=CONTEXT, seed=0, text_g=string[0])
+    expected = {
+        "string": (encode(string[0]), "a bear is running"),
+        "behind": (graph.add("ConditioningZeroOut", conditioning=encode(string[0])[0]), "a bear is running"),
+        "caption": (encode(drawn[1]), "a red circle on a blue background"),
+        "sdxl": (for_sdxl, "a bear is running"),
+        "computed": (encode(joined[0]), ""),
+    }
+    for name, (words, _) in expected.items():
+        tuned = graph.tune(model, steps=1)
+        graph.nodes[tuned.id]["inputs"]["positive"] = words[0]
+        graph.add("TAVSaveTuned", tuned=tuned[1], name=f"prompt {name}")
+    server.run(graph)
+    assert {name: about(server, f"prompt {name}.safetensors")["prompt"] for name in expected} == {
+        name: prompt for name, (_, prompt) in expected.items()
+    }
 
 
 def test_only_tuned_files_are_told_of(server, saved):

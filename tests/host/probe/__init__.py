@@ -86,9 +86,10 @@ class RandomText:
 
     @classmethod
     def INPUT_TYPES(cls):
-        return {"required": {"width": ("INT", {"default": 1024}), "seed": ("INT", {"default": 0})}}
+        text = {"text_g": ("STRING", {"default": ""})}  # ComfyUI's node for SDXL has this one and text_l
+        return {"required": {"width": ("INT", {"default": 1024}), "seed": ("INT", {"default": 0})}, "optional": text}
 
-    def encode(self, width, seed):
+    def encode(self, width, seed, text_g=""):
         return ([[torch.randn(1, 77, width, generator=torch.Generator().manual_seed(seed)), {}]],)
 
 
