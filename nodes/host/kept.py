@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,9 +29,14 @@ class KeptTuning:
     preview_key: str
     """Digest of what the previews were sampled with."""
 
+    @property
+    def bytes(self) -> int:
+        """What the optimizer's tensors take; for SD 1.5, 0.6 GB."""
+        return sum(tensor.nbytes for values in self.state.optimizer.values() for tensor in values.values())
 
-_MOST = 4
-"""Tunings kept at once; for SD 1.5, each takes 0.6 GB more than what the graph holds of it."""
+
+_MOST_BYTES = 2.5e9
+"""Of the kept tunings together, besides what the graph holds of them; the newest is kept whatever it takes."""
 _kept: dict[tuple[str | None, str], KeptTuning] = {}
 """By workflow and node, the oldest first; of one workflow at a time."""
 
@@ -41,7 +46,7 @@ def keep(workflow: str | None, node: str, tuning: KeptTuning) -> None:
     for other in [key for key in _kept if key[0] != workflow or key[1] == node]:
         del _kept[other]
     _kept[workflow, node] = tuning
-    while len(_kept) > _MOST:
+    while len(_kept) > 1 and sum(kept.bytes for kept in _kept.values()) > _MOST_BYTES:
         del _kept[next(iter(_kept))]
 
 
@@ -69,7 +74,8 @@ def tuning_key(
     choices = asdict(settings)
     if settings.lr_scheduler == "constant":
         del choices["steps"]
-    inflated = {f.name: getattr(inflation, f.name) for f in fields(inflation) if f.name != "temporal"}
+    options = ("attention", "temporal_attention", "joint_norm")
+    inflated = {name: getattr(inflation, name) for name in options}
     patches = str(learner.patches_uuid) if learner.model.model_lowvram else ""  # then they are merged when in use
     computed_in = learner.model.manual_cast_dtype
     network = learner.model.diffusion_model

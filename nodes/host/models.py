@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import comfy.model_management
@@ -24,8 +24,8 @@ from .folders import KEY
 
 PREFIX = "diffusion_model."
 """What ComfyUI's keys of the network's weights begin with."""
-_PARTIAL = {"area", "mask", "start_percent", "end_percent"}
-"""What a CONDITIONING that does not count everywhere holds."""
+_NOT_LEARNED_WITH = {"area", "mask", "start_percent", "end_percent", "control", "gligen", "hooks"}
+"""What a CONDITIONING holds that does not count everywhere, or is more than words."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Inflation:
     joint_norm: bool
     temporal: nn.ModuleList | None = None
     """The tuned temporal attention; before tuning it would add nothing, so there is none."""
+    deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
+    """What tuning changed of the projections, by ComfyUI's keys; they are patches of the MODEL."""
 
     def video_unet(self, unet: nn.Module, temporal: bool | nn.ModuleList | None = None) -> tav_core.VideoUNet:
         """``unet`` as a video U-Net, not attached yet."""
@@ -166,12 +168,12 @@ def model_conds(model: ModelPatcher, positive: list, latents: Tensor) -> dict[st
     """CONDITIONING as the inputs of MODEL's network for latents ``[1, c, f, h, w]``, by the names of the core.
 
     Raises:
-        ValueError: it holds several prompts, or one for a part of the picture or of the steps.
+        ValueError: it holds several prompts, one for a part of the picture or of the steps, or more than words.
     """
-    if len(positive) != 1 or _PARTIAL & positive[0][1].keys():
+    if len(positive) != 1 or _NOT_LEARNED_WITH & positive[0][1].keys():
         raise ValueError(
             "One-Shot Tune learns, and previews, with one prompt for the whole picture and all steps: connect CLIP "
-            "Text Encode, without combined prompts, areas, masks or timestep ranges."
+            "Text Encode, without combined prompts, areas, masks, timestep ranges, ControlNet or hooks."
         )
     conds = comfy.sampler_helpers.convert_cond(positive)
     noise = rearrange(latents, "1 c f h w -> f c h w")
@@ -227,4 +229,5 @@ def with_tuning(
     tuned.add_patches({key: ("diff", (delta,)) for key, delta in deltas.items()}, strength)
     if temporal is not None:
         temporal = temporal.to(model.offload_device, compute_dtype_of(model) or model.model.get_dtype())
-    return with_inflation(tuned, replace(inflation, temporal=temporal))
+    in_all = {key: inflation.deltas.get(key, 0) + strength * delta for key, delta in deltas.items()}
+    return with_inflation(tuned, replace(inflation, temporal=temporal, deltas=in_all))

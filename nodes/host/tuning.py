@@ -96,7 +96,7 @@ def tune_model(
             learned = {name: tensor.to("cpu") for name, tensor in video_unet.tuned_state_dict().items()}
     tuning = kept.KeptTuning(key, _at_rest(result.state, learned), run.previews, sampler.key)
     kept.keep(run.workflow, run.node, tuning)
-    deltas, state = _told_apart(model, video_unet, learned)
+    deltas, state = _told_apart(model, inflation, video_unet, learned)
     tuned = with_tuning(model, inflation, deltas, 1.0, video_unet.temporal)
     pixels = pixels_per_latent(model)
     metadata = tav_core.tuned_metadata(
@@ -112,16 +112,20 @@ def tune_model(
 
 
 def _told_apart(
-    model: ModelPatcher, video_unet: tav_core.VideoUNet, learned: dict[str, Tensor]
+    model: ModelPatcher, inflation: Inflation, video_unet: tav_core.VideoUNet, learned: dict[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What changed of MODEL's projections, by ComfyUI's keys, and what a tuned file holds: the checkpoint's own weights
-    with that change, as a LoRA that was on them while tuning is no part of the motion."""
+    with that change and those of earlier tunings, as a LoRA that was on them meanwhile is no part of the motion."""
     keys, deltas = {}, {}
     for name, (own_name, weight) in video_unet.projection_weights().items():
         keys[name] = f"{PREFIX}{own_name}"
         deltas[keys[name]] = learned[name] - weight.to("cpu", torch.float32)
     plain = plain_weights(model, deltas)
-    return deltas, learned | {name: plain[key].to("cpu", torch.float32) + deltas[key] for name, key in keys.items()}
+    state = {
+        name: plain[key].to("cpu", torch.float32) + inflation.deltas.get(key, 0) + deltas[key]
+        for name, key in keys.items()
+    }
+    return deltas, learned | state
 
 
 def _check_timesteps(model: ModelPatcher) -> None:

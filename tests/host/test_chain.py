@@ -4,7 +4,7 @@ import json
 
 import pytest
 from chain import FRAMES, SIZE, Chain, difference
-from checkpoint import make_lora
+from checkpoint import make_controlnet, make_lora
 from comfy_server import ComfyError, Interrupted, Node
 from safetensors.torch import save_file
 
@@ -101,6 +101,20 @@ def test_a_lora_under_the_tuning_is_not_saved_with_it(server, clip):
     expected = server.latent(server.run(graph), result)
     graph, lora = chain()
     loaded = graph.add("TAVLoadTuned", model=lora, name="above.safetensors", strength=1.0)
+    result = graph.save(graph.ksample(loaded[0], graph.latents[0])[0])
+    assert difference(server.latent(server.run(graph), result), expected) < 1e-4
+
+
+def test_a_tuned_model_learns_on(server, clip):
+    """What is saved then is both tunings: on the plain checkpoint it samples what the MODEL samples."""
+    graph = Chain(clip)
+    once = graph.tune(graph.inflate()[0])
+    twice = graph.tune(once[0], seed=3)
+    graph.add("TAVSaveTuned", tuned=twice[1], name="twice")
+    result = graph.save(graph.ksample(twice[0], graph.latents[0])[0])
+    expected = server.latent(server.run(graph), result)
+    graph = Chain(clip)
+    loaded = graph.add("TAVLoadTuned", model=graph.checkpoint[0], name="twice.safetensors", strength=1.0)
     result = graph.save(graph.ksample(loaded[0], graph.latents[0])[0])
     assert difference(server.latent(server.run(graph), result), expected) < 1e-4
 
@@ -224,6 +238,15 @@ def tuned_with_two_prompts(graph):
     return graph.tune(graph.inflate()[0])
 
 
+def previewed_with_a_hint(graph):
+    net = graph.add("ControlNetLoader", control_net_name="hint.safetensors")
+    hinted = graph.add(
+        "ControlNetApplyAdvanced", positive=graph.words[0], negative=graph.empty[0], control_net=net[0],
+        image=graph.video[0], strength=1.0, start_percent=0.0, end_percent=1.0,
+    )  # fmt: skip
+    return graph.tune(graph.inflate()[0], preview_every=1, preview=hinted[0], negative=graph.empty[0])
+
+
 def sampled_behind_a_mask(graph):
     mask = graph.add("SolidMask", value=0.5, width=SIZE, height=SIZE)
     masked = graph.add("SetLatentNoiseMask", samples=graph.latents[0], mask=mask[0])
@@ -242,10 +265,17 @@ WRONG = [
     ("TAVOneShotTune", no_bitsandbytes, "pip install bitsandbytes"),
     ("TAVOneShotTune", tuned_on_few_timesteps, "put the node that does that after One-Shot Tune"),
     ("TAVOneShotTune", tuned_with_two_prompts, "with one prompt for the whole picture"),
+    ("TAVOneShotTune", previewed_with_a_hint, "ControlNet or hooks"),
     ("TAVSampleVideo", sampled_behind_a_mask, "has a mask"),
 ]
 
 
+@pytest.fixture(scope="module")
+def controlnet(server) -> None:
+    make_controlnet(server.folder / "models" / "controlnet" / "hint.safetensors")
+
+
+@pytest.mark.usefixtures("controlnet")
 @pytest.mark.parametrize("node, build, message", WRONG, ids=[build.__name__ for _, build, _ in WRONG])
 def test_wrong_input_is_told_and_harms_nothing(server, clip, node, build, message):
     before = base_state(server, clip)

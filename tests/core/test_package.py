@@ -1,0 +1,18 @@
+"""What people get who install the pack from ComfyUI's registry."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_only_what_makes_the_pack_is_left_out():
+    """A pattern without a leading slash would take the help pages in `web/docs` with `docs`."""
+    command = ["git", "ls-files", "--cached", "--ignored", "--exclude-from=.comfyignore"]
+    left_out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if left_out.returncode:
+        pytest.skip("this copy of the project is no git repository")
+    tops = {Path(name).parts[0] for name in left_out.stdout.splitlines()}
+    assert tops == {".ci", "bench", "docs", "tests", "tools", "Makefile"}
