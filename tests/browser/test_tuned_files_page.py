@@ -13,6 +13,17 @@ PANEL = ".tav-tuned"
 FITS = """panel => panel.scrollHeight <= panel.clientHeight + 1 && panel.querySelector('img').naturalWidth === 256"""
 
 
+INTO_SUBGRAPH = "() => { app.graph.convertToSubgraph(new Set(app.graph.nodes)) }"
+ASKED_ON_REFRESH = """async paths => {
+    await new Promise(done => setTimeout(done, 1000)) // what opening the workflow asks for
+    performance.clearResourceTimings()
+    await app.extensionManager.command.execute('Comfy.RefreshNodeDefinitions')
+    await new Promise(done => setTimeout(done, 1000))
+    const asked = performance.getEntriesByType('resource').map(({ name }) => name)
+    return paths.map(path => asked.filter(name => name.includes(path)).length)
+}"""
+
+
 @pytest.fixture(scope="module")
 def files(server) -> None:
     """Two saved motions."""
@@ -47,4 +58,16 @@ def test_the_chosen_file_is_shown(page, files, renderer):
     page.page.wait_for_function(f"() => ({FITS})(document.querySelector('{PANEL}'))")
     if renderer == "classic":
         page.picture("web/docs/images/load_tuned.png", "Load Tuned Video Model")
+    assert page.own_errors() == []
+
+
+def test_nodes_in_a_subgraph_go_with_their_workflow(page, files):
+    """ComfyUI tells the nodes of the root graph alone that they go: the others would go on asking the server."""
+    page.new_graph("TAVLoadTuned", "TAVLoadVideo")
+    page.set("TAVLoadTuned", name="sports/bear.safetensors")
+    page.page.evaluate(INTO_SUBGRAPH)
+    for _ in range(3):
+        page.page.evaluate("() => app.loadGraphData(app.graph.serialize())")
+    paths = ["/tune_a_video/tuned?", "/tune_a_video/clip?"]
+    assert page.page.evaluate(ASKED_ON_REFRESH, paths) == [1, 1]
     assert page.own_errors() == []

@@ -2,21 +2,13 @@
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
-import { after, showOnNode } from "./page.js"
+import { after, openNodes, showOnNode } from "./page.js"
 import { TunePanel } from "./tune_panel.js"
 
 const NODE = "TAVOneShotTune"
 const panels = new WeakMap() // node -> its panel
 
 const root = () => app.rootGraph ?? app.graph
-
-/** The panels in the workflow that is open, those within subgraphs too. */
-function* openPanels(graph = root()) {
-    for (const node of graph.nodes) {
-        if (panels.has(node)) yield panels.get(node)
-        if (node.subgraph) yield* openPanels(node.subgraph)
-    }
-}
 
 /** The node that ComfyUI calls "12:5" while it runs: node 5 within the subgraph of node 12. */
 function nodeOf(executionId) {
@@ -42,7 +34,7 @@ let asking = false
 
 /** Show the last runs of this workflow as the server keeps them: after a reload, and when messages were missed. */
 async function refresh() {
-    const open = [...openPanels()]
+    const open = openNodes().flatMap((node) => panels.get(node) ?? [])
     if (asking || !open.length) return
     asking = true
     try {

@@ -25,6 +25,12 @@ export function element(tag, properties = {}, ...content) {
     return made
 }
 
+/** The nodes of the workflow that is open, those within its subgraphs too. */
+export function openNodes() {
+    const root = app.rootGraph ?? app.graph
+    return [root, ...root.subgraphs.values()].flatMap(({ nodes }) => nodes)
+}
+
 /** Add a style sheet to the page, once. */
 export function addStyle(id, css) {
     if (document.getElementById(id)) return
@@ -37,28 +43,36 @@ const MARGIN = 10 // pixels that the classic canvas leaves around an element
 
 /**
  * Show an element on a node, under its widgets. It is no part of the saved workflow nor of the prompt.
- * `minHeight` of the element is a number of pixels, or a function that gives one.
+ * `minHeight` of the element is a number of pixels, or a function that gives one. `onRemove` is called when the node
+ * goes, also with its workflow.
  */
-export function showOnNode(node, name, shown, minHeight, onRemove) {
+export function showOnNode(node, name, shown, minHeight, onRemove = () => {}) {
     const getMinHeight = () => (typeof minHeight === "function" ? minHeight() : minHeight) + 2 * MARGIN
     const widget = node.addDOMWidget(name, `tav_${name}`, shown, { serialize: false, getMinHeight })
     widget.serialize = false
     shown.dataset.shows = name
-    after(node, "onAdded", () => elements.set(node, shown))
-    after(widget, "onRemove", () => {
+    const end = () => {
         elements.delete(node)
         onRemove()
-    })
+    }
+    after(node, "onAdded", () => elements.set(node, { shown, end }))
+    after(widget, "onRemove", end)
     passToCanvas(shown)
     // the height it will have anyway: a node that grows later is an edit to undo
     if (!LiteGraph.vueNodesMode) node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1])])
 }
 
-const elements = new Map() // node in a graph -> what it shows
+const elements = new Map() // node in a graph -> what it shows, and what ends that
+
+/** Of nodes within a subgraph, ComfyUI does not say that they go when another workflow is opened. */
+function letGo() {
+    const open = new Set(openNodes())
+    for (const [node, { end }] of elements) if (!open.has(node)) end()
+}
 
 /** The Vue renderer goes on showing what a node of the same number had before: after undo, for one. */
 function putInPlace() {
-    for (const [node, shown] of elements) {
+    for (const [node, { shown }] of elements) {
         if (shown.isConnected || node.graph !== app.canvas.graph) continue
         document.querySelector(`[data-node-id="${node.id}"] [data-shows="${shown.dataset.shows}"]`)?.replaceWith(shown)
     }
@@ -67,7 +81,10 @@ function putInPlace() {
 app.registerExtension({
     name: "TuneAVideo.Page",
 
-    afterConfigureGraph: () => LiteGraph.vueNodesMode && setTimeout(putInPlace, 100), // when the nodes are drawn
+    afterConfigureGraph() {
+        letGo()
+        if (LiteGraph.vueNodesMode) setTimeout(putInPlace, 100) // when the nodes are drawn
+    },
 })
 
 /** On the classic canvas, the wheel zooms and the middle button pans over an element as they do beside it. */
