@@ -30,6 +30,16 @@ LINK = """([type, output, name]) => {
     app.graph.add(origin)
     origin.connect(output, node, node.inputs.findIndex(input => input.name === name))
 }"""
+WRAP = """() => {
+    app.graph.convertToSubgraph(new Set(app.graph.nodes.filter(node => node.type === 'TAVLoadVideo')))
+    const outside = app.graph.nodes.find(node => node.subgraph)
+    app.canvas.openSubgraph(outside.subgraph, outside)
+}"""
+SET_OUTSIDE = """value => {
+    const [widget] = app.graph.nodes.find(node => node.widgets?.length).widgets
+    widget.value = value
+    widget.callback?.(value)
+}"""
 DROP = """async target => {
     const answer = await fetch('/api/view?filename=grey.mp4&type=input')
     const dataTransfer = new DataTransfer()
@@ -114,6 +124,20 @@ def test_a_number_of_another_node(node):
     node.page.evaluate(LINK, ["GetImageSize", 0, "frames"])
     node.page.wait_for_function(f"() => ({LINE})() === 'No preview: frames comes from another node.'")
     assert node.page.locator(".tav-clip.tav-wrong").count() == 0
+    assert node.own_errors() == []
+
+
+def test_a_number_from_outside_a_subgraph(node):
+    """The node that stands for the subgraph decides, or what is linked to that."""
+    node.page.evaluate(LINK, ["PrimitiveInt", 0, "frames"])
+    node.set_node(1, value=2)
+    node.page.evaluate(WRAP)
+    wait_for_line(node, "2 frames")
+    node.page.evaluate(SET_OUTSIDE, 4)
+    wait_for_line(node, "4 frames")
+    node.page.evaluate("() => app.graph.remove(app.graph.nodes.find(node => node.type === 'PrimitiveInt'))")
+    node.page.evaluate(SET_OUTSIDE, 1)
+    wait_for_line(node, "1 frame ")
     assert node.own_errors() == []
 
 

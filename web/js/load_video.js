@@ -2,6 +2,7 @@
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
+import { chosen } from "./linked_values.js"
 import { addStyle, after, element, showOnNode } from "./page.js"
 import { Playback, clear, fit, readSheet } from "./sheets.js"
 import { say } from "./words.js"
@@ -29,21 +30,6 @@ const STYLE = `
 `
 
 const widgetOf = (node, name) => node.widgets.find((widget) => widget.name === name)
-const watched = new WeakSet() // widgets of other nodes that decide over a choice here
-
-/** What a choice will be when the graph runs; undefined when a node decides over it that has to run first. */
-function chosen(node, name) {
-    const link = node.inputs.find((input) => input.widget?.name === name)?.link
-    if (link == null) return widgetOf(node, name).value ?? ""
-    const origin = node.graph.getNodeById(node.graph.getLink(link)?.origin_id)
-    if (!origin?.type.startsWith("Primitive")) return undefined
-    const [widget] = origin.widgets
-    if (!watched.has(widget)) {
-        watched.add(widget)
-        after(widget, "callback", updateAll)
-    }
-    return widget.value
-}
 
 const short = (number) => String(Number(number.toFixed(2)))
 const tell = ({ fps, duration, ...counts }) =>
@@ -93,7 +79,7 @@ class ClipPreview {
     }
 
     async ask(signal) {
-        const choice = CHOICE.map((name) => [name, chosen(this.node, name)])
+        const choice = CHOICE.map((name) => [name, chosen(this.node, name, updateAll)])
         const open = choice.find(([, value]) => value === undefined)
         if (open) return this.without(say("No preview: {input} comes from another node.", { input: open[0] }))
         const query = new URLSearchParams(choice)
