@@ -1,4 +1,4 @@
-"""The example workflows, opened from the template browser and run by pressing Run; the help pages; translations."""
+"""The example workflows, opened from the template browser or dropped, and run; the help pages; translations."""
 
 import re
 
@@ -9,13 +9,6 @@ from comfy_install import REPOSITORY
 from tav_core import load_tuned, save_tuned
 
 FRAMES, SIZE = 2, 64
-DROP = """async name => {
-    const file = await (await fetch(`/api/view?filename=${name}&subfolder=video&type=output`)).blob()
-    const dropped = new DataTransfer()
-    dropped.items.add(new File([file], name, { type: 'video/mp4' }))
-    const options = { dataTransfer: dropped, bubbles: true, cancelable: true }
-    document.querySelector('#graph-canvas').dispatchEvent(new DragEvent('drop', options))
-}"""
 VALUES = """() => Object.fromEntries(app.graph.nodes.filter(node => node.type !== 'MarkdownNote').map(node =>
     [`${node.id} ${node.type}`, (node.widgets ?? []).filter(it => it.serialize !== false).map(it => it.value)]))"""
 
@@ -34,11 +27,6 @@ def assert_opened_whole(page) -> None:
     assert page.page.evaluate(wrong) == []
 
 
-def open_whole(page, name: str) -> None:
-    page.open_template(name)
-    assert_opened_whole(page)
-
-
 def run_small(page) -> None:
     use_small_settings(page)
     end = page.run()
@@ -46,8 +34,9 @@ def run_small(page) -> None:
     assert page.own_errors() == []
 
 
-def open_and_run(page, name: str) -> None:
-    open_whole(page, name)
+def drop_and_run(page, name: str) -> None:
+    page.drop_workflow(name)
+    assert_opened_whole(page)
     run_small(page)
 
 
@@ -62,7 +51,8 @@ def saved_frames(server, page, name: str) -> list[tuple[int, int]]:
 @pytest.fixture(scope="module")
 def tuned(page) -> None:
     """`tune_and_edit` has run; before that, its clip was seen."""
-    open_whole(page, "tune_and_edit")
+    page.open_template("tune_and_edit")
+    assert_opened_whole(page)
     page.page.get_by_text("24 frames · 12 fps · 2 s · 512 \u00d7 512").wait_for(state="attached")
     page.picture("web/docs/images/load_video.png", "Load Video (Tune-A-Video)")
     run_small(page)
@@ -78,9 +68,7 @@ def test_tune_and_edit(server, page, tuned):
 
 def test_a_saved_video_brings_its_workflow_back(page, tuned):
     expected = page.page.evaluate(VALUES)
-    page.page.evaluate("() => app.graph.clear()")
-    page.page.evaluate(DROP, "tune_and_edit_00001_.mp4")
-    page.page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'TAVSampleVideo')")
+    page.drop("/api/view?filename=tune_and_edit_00001_.mp4&subfolder=video&type=output")
     assert page.page.evaluate(VALUES) == expected
     assert_opened_whole(page)
 
@@ -90,18 +78,18 @@ def test_reuse_a_saved_motion(server, page, tuned):
     state, metadata = load_tuned(file)
     save_tuned(file, state, metadata | {"base_fingerprint": "0" * 16})  # as if from another checkpoint
     page.page.evaluate("() => app.extensionManager.command.execute('Comfy.RefreshNodeDefinitions')")
-    open_and_run(page, "reuse_a_saved_motion")
+    drop_and_run(page, "reuse_a_saved_motion")
     assert saved_frames(server, page, "reuse_a_saved_motion") == [(SIZE, SIZE)] * FRAMES
     page.page.get_by_text("tuned on another checkpoint").wait_for(state="attached")
 
 
 def test_zero_shot(server, page):
-    open_and_run(page, "zero_shot")
+    drop_and_run(page, "zero_shot")
     assert saved_frames(server, page, "zero_shot") == [(SIZE, SIZE)] * FRAMES
 
 
 def test_ablation_shows_four_rows_beside_the_clip(server, page):
-    open_and_run(page, "ablation")
+    drop_and_run(page, "ablation")
     frames = saved_frames(server, page, "ablation")
     assert len(frames) == FRAMES and frames[0][0] >= 5 * SIZE
 

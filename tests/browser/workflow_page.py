@@ -54,6 +54,14 @@ WATCH = """() => { window.ended = new Promise(done => {
 }) }"""
 THUMBNAILS = """() => [...document.querySelectorAll('[role=dialog] img')]
     .filter(image => image.naturalWidth === 512).length > 3"""  # those in sight, the others load on scrolling
+DROP = """async address => {
+    const file = await (await fetch(address)).blob()
+    const dropped = new DataTransfer()
+    const name = new URL(address, location).searchParams.get('filename') ?? address.split('/').pop()
+    dropped.items.add(new File([file], name, { type: file.type }))
+    const options = { dataTransfer: dropped, bubbles: true, cancelable: true }
+    document.querySelector('#graph-canvas').dispatchEvent(new DragEvent('drop', options))
+}"""
 OPEN = """async nodes => {
     await app.loadApiJson(nodes, 'graph')
     const graph = app.graph.serialize()
@@ -118,6 +126,16 @@ class WorkflowPage:
         dialog.get_by_text(name, exact=True).first.click()
         self.page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'TAVSampleVideo')")
         dialog.wait_for(state="hidden")
+
+    def drop(self, address: str) -> None:
+        """Drop a file of ComfyUI's on an empty canvas, and wait for the workflow that it brings."""
+        self.page.evaluate("() => app.graph.clear()")
+        self.page.evaluate(DROP, address)
+        self.page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'TAVSampleVideo')")
+
+    def drop_workflow(self, name: str) -> None:
+        """Open a workflow of this pack by dropping its file."""
+        self.drop(f"/api/workflow_templates/{self.pack}/{name}.json")
 
     def set(self, type: str, **values: Any) -> None:
         """Put values into the widgets of the nodes of a type."""

@@ -67,15 +67,7 @@ def clip_folder(server) -> Path:
 
 @pytest.fixture(autouse=True)
 def _noted(request: pytest.FixtureRequest, record_property) -> None:
-    """Note on the test's report that it meets ComfyUI."""
+    """Note on the test's report which ComfyUI it meets."""
     if "comfyui" in request.fixturenames:
-        record_property("comfyui", True)
-
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    """Say how many tests met a real ComfyUI, and which."""
-    reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
-    ran = sum(report.when == "call" and ("comfyui", True) in report.user_properties for report in reports)
-    if ran:
-        install = find_comfyui()
-        terminalreporter.write_line(f"{ran} tests ran against ComfyUI {install.version} in {install.folder}")
+        install = request.getfixturevalue("comfyui")
+        record_property("comfyui", f"{install.version} in {install.folder}")
