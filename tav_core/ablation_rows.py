@@ -19,6 +19,7 @@ class Row(NamedTuple):
     tuned: bool
 
 
+# The group norms are the same in all rows, over all frames by default: "alone" is said of the self-attention.
 ROWS = (
     # Temporal attention starts at zero: before tuning it changes nothing, so the rows without tuning leave it out.
     Row("per-frame", "each frame alone, untuned", "spatial", False, False),

@@ -69,7 +69,9 @@ COMMANDS = {
         'tav demo --output outputs/demo --prompt "a striped red circle on a blue background"',
     ),
     "ablate": Command(
-        "See what each part of the method contributes: the prompts once per row of the paper's ablation, in one sheet.",
+        "See what each part of the method contributes: the prompts once per row of the paper's ablation, in one sheet. "
+        "Rows differ in attention and tuning; group norms run over all frames in each, or with --set joint_norm=false "
+        "in none.",
         "tav ablate --config outputs/skiing/config.yaml --output outputs/skiing-ablation",
     ),
     "sweep": Command(
