@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
-from .newer_schema import search_aliases
+from .newer_schema import newer, search_aliases
 from .one_shot_tune import Tuned
 
 
@@ -42,7 +42,7 @@ class SaveTuned(io.ComfyNode):
         if preview is not None:
             metadata = metadata | {"preview": tav_core.preview_frame(preview[len(preview) // 2, ..., :3])}
         tav_core.save_tuned(path, tuned.state, metadata)
-        return io.NodeOutput(ui={"text": [f"saved as {path.name}"]})
+        return io.NodeOutput(ui={"tav_saved": [host.tuned_name(path)]})
 
     @classmethod
     def validate_inputs(cls, name: str | None) -> bool | str:
@@ -65,6 +65,7 @@ class LoadTuned(io.ComfyNode):
             display_name="Load Tuned Video Model",
             category="Tune-A-Video",
             **search_aliases("load motion", "apply motion", "motion file"),
+            **newer(has_intermediate_output=True),  # its ui comes with a run that ComfyUI answers from its cache, too
             description="Uses a saved motion with this checkpoint. A model that is not inflated yet is inflated as it "
             "was when the motion was tuned.",
             inputs=[
@@ -86,7 +87,8 @@ class LoadTuned(io.ComfyNode):
     def execute(cls, model: io.Model.Type, name: str, strength: float) -> io.NodeOutput:
         state, metadata = tav_core.load_tuned(host.tuned_path(name))
         tuned = host.apply_tuned(model, state, metadata, strength)
-        return io.NodeOutput(tuned, ui={"notice": [host.other_base(model, metadata)]})
+        notice = {"name": name, "notice": host.other_base(model, metadata)}
+        return io.NodeOutput(tuned, ui={"tav_notice": [notice]})
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None, **_: object) -> float | None:

@@ -3,7 +3,7 @@
 from . import clip_route, tuned_route  # noqa: F401  (add their routes to ComfyUI's server)
 from .clip_vision import clip_models, score_results
 from .demo_model import load_demo_model
-from .folders import new_tuned_path, register_model_folder, tuned_files, tuned_path
+from .folders import new_tuned_path, register_model_folder, tuned_files, tuned_name, tuned_path
 from .live import live_run
 from .loops import invert, sample
 from .media import input_path, input_videos, load_clip, shown_video
@@ -31,5 +31,6 @@ __all__ = [
     "shown_video",
     "tune_model",
     "tuned_files",
+    "tuned_name",
     "tuned_path",
 ]

@@ -36,6 +36,11 @@ def tuned_path(name: str) -> Path:
     return Path(path)
 
 
+def tuned_name(path: Path) -> str:
+    """What :func:`tuned_files` calls a file that :func:`new_tuned_path` named."""
+    return str(path.relative_to(Path(folder_paths.get_folder_paths(KEY)[0]).resolve()))
+
+
 def new_tuned_path(name: str) -> Path:
     """Where to save a motion called ``name``: a file that does not exist yet."""
     return tav_core.unused_path(folder_paths.get_folder_paths(KEY)[0], name, ".safetensors")

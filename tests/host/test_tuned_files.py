@@ -22,9 +22,10 @@ def about(server, name: str) -> dict:
 def saved(server, clip):
     graph = Chain(clip)
     tuned = graph.tune(graph.inflate()[0], steps=1)
-    graph.add("TAVSaveTuned", tuned=tuned[1], name="told", preview=graph.video[0])
-    server.run(graph)
-    return server.folder / "models" / "tune_a_video" / "told.safetensors"
+    node = graph.add("TAVSaveTuned", tuned=tuned[1], name="told", preview=graph.video[0])
+    entry = server.run(graph)
+    (name,) = entry["outputs"][node.id]["tav_saved"]
+    return server.folder / "models" / "tune_a_video" / name
 
 
 def test_the_page_gets_what_the_file_says_of_itself(server, saved):
@@ -119,5 +120,8 @@ def test_another_checkpoint_is_noticed(server, clip, saved):
         sampled = graph.ksample(model[0], sampled[0], steps=1)
     graph.save(sampled[0])
     entry = server.run(graph)
-    own, other = (entry["outputs"][node.id]["notice"][0] for node in loaded)
-    assert own == "" and "another checkpoint" in other
+    own, other = (entry["outputs"][node.id]["tav_notice"][0] for node in loaded)
+    assert own == {"name": saved.name, "notice": ""}
+    assert other["name"] == "stranger.safetensors" and "another checkpoint" in other["notice"]
+    answered_from_cache = server.run(graph)
+    assert answered_from_cache["outputs"][loaded[1].id]["tav_notice"] == [other]

@@ -61,6 +61,8 @@ const CHINESE = {
     "{steps} steps": "{steps} 步",
     "There is no {name} in models/tune_a_video yet.": "models/tune_a_video 中还没有 {name}。",
     "No motion is saved yet.": "还没有保存过运动。",
+    "Run the graph to save the motion.": "运行工作流后，运动将被保存。",
+    "Saved as {name}": "已保存为 {name}",
     "The file says nothing about itself; it may be a published one.": "文件没有自身说明；可能是已发布的模型文件。",
 }
 
