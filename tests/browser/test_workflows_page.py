@@ -94,6 +94,15 @@ def test_ablation_shows_four_rows_beside_the_clip(server, page):
     assert len(frames) == FRAMES and frames[0][0] >= 5 * SIZE
 
 
+def test_each_opening_is_a_workflow_of_its_own(page):
+    """A tuning belongs to one of them: nobody stops that of another."""
+    ids = set()
+    for _ in range(2):
+        page.drop_workflow("zero_shot")
+        ids.add(page.page.evaluate("() => app.graph.serialize().id"))
+    assert len(ids) == 2
+
+
 def test_every_node_has_a_help_page_that_names_its_inputs(server, page):
     nodes = {name: info for name, info in server.object_info().items() if name.startswith("TAV")}
     for name, info in nodes.items():

@@ -37,6 +37,7 @@ def own_widgets(info: dict) -> dict[str, tuple]:
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_workflow(object_info, path):
     workflow = content(path)
+    assert "id" not in workflow, "the page gives each opening one of its own, by which it knows its runs"
     types = {node["type"] for node in workflow["nodes"]}
     assert "MarkdownNote" in types
     for kind in types - NOTES:
