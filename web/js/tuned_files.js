@@ -26,7 +26,8 @@ const STYLE = `
 .tav-tuned em { flex-basis: 100%; font-style: normal; color: var(--error-text); }
 .tav-saved { box-sizing: border-box; width: 100%; min-height: ${LINE}px; padding: 6px; overflow: hidden;
     border-radius: 6px; font: 12px/1.5 sans-serif; text-align: center; align-content: center;
-    text-overflow: ellipsis; white-space: nowrap; color: var(--descrip-text); background: var(--component-node-widget-background, var(--comfy-input-bg)); }
+    text-overflow: ellipsis; white-space: nowrap; color: var(--descrip-text);
+    background: var(--component-node-widget-background, var(--comfy-input-bg)); }
 `
 
 /** The lines that tell a file's metadata; what is not there is left out. */
@@ -65,7 +66,7 @@ class About {
         const { name } = this
         this.warn()
         if (name === undefined)
-            return this.show({ error: say("No preview: {input} comes from another node.", { input: "name" }) })
+            return this.show({ error: say("No preview: {input} comes from another node.", { input: this.choice.name }) })
         if (!this.choice.options.values.includes(name))
             return this.show({ error: say(name ? NOT_THERE : "No motion is saved yet.", { name }) })
         const answer = await api.fetchApi(`/tune_a_video/tuned?name=${encodeURIComponent(name)}`)
