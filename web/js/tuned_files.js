@@ -64,9 +64,10 @@ class About {
     /** Show the chosen file, once its header has come. */
     async load() {
         const { name } = this
+        const input = this.choice.name
         this.warn()
         if (name === undefined)
-            return this.show({ error: say("No preview: {input} comes from another node.", { input: this.choice.name }) })
+            return this.show({ error: say("No preview: {input} comes from another node.", { input }) })
         if (!this.choice.options.values.includes(name))
             return this.show({ error: say(name ? NOT_THERE : "No motion is saved yet.", { name }) })
         const answer = await api.fetchApi(`/tune_a_video/tuned?name=${encodeURIComponent(name)}`)
