@@ -32,8 +32,8 @@ ASKED_ON_REFRESH = """async paths => {
 
 
 @pytest.fixture(scope="module")
-def files(server) -> None:
-    """Two saved motions."""
+def files(server, page) -> None:
+    """Two saved motions, which the page knows."""
     preview = preview_frame(skiing(3)[1, 60:260])
     for subject in ("bear", "man"):
         metadata = {
@@ -43,6 +43,7 @@ def files(server) -> None:
         }  # fmt: skip
         path = server.folder / "models" / "tune_a_video" / "sports" / f"{subject}.safetensors"
         save_tuned(path, {"weight": torch.zeros(1)}, metadata)
+    page.page.evaluate("() => app.extensionManager.command.execute('Comfy.RefreshNodeDefinitions')")
 
 
 @pytest.fixture(params=RENDERERS)
