@@ -1,20 +1,30 @@
 """What all tests share."""
 
+from __future__ import annotations
+
 from collections import Counter
-from pathlib import Path
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import pytest
 
-TESTS = Path(__file__).parent
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n 2 --dist loadgroup`, one ComfyUI serves all tests that need one, another all that need a browser, and
-    what a file prepares for its tests is prepared once."""
-    for item in items:
-        room = item.path.relative_to(TESTS).parts[0]
-        item.add_marker(pytest.mark.xdist_group(item.path.stem if room == "core" else room))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """With `-n 2`, one ComfyUI serves all tests that need one, another all that need a browser, and what a file
+    prepares for its tests is prepared once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByRoom(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            room = PurePosixPath(file).parent.name
+            return file if room == "core" else room
+
+    return ByRoom(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -80,7 +80,9 @@ def test_curve_and_filmstrip(tuning):
     assert tuning.own_errors() == []
 
 
-def test_a_copy_of_the_workflow_shows_the_run_that_comfyui_answers_it_with(page):
+def test_a_copy_of_the_workflow_shows_the_run_that_comfyui_answers_it_with(server, page):
+    if "has_intermediate_output" not in server.object_info("TAVOneShotTune"):
+        pytest.skip("this ComfyUI answers from its cache without what nodes in the middle of a graph told")
     open_graph(page, steps=4, preview_every=0, preview_steps=1)
     assert page.run()[0] == "execution_success"
     wait_for(page, "done")

@@ -40,7 +40,7 @@ class UNetSize:
     """Linear layers around the transformers instead of convolutions."""
 
 
-SMALL = UNetSize(widths=(1, 1), transformers=(True, False), residual_blocks=1)
+SMALL = UNetSize(widths=(1, 1, 1), transformers=(True, True, False), residual_blocks=1)
 SMALL_V2 = replace(SMALL, context=1024, linear=True)
 FULL = UNetSize(widths=(1, 2, 4, 4), transformers=(True, True, True, False), residual_blocks=2)
 
