@@ -30,6 +30,10 @@ SET = """async ([type, values]) => {
         }
 }"""
 NEW_GRAPH = """async types => {
+    if (app.canvas.subgraph) { // else ComfyUI may go back to the workflow of the subgraph, which its address names
+        app.canvas.setGraph(app.rootGraph ?? app.graph)
+        await new Promise(done => setTimeout(done, 300))
+    }
     await app.extensionManager.command.execute('Comfy.NewBlankWorkflow')
     app.canvas.ds.scale = 1
     app.canvas.ds.offset = [120, 140] // clear of the menus

@@ -21,7 +21,7 @@ def last_run(server: ComfyServer, node) -> dict:
 
 def tune(server, clip, name: str, **options) -> tuple[dict[str, torch.Tensor], dict, dict]:
     """Tune, and save as `name`; returns the learned weights, the file's metadata, and what the page is told."""
-    graph = Chain(clip)
+    graph = Chain(clip, demo=True)
     if "preview_every" in options:
         words = {"preview": graph.words[0], "negative": graph.empty[0], "vae": graph.checkpoint[2]}
         options = {"preview_steps": 2, **words, **options}
@@ -65,7 +65,7 @@ def test_more_steps_go_on_and_previews_change_nothing(server, clip):
     assert [preview["step"] for preview in run["previews"]] == [3]
     assert picture(server, run["previews"][0]).n_frames == FRAMES
 
-    graph = Chain(clip)
+    graph = Chain(clip, demo=True)
     half = graph.add("ModelComputeDtype", model=graph.checkpoint[0], dtype="bf16")[0]
     node = graph.tune(graph.inflate(half)[0], steps=3, seed=20)
     graph.add("PreviewImage", images=node[2])
@@ -80,7 +80,7 @@ def test_more_steps_go_on_and_previews_change_nothing(server, clip):
 
 def test_each_of_two_nodes_goes_on(server, clip):
     for steps, continued_from in ((1, 0), (2, 1)):
-        graph = Chain(clip)
+        graph = Chain(clip, demo=True)
         inflated = graph.inflate()[0]
         nodes = [graph.tune(inflated, steps=steps, seed=seed) for seed in (21, 22)]
         for node in nodes:
@@ -90,7 +90,7 @@ def test_each_of_two_nodes_goes_on(server, clip):
 
 
 def test_stop_and_keep(server, clip):
-    graph = Chain(clip)
+    graph = Chain(clip, demo=True)
     tuned = graph.tune(graph.inflate()[0], steps=100_000, seed=9)
     graph.add("TAVSaveTuned", tuned=tuned[1], name="stopped")
     prompt_id = server.post(graph, workflow=WORKFLOW)
