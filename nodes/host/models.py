@@ -109,7 +109,7 @@ def apply_tuned(model: ModelPatcher, state: dict[str, Tensor], metadata: dict, s
         ValueError: the weights do not fit the MODEL, or the strength is out of range.
     """
     temporal = any(".attn_temp." in name for name in state)
-    if getattr(model.get_attachment(KEY), "temporal", None) is not None:
+    if getattr(model.get_attachment(KEY), "deltas", None):
         raise ValueError("This MODEL is tuned already: connect the checkpoint's MODEL or that of Inflate UNet.")
     inflation = model.get_attachment(KEY) or Inflation(
         metadata.get("attention", "sparse_causal"), temporal, metadata.get("joint_norm", True)

@@ -131,9 +131,9 @@ class ComfyServer:
             self._process = subprocess.Popen(
                 command, cwd=self.install.folder, env=variables, stdout=log, stderr=subprocess.STDOUT
             )
-        started = time.monotonic()
+        deadline = time.monotonic() + START_SECONDS
         while True:
-            if self._process.poll() is not None or time.monotonic() > started + START_SECONDS:
+            if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"ComfyUI in {self.install.folder} did not start:\n{self._log_end()}")
             try:
@@ -141,7 +141,6 @@ class ComfyServer:
                 break
             except OSError:
                 time.sleep(0.2)
-        self.start_seconds = time.monotonic() - started
         self._socket = websocket.create_connection(f"ws://127.0.0.1:{port}/ws?clientId={self._client}", timeout=10)
         self._socket.send(json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}}))
 

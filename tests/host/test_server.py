@@ -14,7 +14,7 @@ def test_pack_loads_fast_under_a_folder_name_that_is_no_python_name(server):
     }  # fmt: skip
     line = re.search(rf"([\d.]+) seconds(.*): .*{re.escape(PACK_FOLDER)}", server.log.read_text())
     assert line[2] == "", "ComfyUI could not import the pack"
-    assert float(line[1]) <= 0.02 * server.start_seconds  # 0.3 s of 15, on whatever machine
+    assert float(line[1]) <= 0.3
 
 
 def test_probe_sees_an_untouched_model(server):
