@@ -94,7 +94,8 @@ def tune_model(
             )
             sampler.finish(settings.steps)
             learned = {name: tensor.to("cpu") for name, tensor in video_unet.tuned_state_dict().items()}
-    tuning = kept.KeptTuning(key, _at_rest(result.state, learned), run.previews, sampler.key)
+    weights = {name: learned[name] for name in result.state.weights}  # those of the state would be copies
+    tuning = kept.KeptTuning(key, replace(result.state, weights=weights), run.previews, sampler.key)
     kept.keep(run.workflow, run.node, tuning)
     deltas, state = _told_apart(model, inflation, video_unet, learned)
     tuned = with_tuning(model, inflation, deltas, 1.0, video_unet.temporal)
@@ -171,11 +172,6 @@ def _on_step(settings: tav_core.TuneSettings, run: Run, sampler: PreviewSampler)
         return not run.stopping
 
     return on_step
-
-
-def _at_rest(state: tav_core.TuneState, weights: dict[str, Tensor]) -> tav_core.TuneState:
-    """``state`` without weights of its own: they are among ``weights``."""
-    return replace(state, weights={name: weights[name] for name in state.weights})
 
 
 def _trainable_clone(model: ModelPatcher) -> ModelPatcher:

@@ -60,7 +60,7 @@ def test_more_steps_go_on_and_previews_change_nothing(server, clip):
         shown = picture(server, preview)
         assert (shown.format, shown.n_frames, shown.size) == ("WEBP", FRAMES, (SIZE, SIZE))
 
-    again, _, run = tune(server, clip, "again", steps=3, preview_every=1, negative=None, vae=None)
+    again, _, run = tune(server, clip, "once more", steps=3, preview_every=1, negative=None, vae=None)
     assert run["continued_from"] == 3 and equal(again, straight)
     assert [preview["step"] for preview in run["previews"]] == [3]
     assert picture(server, run["previews"][0]).n_frames == FRAMES
