@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import set_checkpoint_early_stop
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import tav_core
@@ -34,10 +35,11 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class PublishedVideoUNet(tav_core.VideoUNet):
-    """Projects the text for every frame, feeds all tokens forward at once, and convolves as torch does."""
+    """Projects the text for every frame, feeds all tokens forward at once, convolves as torch does, and computes all of
+    a part again when it recomputes."""
 
     def _replacements(self) -> Iterator[tuple]:
-        ours = (forwards.text_projection, forwards.feed_forward, convolution.frozen)
+        ours = (forwards.text_projection, forwards.feed_forward, forwards.first_convolution, convolution.frozen)
         return (replacement for replacement in super()._replacements() if replacement[2].func not in ours)
 
 
@@ -77,6 +79,8 @@ def build(args: argparse.Namespace) -> tav_core.VideoUNet:
         video_unet.kernel = spelled_out_attention
         for temporal in video_unet.temporal:
             temporal.attn_temp.kernel = spelled_out_attention
+    if published:
+        video_unet.recomputation.keeping = nullcontext
     return video_unet
 
 
@@ -117,7 +121,10 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     )
     autocast = published and args.precision != "fp32"
     figures = {}
-    with torch.autocast(device, DTYPES[args.precision]) if autocast else nullcontext():
+    with (
+        torch.autocast(device, DTYPES[args.precision]) if autocast else nullcontext(),
+        set_checkpoint_early_stop(not published),
+    ):
         tav_core.tune(video_unet, schedule, latents, context, settings, on_step=on_step)
     figures["tuning step, s"] = (marks[-1] - marks[0]) / args.steps
     figures["of it encoding, s"] = sum(encode_seconds[1:]) / args.steps

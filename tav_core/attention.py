@@ -18,6 +18,9 @@ from .choices import ATTENTION_MODES
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(query ``[b, heads, n, d]``, key ``[b, heads, m, d]``, value ``[b, heads, m, d]``) -> ``[b, heads, n, d]``."""
 
+LARGEST_BATCH = 65535
+"""How many sequences CUDA's attention kernels take at once. A video of 2048x2048 has more positions at the top."""
+
 
 def attention_kernel(name: str) -> Kernel:
     """The attention kernel called ``name``: ``sdpa`` (torch) or ``xformers``.
@@ -148,7 +151,11 @@ class CrossFrameAttention(nn.Module):
             rearrange(project(tokens), "(b f) n (h d) -> (b n) h f d", f=frames, h=self.heads)
             for project in (self.to_q, self.to_k, self.to_v)
         )
-        out = self.kernel(query, key, value)
+        if len(query) > LARGEST_BATCH:
+            parts = zip(*(x.split(LARGEST_BATCH) for x in (query, key, value)), strict=True)
+            out = torch.cat([self.kernel(*part) for part in parts])
+        else:
+            out = self.kernel(query, key, value)
         return self.to_out[0](rearrange(out, "(b n) h f d -> (b f) n (h d)", n=tokens.shape[1]))
 
 

@@ -43,7 +43,7 @@ def frozen(module: nn.Conv2d, original: Callable) -> Callable:
             if len(x) * height * width <= MOST_PIXELS:
                 return _matrix_product(module, x, weight, bias, height, width)
         if torch.is_grad_enabled() and x.requires_grad and not weight.requires_grad:
-            return _FrozenConvolution.apply(x, weight, bias, module.stride, module.padding)
+            return _FrozenConvolution.apply(x, weight, bias, module)
         return original(x, weight, bias)
 
     return convolve
@@ -59,15 +59,26 @@ def _matrix_product(
 
 
 class _FrozenConvolution(torch.autograd.Function):
-    """A convolution that keeps nothing of its input: without a gradient for the weight, only its shape is needed."""
+    """A convolution that keeps nothing of its input: without a gradient for the weight, only its shape is needed.
+
+    Nor does it keep the module's own weight, which stays: where a recomputed part ends in convolutions, nothing then
+    asks for them to be computed again.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple, padding: tuple) -> Tensor:
-        ctx.save_for_backward(weight)
-        ctx.call = x.shape, stride, padding
-        return F.conv2d(x, weight, bias, stride, padding)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, module: nn.Conv2d) -> Tensor:
+        if weight is not module.weight:  # cast or patched for this one use
+            ctx.save_for_backward(weight)
+        ctx.module, ctx.shape = module, x.shape
+        return F.conv2d(x, weight, bias, module.stride, module.padding)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple:
-        (weight,), (shape, stride, padding) = ctx.saved_tensors, ctx.call
-        return torch.nn.grad.conv2d_input(shape, weight.to(gradient), gradient, stride, padding), None, None, None, None
+        module, (weight,) = ctx.module, ctx.saved_tensors or (ctx.module.weight,)
+        weight = weight.to(gradient)
+        return (
+            torch.nn.grad.conv2d_input(ctx.shape, weight, gradient, module.stride, module.padding),
+            None,
+            None,
+            None,
+        )

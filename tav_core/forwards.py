@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from .attention import attend, video_attention
 
@@ -63,7 +62,8 @@ def self_attention(video_unet: VideoUNet, attention: nn.Module, original: Forwar
         frames, tiles = video_unet.frames, len(query) // len(key)
         query = rearrange(query, "(b f t) n c -> (b t f) n c", f=frames, t=tiles)
         key, value = (rearrange(x, "(b f) (t m) c -> (b t f) m c", f=frames, t=tiles) for x in (key, value))
-        out = video_attention(query, key, value, attention.heads, frames, video_unet.attention, video_unet.kernel)
+        with video_unet.recomputation.keeping():
+            out = video_attention(query, key, value, attention.heads, frames, video_unet.attention, video_unet.kernel)
         return attention.to_out[0](rearrange(out, "(b t f) n c -> (b f t) n c", f=frames, t=tiles))
 
     return forward
@@ -119,8 +119,18 @@ def recomputed(video_unet: VideoUNet, original: Forward) -> Forward:
     def forward(*args: Any, **kwargs: Any) -> Tensor:
         if video_unet.gradient_checkpointing and torch.is_grad_enabled():
             dropout = video_unet.unet.training
-            return checkpoint(compute, *args, use_reentrant=False, preserve_rng_state=dropout, **kwargs)
+            return video_unet.recomputation.run(compute, *args, preserve_rng_state=dropout, **kwargs)
         return original(*args, **kwargs)
+
+    return forward
+
+
+def first_convolution(video_unet: VideoUNet, original: Forward) -> Forward:
+    """Of a residual block: its result is kept when the block is computed again, which needs nothing of the second."""
+
+    def forward(x: Tensor) -> Tensor:
+        with video_unet.recomputation.keeping():
+            return original(x)
 
     return forward
 

@@ -17,10 +17,20 @@ from torch import Tensor, nn
 from . import convolution, forwards
 from .attention import TemporalAttention, attention_kernel, check_mode
 from .inputs import Extra, check_inputs, map_tensors
-from .layout import Block, context_dim, find_blocks, in_channels, is_diffusers_layout, joint_norms, recomputed_parts
+from .layout import (
+    Block,
+    context_dim,
+    find_blocks,
+    first_convolutions,
+    in_channels,
+    is_diffusers_layout,
+    joint_norms,
+    recomputed_parts,
+)
 from .learned import LearnedWeights
 from .overrides import Overrides
 from .precision import CastWeights
+from .recomputation import Recomputation
 from .text import TextStates
 
 _INFLATED = "_tune_a_video"
@@ -66,6 +76,7 @@ class VideoUNet:
         self._overrides = Overrides()
         self._required_grad: list[tuple[nn.Module, str]] = []
         self.text = TextStates()
+        self.recomputation = Recomputation()
 
     @property
     def temporal(self) -> nn.ModuleList | None:
@@ -225,6 +236,8 @@ class VideoUNet:
                 yield projection, "forward", partial(forwards.text_projection, self, projection)
         for module in recomputed_parts(self.unet):
             yield module, "forward", partial(forwards.recomputed, self)
+        for module in first_convolutions(self.unet):
+            yield module, "forward", partial(forwards.first_convolution, self)
         for norm in joint_norms(self.unet) if self.joint_norm else ():
             yield norm, "forward", partial(forwards.joint_norm, self)
         for module in self.unet.modules():

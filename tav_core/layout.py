@@ -85,14 +85,18 @@ def recomputed_parts(unet: nn.Module) -> list[nn.Module]:
     """
     parts = []
     for module in unet.modules():
-        if (hasattr(module, "in_layers") and hasattr(module, "out_layers")) or (
-            hasattr(module, "conv1") and hasattr(module, "norm2")
-        ):
+        if _is_residual(module):
             parts.append(module)
         elif hasattr(module, "transformer_blocks"):
             blocks = list(module.transformer_blocks)
             parts += blocks if len(blocks) > 1 else [module]
     return parts
+
+
+def first_convolutions(unet: nn.Module) -> list[nn.Module]:
+    """The first of the two convolutions of every residual block."""
+    blocks = filter(_is_residual, unet.modules())
+    return [block.conv1 if hasattr(block, "conv1") else block.in_layers[-1] for block in blocks]
 
 
 def architecture(unet: nn.Module) -> str:
@@ -160,4 +164,5 @@ def _ldm_transformers(unet: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def _is_residual(module: nn.Module) -> bool:
-    return hasattr(module, "in_layers")
+    """LDM's ``ResBlock`` or diffusers' ``ResnetBlock2D``."""
+    return hasattr(module, "in_layers") or (hasattr(module, "conv1") and hasattr(module, "norm2"))

@@ -144,11 +144,11 @@ def _memory_to_tune(
     """Bytes that tuning on latents of ``shape`` [b, c, f, h, w] takes besides the network's own weights.
 
     Activations are a multiple of what ComfyUI reckons for sampling the frames (by the counts of bench/gpu_memory.py,
-    1.4 of it with gradient checkpointing and 10.2 without). A learned weight comes with its gradient and two moments of
+    1.9 of it with gradient checkpointing and 10.2 without). A learned weight comes with its gradient and two moments of
     the optimizer, 16 bytes; of each block, two projections are learned and, over time, four.
     """
     b, c, f, h, w = shape
-    activations = learner.memory_required([b * f, c, h, w]) * (1.5 if settings.gradient_checkpointing else 11)
+    activations = learner.memory_required([b * f, c, h, w]) * (2 if settings.gradient_checkpointing else 11)
     blocks = inflation.video_unet(learner.model.diffusion_model).blocks
     weights = sum(block.module.attn1.to_q.weight.numel() for block in blocks)
     return activations + weights * (6 if inflation.temporal_attention else 2) * 16

@@ -13,6 +13,7 @@ from networks import LAYOUTS, MODES, inputs, random_tuning, small_unet
 from torch import Tensor, nn
 
 import tav_core
+from tav_core import attention
 
 VIDEOS, FRAMES = 2, 4
 
@@ -79,6 +80,19 @@ def test_temporal_attention(layout):
         for position in range(normed.shape[2]):
             expected = plain_attention(temporal.attn_temp, normed[video, :, position], normed[video, :, position])
             torch.testing.assert_close(output[video, :, position], expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_large_picture_is_attended_to_over_time_in_parts(monkeypatch):
+    video_unet = tav_core.inflate(small_unet())
+    video_unet.load_tuned_state_dict(random_tuning(video_unet))
+    at_once = video_unet(*inputs(VIDEOS, FRAMES))
+    monkeypatch.setattr(attention, "LARGEST_BATCH", 40)
+    batches, attention_over_time = [], video_unet.temporal[0].attn_temp
+    kernel = attention_over_time.kernel
+    attention_over_time.kernel = lambda query, *rest: batches.append(len(query)) or kernel(query, *rest)
+    torch.testing.assert_close(video_unet(*inputs(VIDEOS, FRAMES)), at_once)
+    assert batches == [40, 40, 16]
 
 
 def test_an_unknown_mode_or_kernel_is_named():

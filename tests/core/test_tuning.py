@@ -11,8 +11,10 @@ import torch
 pytest.importorskip("diffusers")
 
 from networks import (
+    CONTEXT,
     LAYOUTS,
     SCHEDULE,
+    TOKENS,
     copy_of,
     fixed_draw,
     inputs,
@@ -22,6 +24,7 @@ from networks import (
     tune,
 )
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import tav_core
 from tav_core import TuneSettings
@@ -179,6 +182,27 @@ def test_gradient_checkpointing_keeps_less_and_changes_nothing(dropout):
     assert few < many / 4
     for name, gradient in checkpointed.items():
         torch.testing.assert_close(gradient, plain[name], msg=name)
+
+
+def test_gradient_checkpointing_computes_self_attention_and_convolutions_once():
+    class Calls(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            names.append(operation.name())
+            return operation(*args, **(kwargs or {}))
+
+    def calls(part: str, checkpointing: bool) -> int:
+        video_unet = tav_core.inflate(small_unet(v2=True), temporal_attention=False)
+        video_unet.gradient_checkpointing = checkpointing
+        video_unet.trainable_parameters()
+        names.clear()
+        with Calls():
+            video_unet(torch.zeros(1, 4, 3, 24, 24), 1, torch.zeros(1, TOKENS, CONTEXT)).sum().backward()
+        return sum(part in name and "backward" not in name for name in names)
+
+    names: list[str] = []
+    blocks = len(tav_core.inflate(small_unet()).blocks)
+    assert calls("convolution", True) == calls("convolution", False) > 10
+    assert (calls("attention", True), calls("attention", False)) == (3 * blocks, 2 * blocks)  # cross-attention twice
 
 
 def test_a_loss_that_is_no_number_ends_it_cleanly():

@@ -1,0 +1,83 @@
+"""Gradient checkpointing that does not compute again what is costly to compute and small to hold.
+
+Within a recomputed part, only the inputs and what :meth:`Recomputation.keeping` surrounds stay in memory: there, the
+results of attention and of matrix products and convolutions. The rest of the part is cheap beside these.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+from torch.utils.checkpoint import checkpoint
+
+_COSTLY = ("attention", "flash", "aten::convolution", "aten::mm")
+"""Parts of these operations' names; those of attention differ by device and kernel."""
+
+
+class Recomputation:
+    """The recomputed part of a network that is being computed, for the first time or again."""
+
+    def __init__(self) -> None:
+        self._keeping: AbstractContextManager = nullcontext()
+
+    def run(self, compute: Callable[..., Tensor], *args: Any, preserve_rng_state: bool, **kwargs: Any) -> Tensor:
+        """What ``compute`` gives, whose inner activations are computed again in the backward pass."""
+        return checkpoint(
+            compute,
+            *args,
+            use_reentrant=False,
+            preserve_rng_state=preserve_rng_state,
+            context_fn=self._first_time_and_again,
+            **kwargs,
+        )
+
+    def keeping(self) -> AbstractContextManager:
+        """Within this, the results of costly operations are kept, if a recomputed part is under way."""
+        return self._keeping
+
+    def _first_time_and_again(self) -> tuple[AbstractContextManager, AbstractContextManager]:
+        results: deque = deque()
+        return self._part(_Keep(results)), self._part(_TakeKept(results))
+
+    @contextmanager
+    def _part(self, keeping: AbstractContextManager) -> Iterator[None]:
+        outer, self._keeping = self._keeping, keeping
+        try:
+            yield
+        finally:
+            self._keeping = outer
+
+
+class _Keep(TorchDispatchMode):
+    """Puts the results of costly operations aside, in order."""
+
+    def __init__(self, results: deque) -> None:
+        super().__init__()
+        self.results = results
+
+    def __torch_dispatch__(
+        self, operation: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        result = operation(*args, **(kwargs or {}))
+        if _is_costly(operation):
+            self.results.append(tree_map_only(Tensor, Tensor.detach, result))
+        return result
+
+
+class _TakeKept(_Keep):
+    """Gives these results instead of computing them, in the same order."""
+
+    def __torch_dispatch__(
+        self, operation: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        return self.results.popleft() if _is_costly(operation) else operation(*args, **(kwargs or {}))
+
+
+def _is_costly(operation: Callable) -> bool:
+    return any(part in operation.name() for part in _COSTLY)
