@@ -20,7 +20,7 @@ class DDIMInvert(io.ComfyNode):
             **search_aliases("inversion", "invert video", "video to noise", "tune a video"),
             description="Finds the noise that leads back to the clip, so that edits keep its motion. Goes on in Sample "
             "Video, or in KSampler (Advanced) with add_noise disabled, sampler ddim, scheduler ddim_uniform and the "
-            "same number of steps.",
+            "same number of steps, one that divides 1000 (20, 25, 40, 50, 100).",
             inputs=[
                 io.Model.Input("model", tooltip="The tuned video model from One-Shot Tune."),
                 io.Latent.Input("latent", tooltip="The clip, encoded by the checkpoint's VAE (VAE Encode)."),

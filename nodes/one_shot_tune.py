@@ -115,7 +115,7 @@ class OneShotTune(io.ComfyNode):
                     max=100,
                     optional=True,
                     tooltip="DDIM steps of a preview: fewer are quicker, more are nearer to what Sample Video gives. "
-                    "With 10, a preview takes about as long as 8 steps of tuning.",
+                    "With 10, a preview takes about as long as 10 steps of tuning.",
                 ),
                 io.Conditioning.Input(
                     "preview",

@@ -50,6 +50,7 @@ _HOME = {
     "ScoreTable": "score_table",
     "loss_plot": "plots",
     "unused_path": "files",
+    "check_writable": "files",
     "save_tuned": "tuned",
     "load_tuned": "tuned",
     "load_tuned_metadata": "tuned",

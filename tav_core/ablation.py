@@ -124,16 +124,12 @@ def _session_of(row: Row, session: Session) -> Session:
 
 
 def _config_of(row: Row, session: Session) -> Config:
-    config, modules = session.config, session.config.trainable_modules
-    if modules and not row.temporal_attention:
-        modules = tuple(module for module in modules if not module.endswith("_temp"))
     return replace(
-        config,
+        session.config,
         attention=row.attention,
         temporal_attention=row.temporal_attention,
-        trainable_modules=modules or None,
         output_dir=str(session.folder / row.name),
-        validation_steps=config.max_train_steps,  # no videos of unfinished rows
+        validation_steps=session.config.max_train_steps,  # no videos of unfinished rows
     )
 
 

@@ -182,10 +182,16 @@ def add_tuning_of_one(parser: argparse.ArgumentParser) -> None:
         group,
         "--resume",
         "resume_from_checkpoint",
-        nargs="?",
+        action="store_const",
         const="latest",
+        help="go on from the state in the output folder",
+    )
+    flag(
+        group,
+        "--resume-from",
+        "resume_from_checkpoint",
         metavar="FILE",
-        help="go on from the state in the output folder, or from FILE",
+        help="go on from the state in FILE, tune-state.safetensors of another folder",
     )
 
 

@@ -21,7 +21,7 @@ Everything at once, from a YAML file (see configs/):
   tav run configs/example.yaml --model sd-v1-5.safetensors
 
 Or step by step:
-  tav tune   --model sd-v1-5.safetensors --video skiing.mp4 --prompt "a man is skiing" --output outputs/skiing
+  tav tune   --model sd-v1-5.safetensors --video skiing.mp4 --source-prompt "a man is skiing" --output outputs/skiing
   tav invert --config outputs/skiing/config.yaml
   tav sample --config outputs/skiing/config.yaml --prompt "spider man is skiing on the beach, cartoon style"
 
@@ -50,7 +50,7 @@ COMMANDS = {
     ),
     "tune": Command(
         "Learn the motion of a clip: writes tuned.safetensors.",
-        'tav tune --model sd-v1-5.safetensors --video skiing.mp4 --prompt "a man is skiing" --output outputs/skiing',
+        'tav tune --model sd-v1-5.safetensors --video skiing.mp4 --source-prompt "a man is skiing"',
     ),
     "invert": Command(
         "Turn the clip into the noise that samples back to it: writes inverted.safetensors.",
@@ -66,7 +66,7 @@ COMMANDS = {
     ),
     "demo": Command(
         "See the method work with the small demo model: no checkpoint, no GPU, a few minutes.",
-        'tav demo --output outputs/demo --prompt "a striped red circle on a blue background"',
+        'tav demo --output outputs/demo --prompt "an outlined red circle on a blue background"',
     ),
     "ablate": Command(
         "See what each part of the method contributes: the prompts once per row of the paper's ablation, in one sheet. "

@@ -159,6 +159,14 @@ def sample(
     return videos
 
 
+def note_prompts(session: Session) -> None:
+    """Add the prompts to those in the configuration that lies in the output folder, for who looks for the videos."""
+    path, sampled = session.folder / CONFIG, session.config.validation_data.prompts
+    there = Config.read(path) if path.is_file() else session.config
+    data = replace(there.validation_data, prompts=tuple(dict.fromkeys((*there.validation_data.prompts, *sampled))))
+    replace(there, validation_data=data).save(path)
+
+
 def _invert(session: Session, stop: StopRequest | None = None) -> Start:
     clean, context, steps = session.latents, session.contexts[""], session.config.validation_data.num_inv_steps
     video_unet = session.video_unet
@@ -195,8 +203,7 @@ def check_prompts(session: Session) -> None:
     """Raise ValueError when there is nothing to sample."""
     if not session.config.validation_data.prompts:
         raise ValueError(
-            "No prompt to render was given: list some in validation_data.prompts of the YAML, or add "
-            "--set validation_data.prompts=TEXT."
+            "No prompt to render was given: list some in validation_data.prompts of the YAML, or add --prompt TEXT."
         )
 
 
@@ -205,8 +212,7 @@ def check_before_tuning(session: Session) -> None:
     data, validation = session.config.train_data, session.config.validation_data
     if not data.prompt:
         raise ValueError(
-            "The clip has no prompt: say what it shows in train_data.prompt of the YAML, or add "
-            "--set train_data.prompt=TEXT."
+            "The clip has no prompt: say what it shows in train_data.prompt of the YAML, or add --source-prompt TEXT."
         )
     frames = session.clip.frames
     if not validation.prompts or not validation.use_inv_latent:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from .files import replacing
-from .pictures import picture, shorten, wrap
+from .pictures import font_for, picture, shorten, wrap
 
 CELL = 256  # longest side of a frame on the sheet, in pixels: larger ones are scaled down to it
 SMALL_CELL = 128  # and smaller ones up to this
@@ -43,7 +43,7 @@ def contact_sheet(
         raise ValueError(f"frames_shown is {frames_shown}, but must be at least 1.")
     strips = [_strip(frames, frames_shown) for frames in rows]
     width = max(LEAST_WIDTH, *(strip.width for strip in strips))
-    font = ImageFont.load_default(FONT_SIZE)
+    font = font_for(labels, FONT_SIZE)
     line_height = round(FONT_SIZE * 1.3)
     texts = [_lines(label, font, width) for label in labels]
     heights = [line_height * len(lines) + strip.height for lines, strip in zip(texts, strips, strict=True)]

@@ -65,23 +65,27 @@ def read_run(folder: str | os.PathLike, source: SourceClip | None) -> list[Video
     """The videos of a run's folder (as ``tav run`` and ``tav sample`` write it), each with its prompt and the source.
 
     Raises:
-        FileNotFoundError: there is no configuration, none of its prompts has a video, or the source is gone.
+        FileNotFoundError: there is no configuration, or the source is gone.
     """
     folder = Path(folder)
-    prompts = Config.read(folder / CONFIG).validation_data.prompts
+    prompts = _config_of_run(folder).validation_data.prompts
     videos = {prompt: folder / f"{name}.mp4" for prompt, name in zip(prompts, file_names(prompts))}
-    results = [read_result(path, prompt, prompt, source)[0] for prompt, path in videos.items() if path.is_file()]
-    if not results:
-        raise FileNotFoundError(f"{folder} holds no video of the prompts in its {CONFIG}: run 'tav sample' first.")
-    return results
+    return [read_result(path, prompt, prompt, source)[0] for prompt, path in videos.items() if path.is_file()]
 
 
 def source_of_run(folder: str | os.PathLike) -> SourceClip | None:
     """The clip of a run, and which of its frames; None when it came from no file. Errors as for :meth:`Config.read`."""
-    data = Config.read(Path(folder) / CONFIG).train_data
+    data = _config_of_run(Path(folder)).train_data
     if not data.video_path:
         return None
     return SourceClip(data.video_path, data.sample_start_idx, data.sample_frame_rate, data.resize)
+
+
+def _config_of_run(folder: Path) -> Config:
+    runs = sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))
+    if runs and not (folder / CONFIG).exists():
+        raise FileNotFoundError(f"{folder} holds {len(runs)} runs: give one of them, such as {runs[0]}.")
+    return Config.read(folder / CONFIG)
 
 
 def result_names(paths: Sequence[str | os.PathLike]) -> list[str]:

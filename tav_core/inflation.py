@@ -181,10 +181,10 @@ class VideoUNet:
         """The parameters that tuning changes, by published name; float32, and the only ones that hold a gradient.
 
         Args:
-            modules: endings of the published module names, by default ``attn1.to_q``, ``attn2.to_q``, ``attn_temp``.
+            modules: as for :class:`TuneSettings`.
 
         Raises:
-            ValueError: an ending names nothing that can be tuned here.
+            ValueError: one of them cannot be tuned here.
         """
         return self.learned.trainable_parameters(modules)
 

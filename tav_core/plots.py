@@ -52,5 +52,7 @@ def _curve(draw: ImageDraw.ImageDraw, points: list[tuple[float, float]], colour:
 
 
 def _running_mean(losses: list[float]) -> list[float]:
-    window = max(1, len(losses) // 10)
-    return [float(np.mean(losses[max(0, i - window) : i + window + 1])) for i in range(len(losses))]
+    window, sums = max(1, len(losses) // 10), np.cumsum([0.0, *losses])
+    places = np.arange(len(losses))
+    first, end = np.maximum(0, places - window), np.minimum(len(losses), places + window + 1)
+    return ((sums[end] - sums[first]) / (end - first)).tolist()

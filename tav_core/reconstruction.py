@@ -8,7 +8,6 @@ from pathlib import Path
 from torch import Tensor
 from tqdm import tqdm
 
-from .arguments import open_session
 from .commands import CONFIG, INVERTED, TUNED, invert, read_start
 from .config import Config
 from .evaluate import VideoResult
@@ -55,7 +54,7 @@ def reconstruct_run(folder: Path, device: str = "auto") -> tuple[VideoResult, fl
             that they name is gone.
     """
     config = replace(Config.read(folder / CONFIG), output_dir=str(folder), device=device)
-    session = open_session(config, folder / TUNED)
+    session = Session(config, folder / TUNED)
     frames = reconstruct(session)
     result = VideoResult("reconstruction", frames, config.train_data.prompt, session.clip.frames, rebuilt=True)
     return result, session.clip.fps

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-from .pictures import shorten, wrap
+from .pictures import font_for, shorten, wrap
 
 _FONT, _SMALL, _PAD = 18, 14, 14
 _ROW, _LINE = 34, 21
@@ -26,7 +26,8 @@ def draw_table(
         rows: a name, which is shortened where it is too long, and per column a figure and whether to mark it.
         notes: sentences below the table.
     """
-    font, small = ImageFont.load_default(_FONT), ImageFont.load_default(_SMALL)
+    font = font_for([name for name, _ in rows], _FONT)
+    small = font_for(notes, _SMALL)
     least, most = _NAME_WIDTH
     name_width = round(min(most, max([least, *(font.getlength(name) for name, _ in rows)])))
     right, rights = _PAD + name_width + 2 * _PAD, []

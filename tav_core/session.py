@@ -162,8 +162,14 @@ def _tune_settings(config: Config) -> TuneSettings:
         gradient_checkpointing=config.gradient_checkpointing,
         optimizer="adamw8bit" if config.use_8bit_adam else "adamw",
         seed=config.seed,
-        trainable_modules=config.trainable_modules,
+        trainable_modules=_trainable_modules(config),
     )
+
+
+def _trainable_modules(config: Config) -> tuple[str, ...] | None:
+    """What to tune, of that which there is: published configurations also name the attention over time."""
+    modules = config.trainable_modules or ()
+    return tuple(m for m in modules if config.temporal_attention or not m.endswith("_temp")) or None
 
 
 def choose_device(name: str) -> torch.device:

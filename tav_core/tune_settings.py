@@ -38,7 +38,8 @@ class TuneSettings:
     """``adamw``, or ``adamw8bit`` where bitsandbytes is installed."""
     seed: int = 33
     trainable_modules: tuple[str, ...] | None = None
-    """Endings of the published names of the modules to tune; None for the published choice."""
+    """Which modules of every block to tune: ``attn1.to_q``, ``.to_k``, ``.to_v``, the same of ``attn2``, ``attn_temp``
+    and ``norm_temp``. None for the published choice, ``attn1.to_q``, ``attn2.to_q`` and ``attn_temp``."""
 
     def __post_init__(self) -> None:
         for ok, sentence in (

@@ -7,7 +7,7 @@ from einops import rearrange
 from PIL import Image, ImageDraw, ImageFont
 
 from .contact_sheet import BACKGROUND, INK
-from .pictures import shorten
+from .pictures import font_for, shorten
 
 GAP = 8  # pixels between two videos
 
@@ -40,7 +40,7 @@ def side_by_side(clips: Sequence[torch.Tensor], labels: Sequence[str]) -> torch.
         )
     height = max(clip.shape[1] for clip in clips)
     clips = [_at_height(clip[..., :3].detach().float().cpu(), height) for clip in clips]
-    font = ImageFont.load_default(max(12, height // 24))
+    font = font_for(labels, max(12, height // 24))
     bar = 2 * font.size
 
     frames = max(len(clip) for clip in clips)

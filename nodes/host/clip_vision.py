@@ -36,7 +36,7 @@ def score_results(
         clip_vision: ComfyUI's CLIP_VISION for the consistency of frames, or None.
 
     Raises:
-        ValueError: a model cannot be read, or nothing could be measured.
+        ValueError: a model cannot be read.
     """
     scorers, notes = [], []
     for choice, name, measured in (

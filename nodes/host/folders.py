@@ -42,5 +42,17 @@ def tuned_name(path: Path) -> str:
 
 
 def new_tuned_path(name: str) -> Path:
-    """Where to save a motion called ``name``: a file that does not exist yet."""
-    return tav_core.unused_path(folder_paths.get_folder_paths(KEY)[0], name, ".safetensors")
+    """Where to save a motion called ``name``: a file that does not exist yet.
+
+    Raises:
+        ValueError: it is no name for a file, or nothing can be written there.
+    """
+    folder = folder_paths.get_folder_paths(KEY)[0]
+    path = tav_core.unused_path(folder, name, ".safetensors")
+    try:
+        tav_core.check_writable(path.parent)
+    except OSError as error:
+        raise ValueError(
+            f"Nothing can be saved as {name!r} ({error.strerror}): give another name, or make {folder} writable."
+        ) from error
+    return path

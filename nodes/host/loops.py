@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def invert(model: ModelPatcher, latent: dict, positive: list, steps: int) -> dic
         return trajectory[-1] / schedule.alpha(last) ** 0.5
 
     samples = _run(model, {"positive": positive}, 1.0, latent["samples"], steps, run)
-    return latent | {"samples": samples, KEY: {"timestep": last}}
+    return latent | {"samples": samples, KEY: {"timestep": last, "steps": steps}}
 
 
 def sample(model: ModelPatcher, latent: dict, positive: list, negative: list, steps: int, guidance: float) -> dict:
@@ -56,10 +57,16 @@ def sample(model: ModelPatcher, latent: dict, positive: list, negative: list, st
         raise ValueError(
             "This latent has a mask, which Sample Video does not follow: remove it, or use KSampler (Advanced)."
         )
-    first = latent.get(KEY, {}).get("timestep", schedule.timesteps(steps)[0])
+    inverted = latent.get(KEY, {"timestep": schedule.timesteps(steps)[0], "steps": steps})
+    if inverted["steps"] != steps:
+        logging.warning(
+            "The clip was inverted in %d steps and is sampled in %d: equally many keep its motion best.",
+            inverted["steps"],
+            steps,
+        )
 
     def run(predict: Callable, latents: Tensor, on_step: Callable) -> Tensor:
-        noise = latents * schedule.alpha(first) ** 0.5
+        noise = latents * schedule.alpha(inverted["timestep"]) ** 0.5
         return tav_core.ddim_sample(predict, schedule, noise, None, None, steps, 1.0, on_step)
 
     conds = {"positive": positive, "negative": negative}

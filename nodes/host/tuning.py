@@ -72,7 +72,7 @@ def tune_model(
     reload = partial(_load, learner, _memory_to_tune(learner, inflation, latents.shape, settings))
     unet, latents = reload(), latents.to(learner.load_device)
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+        torch.default_generator.manual_seed(settings.seed)  # and not those of the devices, which stay reseeded
         conds = model_conds(learner, positive, latents)
         key = kept.tuning_key(learner, inflation, latents, conds, settings)
         known = kept.find(key, settings.steps)

@@ -31,7 +31,7 @@ EDITS = (
     Words("red", "star", "blue"),
     Words("red", "circle", "green"),
     Words("yellow", "circle", "blue"),
-    Words("red", "circle", "blue", "striped"),
+    Words("red", "circle", "blue", "outlined"),
 )
 """The four uses of the paper: another subject, another background, another attribute, another style."""
 FIGURES, PLOT, SOURCE, UNTUNED = "figures.json", "loss.png", "source.mp4", "untuned"

@@ -113,6 +113,8 @@ def _results(
     from ..video import save_video
 
     results, notes = files.read_run(arguments.folder, source) if arguments.folder else [], []
+    if arguments.folder and not results and not arguments.reconstruction:
+        raise FileNotFoundError(f"There is no video of a run in {arguments.folder}: run 'tav sample' first.")
     for path, name, prompt in zip(arguments.videos, files.result_names(arguments.videos), prompts):
         result, note = files.read_result(path, name, prompt, source)
         results.append(result)

@@ -38,4 +38,5 @@ def run(arguments: Namespace) -> None:
     if session.config.validation_data.use_inv_latent:
         start = commands.read_start(arguments.latents or session.folder / commands.INVERTED)
     commands.sample(session, start)
+    commands.note_prompts(session)
     report(session)

@@ -18,7 +18,7 @@ from ..arguments import (
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_config_file(parser)
-    flag(parser, "--prompt", "train_data.prompt", metavar="TEXT", help="what the clip shows")
+    flag(parser, "--source-prompt", "train_data.prompt", metavar="TEXT", help="what the clip shows")
     add_tuning_of_one(parser)
     add_clip(parser)
     add_general(parser)

@@ -123,3 +123,5 @@ def test_command_stopped_between_rows_keeps_what_is_finished(world: Path, monkey
     assert [len(state.losses) for state in tuned] == [2]  # it went on from the saved state, with nothing left to do
     assert cli.main([*command, "--resume", "--learning-rate", "1e-3"]) == 2
     assert "another learning_rate" in capsys.readouterr().err
+    assert cli.main(["evaluate", "--run", str(folder)]) == 2
+    assert f"holds 2 runs: give one of them, such as {folder / 'full'}." in capsys.readouterr().err

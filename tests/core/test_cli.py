@@ -28,7 +28,7 @@ def test_version_is_that_of_the_package(capsys):
 
 def test_a_missing_checkpoint_is_told_before_the_clip_is_read(tmp_path, capsys):
     nowhere = str(tmp_path / "nowhere")
-    arguments = ["--model", nowhere, "--video", nowhere, "--prompt", "a cat", "--output", str(tmp_path / "out")]
+    arguments = ["--model", nowhere, "--video", nowhere, "--source-prompt", "a cat", "--output", str(tmp_path / "out")]
     assert cli.main(["tune", *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"tav: There is no checkpoint {nowhere}: ")
 
@@ -56,16 +56,24 @@ def test_step_by_step_equals_run(cli_world: Path, finished: Path):
     folder, clip = cli_world / "steps", str(cli_world / "clip.mp4")
     common = ["--model", str(cli_world / "model"), "--output", str(folder), "--device", "cpu"]
     the_clip = ["--video", clip, "--frames", "3", "--start", "1", "--stride", "2", "--width", "32", "--height", "24"]
-    tune = ["tune", *common, *the_clip, "--prompt", "a square is moving", "--steps", str(STEPS)]
+    tune = ["tune", *common, *the_clip, "--source-prompt", "a square is moving", "--steps", str(STEPS)]
     assert cli.main(tune) == 0
     assert cli.main(["invert", *common, *the_clip, "--steps", "2"]) == 0
     prompts = [part for prompt in PROMPTS for part in ("--prompt", prompt)]
     assert cli.main(["sample", *common, *prompts, "--steps", "2"]) == 0
+    assert config.Config.read(folder / "config.yaml").validation_data.prompts == tuple(PROMPTS)  # for tav evaluate
     for name in NAMES:
         one, other = (tav_core.load_video(f / f"{name}.mp4", 3, width=None, height=None) for f in (finished, folder))
         assert torch.equal(one.frames, other.frames)
         assert one.fps == other.fps
     assert (folder / "contact-sheet.png").is_file()
+
+
+def test_published_settings_without_temporal_attention(cli_world: Path):
+    modules = ["attn1.to_q", "attn2.to_q", "attn_temp"]
+    folder = run(cli_world, "no-temporal", "--no-temporal-attention", "--steps", "1", trainable_modules=modules)
+    learned, _ = tav_core.load_tuned(folder / "tuned.safetensors")
+    assert {name.split(".")[-3] for name in learned} == {"attn1", "attn2"}
 
 
 def test_without_tuning(cli_world: Path, finished: Path, capsys):
@@ -105,7 +113,7 @@ def test_sampling_from_noise_at_another_length(cli_world: Path, finished: Path, 
         ({}, ["--set", "train_data.prompt=["], "train_data.prompt=["),
         ({}, ["--set", "validation_data.video_length=5"], "validation_data.video_length is 5, but the clip has 3"),
         ({}, ["--set", "train_data.promt=x"], "did you mean 'train_data.prompt'?"),
-        ({}, ["--resume", "nowhere.safetensors"], "nowhere.safetensors"),
+        ({}, ["--resume-from", "nowhere.safetensors"], "nowhere.safetensors"),
         ({"trainable_modules": ["attn3"]}, [], "attn3"),
         ({"validation_data": {}}, [], "No prompt to render was given"),
     ],

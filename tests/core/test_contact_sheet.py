@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFont
 
 from tav_core.contact_sheet import contact_sheet
 
@@ -20,6 +20,18 @@ def test_contact_sheet_shows_the_rows_under_their_labels(tmp_path):
     grey = (np.abs(pixels - 128).max(-1) <= 1).sum()
     assert 3 * 128 * 128 <= grey < 4 * 128 * 128  # small frames are shown larger
     assert [entry.name for entry in path.parent.iterdir()] == ["sheet.png"]
+
+
+def test_letters_that_the_usual_font_lacks_are_drawn(tmp_path):
+    try:
+        ImageFont.truetype("DejaVuSans.ttf")
+    except OSError:
+        pytest.skip("this system has no DejaVu Sans")
+    sheets = []
+    for label in "éü":
+        contact_sheet(tmp_path / "sheet.png", [torch.zeros(1, 64, 64, 3)], [label])
+        sheets.append((tmp_path / "sheet.png").read_bytes())
+    assert sheets[0] != sheets[1]
 
 
 def test_contact_sheet_refuses_rows_without_labels(tmp_path):

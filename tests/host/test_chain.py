@@ -151,12 +151,14 @@ def test_ksampler_continues_from_the_inversion(server, clip):
     inverted = graph.invert(model, steps=5)
     by_node = graph.save(graph.sample(model, inverted[0], steps=5, guidance=3.0)[0])
     by_host = graph.save(graph.ksample(model, inverted[0], steps=5, cfg=3.0, noise="disable")[0])
+    graph.save(graph.sample(model, inverted[0], steps=4, guidance=1.0)[0])
     graph.words = graph.empty
     back = graph.save(graph.sample(model, inverted[0], steps=5, guidance=1.0)[0])
     clean = graph.save(graph.latents[0])
     entry = server.run(graph)
     by_node, by_host, back, clean = (server.latent(entry, node) for node in (by_node, by_host, back, clean))
     assert difference(by_node, by_host) < 0.02
+    assert "was inverted in 5 steps and is sampled in 4" in server.log.read_text(errors="replace")
     assert difference(back, clean) < 0.7 < 2 < difference(by_node, clean)
 
 

@@ -76,6 +76,15 @@ def test_the_prompt_is_followed_to_where_it_is_written(server, clip):
     }
 
 
+def test_where_nothing_can_be_saved_is_told_before_the_tuning(server, clip, saved):
+    graph = Chain(clip)
+    tuned = graph.tune(graph.inflate()[0], seed=2)
+    graph.add("TAVSaveTuned", tuned=tuned[1], name=f"{saved.name}/below a file")
+    with pytest.raises(ComfyError, match=r"Nothing can be saved as .* give another name, or make .* writable") as failed:
+        server.run(graph)
+    assert "validation failed" in failed.value.message  # and nothing has run
+
+
 def test_only_tuned_files_are_told_of(server, saved):
     outside = saved.parents[1] / "outside.safetensors"
     outside.write_bytes(saved.read_bytes())

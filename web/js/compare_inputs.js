@@ -1,4 +1,4 @@
-// Compare Videos: of its many inputs for results, those that are connected are shown, and one more.
+// Compare Videos and Evaluate Video: of their many inputs for results, those that are connected are shown, and one more.
 
 import { after } from "./page.js"
 
