@@ -38,9 +38,9 @@ class PublishedVideoUNet(tav_core.VideoUNet):
     """Projects the text for every frame, feeds all tokens forward at once, convolves as torch does, and computes all of
     a part again when it recomputes."""
 
-    def _replacements(self) -> Iterator[tuple]:
+    def _find_replacements(self) -> Iterator[tuple]:
         ours = (forwards.text_projection, forwards.feed_forward, forwards.first_convolution, convolution.frozen)
-        return (replacement for replacement in super()._replacements() if replacement[2].func not in ours)
+        return (replacement for replacement in super()._find_replacements() if replacement[2].func not in ours)
 
 
 def spelled_out_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
     def encode() -> None:
         start = time.perf_counter()
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(device, enabled=False):
             vae.encode(pixels).latent_dist.sample()
             text(tokens)
         _wait(device)
@@ -132,20 +132,23 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     if args.part == "all":
         with torch.autocast(device, DTYPES[args.precision]) if autocast else nullcontext():
             figures["inversion step, s"] = _seconds(
-                device, lambda: tav_core.ddim_invert(video_unet, schedule, latents, context, args.steps), args.steps
+                device, lambda steps: tav_core.ddim_invert(video_unet, schedule, latents, context, steps), args.steps
             )
             figures["sampling step, s"] = _seconds(
                 device,
-                lambda: tav_core.ddim_sample(video_unet, schedule, latents, context, context, args.steps, 12.5),
+                lambda steps: tav_core.ddim_sample(video_unet, schedule, latents, context, context, steps, 12.5),
                 args.steps,
             )
         figures["peak memory in all, GB"] = _peak(device)
     return figures
 
 
-def _seconds(device: str, work: Callable, steps: int) -> float:
+def _seconds(device: str, work: Callable[[int], object], steps: int) -> float:
+    """Seconds per step of ``work``, which takes a number of steps, after a step that warms up."""
+    work(1)
+    _wait(device)
     start = time.perf_counter()
-    work()
+    work(steps)
     _wait(device)
     return (time.perf_counter() - start) / steps
 
@@ -195,7 +198,13 @@ def main() -> None:
     for way in [args.way] if args.way else WAYS:
         arguments = [a for a in sys.argv[1:] if a != args.way and a != "--way"]
         command = [sys.executable, __file__, *arguments, "--way", way, "--inner"]
-        results[way] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout.splitlines()[-1])
+        done = subprocess.run(command, stdout=subprocess.PIPE)
+        if done.returncode == 0:
+            results[way] = json.loads(done.stdout.splitlines()[-1])
+        else:
+            print(f"There are no figures of {way!r}: it failed, see above.", file=sys.stderr)
+    if not results:
+        sys.exit(1)
     machine = torch.cuda.get_device_name() if args.device == "cuda" else f"{torch.get_num_threads()} CPU threads"
     print(f"{args.frames} frames of {args.size}x{args.size}, {args.precision}, {machine}, torch {torch.__version__}")
     print(table(results))

@@ -18,8 +18,9 @@ from .choices import ATTENTION_MODES
 Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(query ``[b, heads, n, d]``, key ``[b, heads, m, d]``, value ``[b, heads, m, d]``) -> ``[b, heads, n, d]``."""
 
-LARGEST_BATCH = 65535
-"""How many sequences CUDA's attention kernels take at once. A video of 2048x2048 has more positions at the top."""
+LARGEST_BATCH = 2**15
+"""How many sequences attention takes at once. CUDA's kernels take twice as many; ComfyUI, with whose attention a MODEL
+is sampled, gives those above this number back in another shape. A video of 1536x1536 has more positions at the top."""
 
 
 def attention_kernel(name: str) -> Kernel:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import __version__
-from .errors import TuningError
+from .errors import TuningError, is_memory_shortage
 from .interrupt import Interrupted
 
 _DESCRIPTION = """\
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"tav: {_sentence(error)}", file=sys.stderr)
             return 2
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if not is_memory_shortage(error):
                 raise
             print("tav: The memory does not suffice: use fewer or smaller frames.", file=sys.stderr)
             return 1
@@ -137,12 +137,6 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}; check the name, the folder and its permissions."
     return str(error)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    # torch's class by its name, as importing it would load torch for every --help; of main memory, torch only says so
-    by_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
-    return by_torch or isinstance(error, MemoryError)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:

@@ -19,11 +19,10 @@ library then spends its time on reordering weights that are used once. One matri
 """
 
 
-def is_plain(module: nn.Module) -> bool:
+def _is_plain(module: nn.Conv2d) -> bool:
     """Whether ``module`` is a zero-padded convolution whose arithmetic is its class's, and not an adapter's."""
     return (
-        isinstance(module, nn.Conv2d)
-        and module.groups == 1
+        module.groups == 1
         and module.dilation == (1, 1)
         and module.padding_mode == "zeros"
         and not isinstance(module.padding, str)
@@ -32,7 +31,9 @@ def is_plain(module: nn.Module) -> bool:
 
 
 def frozen(module: nn.Conv2d, original: Callable) -> Callable:
-    """What takes the place of ``original``, the ``_conv_forward`` of a plain convolution."""
+    """What takes the place of ``original``, the ``_conv_forward`` of a convolution, if that is a plain one."""
+    if not _is_plain(module):
+        return original
 
     def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if x.dtype == weight.dtype and weight.device.type == "cpu" and module.kernel_size == (3, 3):

@@ -73,6 +73,10 @@ class VideoUNet:
         """What the network computes in; None means the precision of its weights."""
         temporal = self._make_temporal() if temporal_attention is True else temporal_attention or None
         self.learned = LearnedWeights(self.blocks, temporal)
+        self._replacements = list(self._find_replacements())
+        self._parameters = [
+            (module, name) for module in unet.modules() for name, _ in module.named_parameters(recurse=False)
+        ]
         self._overrides = Overrides()
         self._required_grad: list[tuple[nn.Module, str]] = []
         self.text = TextStates()
@@ -97,14 +101,14 @@ class VideoUNet:
         if hasattr(self.unet, _INFLATED):
             raise ValueError("This U-Net is inflated already: deflate it first, or use the VideoUNet that inflated it.")
         object.__setattr__(self.unet, _INFLATED, self)
-        for module, method, make in self._replacements():
+        for module, method, make in self._replacements:
             self._overrides.set(module, method, make)
         self.learned.attach()
-        for module in self.unet.modules():
-            for name, parameter in module.named_parameters(recurse=False):
-                if parameter.requires_grad:
-                    parameter.requires_grad_(False)
-                    self._required_grad.append((module, name))
+        for module, name in self._parameters:
+            parameter = getattr(module, name)
+            if parameter is not None and parameter.requires_grad:
+                parameter.requires_grad_(False)
+                self._required_grad.append((module, name))
         return self
 
     def detach(self) -> None:
@@ -160,6 +164,8 @@ class VideoUNet:
             ValueError: the shapes do not fit, or the network is deflated.
         """
         self._check_attached()
+        if isinstance(timesteps, int):  # filled in on the device, where a copy would wait for it
+            timesteps = torch.full((), timesteps, device=latents.device)
         timesteps = torch.as_tensor(timesteps, device=latents.device)
         check_inputs(latents, timesteps, context, in_channels(self.unet), context_dim(self.blocks))
         self.learned.move(latents.device)  # temporal attention is no part of the network that the caller moves
@@ -223,7 +229,7 @@ class VideoUNet:
         if getattr(self.unet, _INFLATED, None) is not self:
             raise ValueError("This U-Net is not inflated (any more): inflate it first.")
 
-    def _replacements(self) -> Iterator[tuple[nn.Module, str, Callable[[Callable], Callable]]]:
+    def _find_replacements(self) -> Iterator[tuple[nn.Module, str, Callable[[Callable], Callable]]]:
         """Every module that computes something else here, by which method, and what makes that from the original."""
         for i, block in enumerate(self.blocks):
             attn1, attn2 = block.module.attn1, block.module.attn2
@@ -241,7 +247,7 @@ class VideoUNet:
         for norm in joint_norms(self.unet) if self.joint_norm else ():
             yield norm, "forward", partial(forwards.joint_norm, self)
         for module in self.unet.modules():
-            if convolution.is_plain(module):
+            if isinstance(module, nn.Conv2d):
                 yield module, "_conv_forward", partial(convolution.frozen, module)
 
     def _make_temporal(self) -> nn.ModuleList:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import TuningError
+from .errors import TuningError, is_memory_shortage
 from .inflation import VideoUNet
 from .inputs import Extra, map_tensors
 from .schedule import NoiseSchedule
@@ -149,7 +149,9 @@ def _loss(
 def _memory_shortage_told(latents: Tensor) -> Iterator[None]:
     try:
         yield
-    except torch.cuda.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_memory_shortage(error):
+            raise
         _, _, f, h, w = latents.shape
         raise TuningError(
             f"The device ran out of memory while tuning on {f} frames with latents of {h}x{w}: use fewer or smaller "

@@ -42,6 +42,8 @@ class Inflation:
     """The tuned temporal attention; before tuning it would add nothing, so there is none."""
     deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
     """What tuning changed of the projections, by ComfyUI's keys; they are patches of the MODEL."""
+    known: dict[nn.Module, tav_core.VideoUNet] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """By the network that was called, what to put on it."""
 
     def video_unet(self, unet: nn.Module, temporal: bool | nn.ModuleList | None = None) -> tav_core.VideoUNet:
         """``unet`` as a video U-Net, not attached yet."""
@@ -63,7 +65,8 @@ class Inflation:
         videos = len(transformer_options["cond_or_uncond"])
         if self.temporal is not None:
             self.temporal.to(x.device)  # a model that is loaded in part only streams ComfyUI's own layers
-        video_unet = self.video_unet(executor.class_obj)
+        network = executor.class_obj
+        video_unet = self.known[network] = self.known.get(network) or self.video_unet(network)
         video_unet.kernel = _host_kernel(video_unet, transformer_options)
         with video_unet.attached(frames=x.shape[0] // videos):
             return executor(x, timesteps, context, y, control, transformer_options, **kw)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ... import tav_core
+from ...tav_core.tune_settings import PRECISIONS
 from . import kept
 from .live import Run
 from .models import (
@@ -83,15 +85,16 @@ def tune_model(
             sampler = PreviewSampler(previews, learner, video_unet, schedule, latents, conds, run, reload)
             same_previews = known.previews if known and known.preview_key == sampler.key else []
             run.begin(known.state.losses if known else [], same_previews)
-            result = tav_core.tune(
-                video_unet,
-                schedule,
-                latents,
-                settings=settings,
-                state=known.state if known else None,
-                on_step=_on_step(settings, run, sampler),
-                **conds,
-            )
+            with _exact_sums():
+                result = tav_core.tune(
+                    video_unet,
+                    schedule,
+                    latents,
+                    settings=settings,
+                    state=known.state if known else None,
+                    on_step=_on_step(settings, run, sampler),
+                    **conds,
+                )
             sampler.finish(settings.steps)
             learned = {name: tensor.to("cpu") for name, tensor in video_unet.tuned_state_dict().items()}
     weights = {name: learned[name] for name in result.state.weights}  # those of the state would be copies
@@ -149,9 +152,26 @@ def _memory_to_tune(
     """
     b, c, f, h, w = shape
     activations = learner.memory_required([b * f, c, h, w]) * (2 if settings.gradient_checkpointing else 11)
+    if settings.precision != "auto":
+        reckoned = compute_dtype_of(learner) or learner.model.get_dtype()
+        activations *= PRECISIONS[settings.precision].itemsize / reckoned.itemsize
     blocks = inflation.video_unet(learner.model.diffusion_model).blocks
     weights = sum(block.module.attn1.to_q.weight.numel() for block in blocks)
     return activations + weights * (6 if inflation.temporal_attention else 2) * 16
+
+
+@contextmanager
+def _exact_sums() -> Iterator[None]:
+    """Sums in float32 within matrix products, as gradients need them: ComfyUI's --fast makes do with 16 bit."""
+    products = torch.backends.cuda.matmul
+    chosen = getattr(products, "allow_fp16_accumulation", False)  # torch has known it since 2.7
+    if chosen:
+        products.allow_fp16_accumulation = False
+    try:
+        yield
+    finally:
+        if chosen:
+            products.allow_fp16_accumulation = True
 
 
 def _load(learner: ModelPatcher, memory: float) -> nn.Module:

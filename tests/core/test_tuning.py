@@ -205,6 +205,21 @@ def test_gradient_checkpointing_computes_self_attention_and_convolutions_once():
     assert (calls("attention", True), calls("attention", False)) == (3 * blocks, 2 * blocks)  # cross-attention twice
 
 
+@pytest.mark.parametrize(
+    "error", [torch.cuda.OutOfMemoryError("CUDA out of memory."), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")]
+)
+def test_a_shortage_of_memory_is_told_and_ends_it_cleanly(error):
+    def kernel(*_: Tensor) -> Tensor:
+        raise error
+
+    unet = small_unet()
+    weights, video_unet = copy_of(unet.state_dict()), tav_core.inflate(unet)
+    video_unet.kernel = kernel
+    with pytest.raises(tav_core.TuningError, match="on 3 frames with latents of 8x6: use fewer or smaller frames"):
+        tune(video_unet)
+    assert_clean(unet, weights)
+
+
 def test_a_loss_that_is_no_number_ends_it_cleanly():
     unet = small_unet()
     weights, video_unet = copy_of(unet.state_dict()), tav_core.inflate(unet)

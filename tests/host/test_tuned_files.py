@@ -80,7 +80,7 @@ def test_where_nothing_can_be_saved_is_told_before_the_tuning(server, clip, save
     graph = Chain(clip)
     tuned = graph.tune(graph.inflate()[0], seed=2)
     graph.add("TAVSaveTuned", tuned=tuned[1], name=f"{saved.name}/below a file")
-    with pytest.raises(ComfyError, match=r"Nothing can be saved as .* give another name, or make .* writable") as failed:
+    with pytest.raises(ComfyError, match=r"Nothing can be saved as .*: give another name, or make") as failed:
         server.run(graph)
     assert "validation failed" in failed.value.message  # and nothing has run
 
