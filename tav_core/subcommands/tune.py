@@ -19,6 +19,7 @@ from ..arguments import (
 def add_arguments(parser: ArgumentParser) -> None:
     add_config_file(parser)
     flag(parser, "--source-prompt", "train_data.prompt", metavar="TEXT", help="what the clip shows")
+    flag(parser, "--prompt", "train_data.prompt", metavar="TEXT", help="the same: there is nothing else to say here")
     add_tuning_of_one(parser)
     add_clip(parser)
     add_general(parser)

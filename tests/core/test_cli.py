@@ -28,7 +28,7 @@ def test_version_is_that_of_the_package(capsys):
 
 def test_a_missing_checkpoint_is_told_before_the_clip_is_read(tmp_path, capsys):
     nowhere = str(tmp_path / "nowhere")
-    arguments = ["--model", nowhere, "--video", nowhere, "--source-prompt", "a cat", "--output", str(tmp_path / "out")]
+    arguments = ["--model", nowhere, "--video", nowhere, "--prompt", "a cat", "--output", str(tmp_path / "out")]
     assert cli.main(["tune", *arguments]) == 2
     assert capsys.readouterr().err.startswith(f"tav: There is no checkpoint {nowhere}: ")
 
