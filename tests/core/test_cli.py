@@ -1,9 +1,11 @@
 """The command line, on a checkpoint of a few hundred kilobytes and a drawn clip."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 
@@ -52,16 +54,20 @@ def test_run_writes_everything(finished: Path):
     assert inverted.shape == clean.shape == (1, 4, 3, 12, 16)
 
 
-def test_step_by_step_equals_run(cli_world: Path, finished: Path):
+def test_step_by_step_equals_run(cli_world: Path, finished: Path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cli_world / "empty"))
     folder, clip = cli_world / "steps", str(cli_world / "clip.mp4")
     common = ["--model", str(cli_world / "model"), "--output", str(folder), "--device", "cpu"]
     the_clip = ["--video", clip, "--frames", "3", "--start", "1", "--stride", "2", "--width", "32", "--height", "24"]
     tune = ["tune", *common, *the_clip, "--source-prompt", "a square is moving", "--steps", str(STEPS)]
     assert cli.main(tune) == 0
     assert cli.main(["invert", *common, *the_clip, "--steps", "2"]) == 0
+    evaluate = ["evaluate", "--run", str(folder), "--device", "cpu"]
+    assert cli.main(evaluate) == 2
     prompts = [part for prompt in PROMPTS for part in ("--prompt", prompt)]
     assert cli.main(["sample", *common, *prompts, "--steps", "2"]) == 0
-    assert config.Config.read(folder / "config.yaml").validation_data.prompts == tuple(PROMPTS)  # for tav evaluate
+    assert cli.main(evaluate) == 0
+    assert json.loads((folder / "scores.json").read_text())["results"][-1]["prompt"] == PROMPTS[-1]
     for name in NAMES:
         one, other = (tav_core.load_video(f / f"{name}.mp4", 3, width=None, height=None) for f in (finished, folder))
         assert torch.equal(one.frames, other.frames)
