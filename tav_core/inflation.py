@@ -174,6 +174,7 @@ class VideoUNet:
         x = rearrange(latents, "b c f h w -> (b f) c h w").to(dtype)
         per_frame = map_tensors(extra, lambda v: v.to(dtype) if v.is_floating_point() else v)
         per_frame = map_tensors(per_frame, lambda v: repeat(v, "b ... -> (b f) ...", f=self.frames))
+        self.recomputation.begin()
         text = self.text.begin(context, b, self.frames, dtype)
         timesteps = repeat(timesteps.expand(b), "b -> (b f)", f=self.frames)
         with self.casting():

@@ -1,7 +1,7 @@
 """Gradient checkpointing that does not compute again what is costly to compute and small to hold.
 
-Within a recomputed part, only the inputs and what :meth:`Recomputation.keeping` surrounds stay in memory: there, the
-results of attention and of matrix products and convolutions. The rest of the part is cheap beside these.
+Within a recomputed part, only the inputs stay in memory, and, of what :meth:`Recomputation.keeping` surrounds, the
+results of attention, matrix products and convolutions, as far as there is room for them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import Any
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.checkpoint import checkpoint
 
 _COSTLY = ("attention", "flash", "aten::convolution", "aten::mm")
 """Parts of these operations' names; those of attention differ by device and kernel."""
+LARGEST_KEPT = 256 << 20
+"""Bytes of their results that are held at once."""
 
 
 class Recomputation:
@@ -25,6 +27,12 @@ class Recomputation:
 
     def __init__(self) -> None:
         self._keeping: AbstractContextManager = nullcontext()
+        self.room = 0
+        """Bytes that may still be kept."""
+
+    def begin(self) -> None:
+        """A call of the network begins, which keeps nothing of an earlier one."""
+        self.room = LARGEST_KEPT
 
     def run(self, compute: Callable[..., Tensor], *args: Any, preserve_rng_state: bool, **kwargs: Any) -> Tensor:
         """What ``compute`` gives, whose inner activations are computed again in the backward pass."""
@@ -43,7 +51,7 @@ class Recomputation:
 
     def _first_time_and_again(self) -> tuple[AbstractContextManager, AbstractContextManager]:
         results: deque = deque()
-        return self._part(_Keep(results)), self._part(_TakeKept(results))
+        return self._part(_Keep(self, results)), self._part(_TakeKept(self, results))
 
     @contextmanager
     def _part(self, keeping: AbstractContextManager) -> Iterator[None]:
@@ -55,18 +63,21 @@ class Recomputation:
 
 
 class _Keep(TorchDispatchMode):
-    """Puts the results of costly operations aside, in order."""
+    """Puts the results of costly operations aside, in order; None where there is no room for one."""
 
-    def __init__(self, results: deque) -> None:
+    def __init__(self, recomputation: Recomputation, results: deque) -> None:
         super().__init__()
-        self.results = results
+        self.recomputation, self.results = recomputation, results
 
     def __torch_dispatch__(
         self, operation: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
     ) -> object:
         result = operation(*args, **(kwargs or {}))
         if _is_costly(operation):
-            self.results.append(tree_map_only(Tensor, Tensor.detach, result))
+            size = sum(tensor.nbytes for tensor in tree_leaves(result) if isinstance(tensor, Tensor))
+            fits = size <= self.recomputation.room
+            self.recomputation.room -= size * fits
+            self.results.append(tree_map_only(Tensor, Tensor.detach, result) if fits else None)
         return result
 
 
@@ -76,7 +87,8 @@ class _TakeKept(_Keep):
     def __torch_dispatch__(
         self, operation: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
     ) -> object:
-        return self.results.popleft() if _is_costly(operation) else operation(*args, **(kwargs or {}))
+        kept = self.results.popleft() if _is_costly(operation) else None
+        return operation(*args, **(kwargs or {})) if kept is None else kept
 
 
 def _is_costly(operation: Callable) -> bool:
