@@ -90,8 +90,8 @@ def test_a_rater_answers_by_keys_and_goes_on_later(browser, folder):
         assert {answer["prompt"] for answer in kept} == set(prompts)
         html = page.content() + page.url
         assert not [word for word in (*COLOURS, ".mp4") if word in html]
+        page.locator(READY).wait_for()
 
-    page.locator(READY).wait_for()
     page.keyboard.press("j")
     page.get_by_role("alert").filter(has_text="does not answer").wait_for()
     assert len(answers(folder)) == 2
