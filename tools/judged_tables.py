@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from tav_core.ablation_rows import ROWS
+from tav_core.experiments.ablation_rows import ROWS
 
 DRAWS = 2000
 COLUMNS = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ..ablation_rows import ROWS, choose_rows
 from ..arguments import (
     add_clip,
     add_config_file,
@@ -18,6 +17,7 @@ from ..arguments import (
     read_config,
     report,
 )
+from ..experiments.ablation_rows import ROWS, choose_rows
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -49,8 +49,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     config, rows = read_config(arguments), choose_rows(arguments.rows)
     session = open_session(config)
-    from ..ablation import ablate
-    from ..edit_scores import load_scorers
+    from ..experiments.ablation import ablate
+    from ..scoring.edit_scores import load_scorers
 
     table = ablate(session, rows, load_scorers(arguments.clip, arguments.pickscore))
     print(f"\n{table.text()}\n")

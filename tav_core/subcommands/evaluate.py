@@ -11,8 +11,8 @@ from ..choices import RESIZE_MODES
 from ..files import check_writable
 
 if TYPE_CHECKING:
-    from ..evaluate import VideoResult
-    from ..evaluate_files import SourceClip
+    from ..scoring.evaluate import VideoResult
+    from ..scoring.evaluate_files import SourceClip
 
 _NOTE = """\
 Measured is what can be: frame consistency, consecutive frames and textual alignment with CLIP, PickScore, and motion
@@ -58,8 +58,8 @@ def run(arguments: Namespace) -> None:
     quiet_libraries()
     from tqdm import tqdm
 
-    from ..edit_scores import load_scorers
-    from ..evaluate import score_videos
+    from ..scoring.edit_scores import load_scorers
+    from ..scoring.evaluate import score_videos
     from ..session import choose_device
 
     device = choose_device(arguments.device)
@@ -93,7 +93,7 @@ def _prompts(arguments: Namespace) -> list[str]:
 
 def _source(arguments: Namespace) -> SourceClip | None:
     """The clip that the videos were made from, if the arguments name one or a run that knows it."""
-    from .. import evaluate_files as files
+    from ..scoring import evaluate_files as files
 
     given = {name: getattr(arguments, name) for name in ("start", "stride", "resize")}
     given = {name: value for name, value in given.items() if value is not None}
@@ -108,8 +108,8 @@ def _results(
     arguments: Namespace, prompts: list[str], source: SourceClip | None, output: Path
 ) -> tuple[list[VideoResult], list[str]]:
     """The videos to score, those of the run first, and what is to be said of them."""
-    from .. import evaluate_files as files
-    from ..reconstruction import reconstruct_run
+    from ..scoring import evaluate_files as files
+    from ..scoring.reconstruction import reconstruct_run
     from ..video import save_video
 
     results, notes = files.read_run(arguments.folder, source) if arguments.folder else [], []

@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    from ..sweep_items import folder_items, tgve_items
+    from ..experiments.sweep_items import folder_items, tgve_items
 
     source, values = Path(arguments.source), given_values(arguments)
     folder = Path(values.pop("output_dir", "outputs"))
@@ -42,9 +42,9 @@ def run(arguments: Namespace) -> int:
         base = Config.read(arguments.config) if arguments.config else Config()
         items = tgve_items(source, base.with_values(values), Path(arguments.videos or source.parent), folder)
     quiet_libraries()
-    from ..edit_scores import load_scorers
-    from ..sweep import ScoreModels, sweep
-    from ..sweep_table import TABLE, as_text
+    from ..experiments.sweep import ScoreModels, sweep
+    from ..experiments.sweep_table import TABLE, as_text
+    from ..scoring.edit_scores import load_scorers
 
     models = ScoreModels(*(str(Path(p).resolve()) if p else None for p in (arguments.clip, arguments.pickscore)))
     notes = load_scorers(models.clip, models.pickscore).notes  # before hours of work

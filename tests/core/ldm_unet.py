@@ -177,7 +177,7 @@ class LDMUNet(nn.Module):
 
     def forward(self, x: Tensor, timesteps: Tensor, context: Tensor, y: Tensor | None = None) -> Tensor:
         half = self.channels[0] // 2
-        angles = timesteps[:, None] * torch.exp(-math.log(10000) * torch.arange(half) / half)
+        angles = timesteps[:, None] * torch.exp(-math.log(10000) * torch.arange(half, device=timesteps.device) / half)
         emb = self.time_embed(torch.cat([angles.cos(), angles.sin()], dim=-1).to(x))
         if y is not None:
             emb = emb + self.label_emb(y)

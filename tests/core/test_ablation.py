@@ -16,8 +16,8 @@ from tiny_clip import make_clip
 
 import tav_core
 from tav_core import cli, commands
-from tav_core.ablation import ROWS, RowResult, run_rows
 from tav_core.config import Config, TrainData, ValidationData
+from tav_core.experiments.ablation import ROWS, RowResult, run_rows
 from tav_core.session import Session
 
 PROMPTS = ("a cat", "a dog")

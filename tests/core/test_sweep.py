@@ -19,12 +19,13 @@ from tiny_checkpoint import make_folder
 from tiny_clip import make_clip
 
 import tav_core
-from tav_core import cli, commands, tgve
-from tav_core import sweep as sweeping
+from tav_core import cli, commands
 from tav_core.config import Config
-from tav_core.sweep import ScoreModels, sweep
-from tav_core.sweep_items import folder_items, tgve_items
-from tav_core.sweep_table import Outcome
+from tav_core.experiments import sweep as sweeping
+from tav_core.experiments import tgve
+from tav_core.experiments.sweep import ScoreModels, sweep
+from tav_core.experiments.sweep_items import folder_items, tgve_items
+from tav_core.experiments.sweep_table import Outcome
 
 ITEMS = ("a-fine", "b-without-a-clip", "c-fine")
 LIST = """\

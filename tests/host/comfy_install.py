@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+IN_FLOAT32 = ["--force-fp32", "--fp32-vae", "--fp32-text-enc"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,16 @@ def find_comfyui() -> ComfyInstall | None:
 def environment() -> dict[str, str]:
     """The environment for ComfyUI's Python: no bytecode beside its sources or ours, no trace of the tests' own.
 
-    Threads that wait do not spin: on a busy machine the spinning made small graphs ten times slower.
+    Threads that wait do not spin: on a busy machine the spinning made small graphs ten times slower. A GPU computes
+    float32 as such, not as TensorFloat-32.
     """
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    return {"OMP_WAIT_POLICY": "passive", **kept, "PYTHONDONTWRITEBYTECODE": "1"}
+    return {"OMP_WAIT_POLICY": "passive", "NVIDIA_TF32_OVERRIDE": "0", **kept, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def program() -> list[str | Path]:
+    """What starts ComfyUI: its main.py on the CPU, or on the GPU where $ON_GPU is set, in float32 as the tests compare
+    closely; where $STAND_IN_GPU is set, a stand-in for a GPU."""
+    if os.environ.get("STAND_IN_GPU"):
+        return [REPOSITORY / "tests" / "stand_in_gpu" / "comfyui.py"]
+    return ["main.py", *(IN_FLOAT32 if os.environ.get("ON_GPU") else ["--cpu"])]

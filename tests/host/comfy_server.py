@@ -15,7 +15,6 @@ Nothing is written into ComfyUI's folder: models, inputs, outputs and the log li
 
 import io
 import json
-import os
 import socket
 import struct
 import subprocess
@@ -29,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import websocket
-from comfy_install import REPOSITORY, ComfyInstall, environment
+from comfy_install import REPOSITORY, ComfyInstall, environment, program
 
 PACK_FOLDER = "Tune A Video-1.0"  # no Python name, on purpose: the pack has to load under any folder name
 START_SECONDS = 180
@@ -112,10 +111,8 @@ class ComfyServer:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        stand_in = REPOSITORY / "tests" / "stand_in_gpu" / "comfyui.py"
-        program = [stand_in] if os.environ.get("STAND_IN_GPU") else ["main.py", "--cpu"]
         command = [
-            self.install.python, *program, "--listen", "127.0.0.1", "--port", str(port),
+            self.install.python, *program(), "--listen", "127.0.0.1", "--port", str(port),
             "--base-directory", self.folder, "--database-url", "sqlite:///:memory:",
             "--disable-auto-launch", "--disable-api-nodes", "--preview-method", "latent2rgb", *self._options,
         ]  # fmt: skip

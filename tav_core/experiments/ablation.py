@@ -10,18 +10,18 @@ from dataclasses import asdict, dataclass, replace
 from torch import Tensor
 from tqdm import tqdm
 
-from . import commands
+from .. import commands
+from ..config import Config
+from ..contact_sheet import contact_sheet
+from ..files import replacing
+from ..interrupt import Interrupted
+from ..scoring.edit_scores import Scorers, Scores, mean_scores
+from ..scoring.evaluate import VideoResult, score_video
+from ..scoring.reconstruction import reconstruct
+from ..scoring.score_table import ScoreRow, ScoreTable
+from ..session import Session
+from ..video import save_video
 from .ablation_rows import ROWS, Row
-from .config import Config
-from .contact_sheet import contact_sheet
-from .edit_scores import Scorers, Scores, mean_scores
-from .evaluate import VideoResult, score_video
-from .files import replacing
-from .interrupt import Interrupted
-from .reconstruction import reconstruct
-from .score_table import ScoreRow, ScoreTable
-from .session import Session
-from .video import save_video
 
 FIGURES, SHEET, SOURCE = "ablation.json", "ablation.png", "source.mp4"
 _ALIKE = (

@@ -13,9 +13,9 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from ..motion import MISSING_OPENCV
 from .clip_scores import CLIP_MODEL, PICKSCORE_MODEL, ClipScorer
 from .evaluate import VideoResult, find_scorer, score_video
-from .motion import MISSING_OPENCV
 
 Scores = dict[str, float]
 

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..config import Config
 from . import tgve
-from .config import Config
 
 
 @dataclass(frozen=True)

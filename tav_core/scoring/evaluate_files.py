@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .commands import CONFIG
-from .config import Config
+from ..commands import CONFIG
+from ..config import Config
+from ..files import file_names
+from ..video import load_video, probe_video
 from .evaluate import VideoResult
-from .files import file_names
-from .video import load_video, probe_video
 
 _SHORTER_SIDE = 512
 """Larger videos are read at this size: CLIP and optical flow look at less."""

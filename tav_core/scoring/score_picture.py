@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from .pictures import font_for, shorten, wrap
+from ..pictures import font_for, shorten, wrap
 
 _FONT, _SMALL, _PAD = 18, 14, 14
 _ROW, _LINE = 34, 21

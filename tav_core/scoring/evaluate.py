@@ -9,9 +9,9 @@ from importlib.util import find_spec
 
 from torch import Tensor
 
-from . import metrics
+from .. import metrics
+from ..motion import MISSING_OPENCV, motion_fidelity
 from .clip_scores import CLIP_MODEL, PICKSCORE_MODEL, ClipScorer, how_to_get
-from .motion import MISSING_OPENCV, motion_fidelity
 from .score_table import ScoreRow, ScoreTable
 
 _MEASURES = {CLIP_MODEL: "frame consistency and textual alignment", PICKSCORE_MODEL: "PickScore"}

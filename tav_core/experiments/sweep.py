@@ -14,13 +14,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from . import commands
-from .config import Config
-from .edit_scores import load_scorers
-from .errors import TuningError
-from .files import replacing
-from .interrupt import Interrupted
-from .session import Session
+from .. import commands
+from ..config import Config
+from ..errors import TuningError
+from ..files import replacing
+from ..interrupt import Interrupted
+from ..scoring.edit_scores import load_scorers
+from ..session import Session
 from .sweep_items import Item
 from .sweep_table import Outcome, write_tables
 
@@ -130,7 +130,7 @@ def _over_ray(items: Sequence[Item], models: ScoreModels, address: str) -> Itera
     started = not ray.is_initialized()
     if started:
         # other machines get this very package; one that is started here has it
-        package = {"runtime_env": {"py_modules": [str(Path(__file__).parent)]}}
+        package = {"runtime_env": {"py_modules": [str(Path(__file__).parents[1])]}}
         options = {"object_store_memory": _STORE_BYTES} if address == "local" else package
         try:
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **options)

@@ -8,11 +8,11 @@ from pathlib import Path
 from torch import Tensor
 from tqdm import tqdm
 
-from .commands import CONFIG, INVERTED, TUNED, invert, read_start
-from .config import Config
+from ..commands import CONFIG, INVERTED, TUNED, invert, read_start
+from ..config import Config
+from ..sampling import ddim_sample
+from ..session import Session
 from .evaluate import VideoResult
-from .sampling import ddim_sample
-from .session import Session
 
 
 def reconstruct(session: Session) -> Tensor:

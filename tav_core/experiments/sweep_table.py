@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 
-from .files import replacing
+from ..files import replacing
 
 TABLE = "sweep"
 """Stem of the three files."""

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .files import replacing
+from ..files import replacing
 from .score_picture import draw_table
 
 _TITLES = {
