@@ -23,6 +23,7 @@ def test_four_edits_without_a_checkpoint(server, page):
     page.open_template("try_it_without_a_checkpoint")
     page.set("TAVOneShotTune", steps=STEPS, preview_every=PREVIEW_EVERY)
     if not PICTURES:
+        page.set("TAVOneShotTune", preview_steps=2)
         page.set("TAVDDIMInvert", steps=2)
         page.set("TAVSampleVideo", steps=2)
     page.picture("docs/images/demo_graph_before.png", "Load Demo Model", "One-Shot Tune", above=56)
