@@ -93,13 +93,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         130 when the person stopped it.
     """
     argv = sys.argv[1:] if argv is None else argv
-    arguments = _parser(argv).parse_args(argv)
+    arguments = None
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
+            arguments = _parser(argv).parse_args(argv)
             return arguments.run(arguments) or 0
         except (ValueError, OSError, TuningError, ModuleNotFoundError) as error:
-            if arguments.traceback:
+            if arguments is None or arguments.traceback:
                 raise
             print(f"tav: {_sentence(error)}", file=sys.stderr)
             return 2

@@ -69,21 +69,19 @@ def tune(session: Session) -> None:
     state = _saved_state(session)
     # loaded before the bar appears, so that its times are those of the steps
     _ = session.latents, session.contexts, session.video_unet
-    if state is None:
-        (folder / STATE).unlink(missing_ok=True)
-    elif config.resume_from_checkpoint != "latest":
-        _save_state(session, state)
-    # from here on the configuration is that of the state beside it
-    replace(config, resume_from_checkpoint=None).save(folder / CONFIG)
     prompts, total = config.validation_data.prompts, config.max_train_steps
     every = [config.checkpointing_steps] + ([config.validation_steps] if prompts else [])
     done = len(state.losses) if state else 0
+    noted = False
     with StopRequest() as stop, _bar("tuning", total, done) as bar:
         while True:
             pause = min(total, *(done - done % steps + steps for steps in every))
             state = _tune_until(session, pause, state, bar, stop)
             done = len(state.losses)
             _save_state(session, state)
+            if not noted:  # with the first state that is of it: one that is refused leaves an earlier tuning as it was
+                replace(config, resume_from_checkpoint=None).save(folder / CONFIG)
+                noted = True
             if prompts and done < total and done % config.validation_steps == 0 and not stop.pressed:
                 _sample_while_tuning(session, folder / SAMPLES / f"step-{done}", stop)
             if stop.pressed:

@@ -58,11 +58,11 @@ class ValidationData:
     """Frames, width and height: those of the clip when left out."""
     width: int | None = _setting(None, least=8, multiple=8)
     height: int | None = _setting(None, least=8, multiple=8)
-    num_inference_steps: int = _setting(50, least=1)
+    num_inference_steps: int = _setting(50, least=1, most=1000)
     guidance_scale: float = _setting(12.5, least=0)
     use_inv_latent: bool = True
     """Start from the inverted clip; otherwise from noise of the seed."""
-    num_inv_steps: int = _setting(50, least=1)
+    num_inv_steps: int = _setting(50, least=1, most=1000)
     negative_prompt: str = ""
     """Ours. What guidance leads away from."""
 

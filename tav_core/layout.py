@@ -154,7 +154,7 @@ def _ldm_transformers(unet: nn.Module) -> Iterator[tuple[str, str]]:
             if hasattr(module, "transformer_blocks"):
                 yield f"up_blocks.{level}.attentions.{index}", f"output_blocks.{i}.{j}"
                 index += 1
-        if not _is_residual(block[-1]) and not hasattr(block[-1], "transformer_blocks"):
+        if any(hasattr(module, "conv") for module in block):  # packs put modules of their own behind it
             level, index = level + 1, 0
     index = 0
     for j, module in enumerate(unet.middle_block if unet.middle_block is not None else ()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -63,6 +64,5 @@ def shorten(line: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     """The line, cut and ended with an ellipsis where it is wider than `width` pixels."""
     if font.getlength(line) <= width:
         return line
-    while line and font.getlength(line + "…") > width:
-        line = line[:-1]
-    return line.rstrip() + "…"
+    fits = bisect_left(range(len(line)), True, key=lambda end: font.getlength(line[: end + 1] + "…") > width)
+    return line[:fits].rstrip() + "…"

@@ -120,7 +120,8 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
 
     Raises:
         FileNotFoundError: there is no such file, or none in the folder.
-        ValueError: the file is a pickle, no safetensors file, holds no tuned parameters, or has a newer format.
+        ValueError: the file is a pickle, no safetensors file, holds no tuned parameters or such that are no numbers,
+            or has a newer format.
     """
     with _opened(_weights_file(Path(path))) as file:
         kind, metadata = _header(file)
@@ -141,7 +142,14 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
                     f"{path} holds no tuned video weights: expected a file saved by Save Tuned Video Model or a "
                     "published Tune-A-Video U-Net."
                 )
-        return {name: file.get_tensor(name) for name in names}, metadata
+        state = {name: file.get_tensor(name) for name in names}
+    broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
+    if broken:
+        raise ValueError(
+            f"{path} holds values that are no numbers (first in {broken[0]}): get the file again, or tune again with a "
+            "lower learning rate."
+        )
+    return state, metadata
 
 
 def save_tune_state(path: str | os.PathLike, state: TuneState, base_fingerprint: str = "") -> None:

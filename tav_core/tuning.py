@@ -177,7 +177,8 @@ def _leave_inference_mode(network: nn.Module) -> None:
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.is_inference():
-                setattr(module, name, nn.Parameter(parameter.clone(), requires_grad=False))
+                plain = parameter.as_subclass(Tensor)  # GGUF's class of parameters gives itself as its clone
+                setattr(module, name, nn.Parameter(plain.clone(), requires_grad=False))
 
 
 def _draw(schedule: NoiseSchedule, latents: Tensor, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:

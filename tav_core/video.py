@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
+from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.reformatter import ColorRange, VideoReformatter
 
@@ -64,8 +65,9 @@ def load_video(
     """Decode `frames` frames of a video, every `stride`-th from frame `start` (counted from 0), at one size.
 
     Frame i is the frame on display at i / source_fps seconds: in a file of constant rate exactly the i-th decoded
-    frame; where the rate varies, frames are repeated or left out so that motion keeps its speed. A rotation tag is
-    applied. Only the frames up to the last one needed are decoded, and none is held at full size.
+    frame; where the rate varies, frames are repeated or left out so that motion keeps its speed. Frames are turned and
+    mirrored as the file asks for, by quarter turns. Only those up to the last one needed are decoded, and none is held
+    at full size.
 
     Args:
         path: a file that FFmpeg can decode.
@@ -177,7 +179,7 @@ def _open(path: str | os.PathLike) -> av.container.InputContainer:
     if not Path(path).exists():
         raise FileNotFoundError(f"There is no video file {path}: check the name.")
     try:
-        return av.open(os.fspath(path))
+        return av.open(os.path.abspath(path))  # a name with a colon would be taken for a protocol
     except av.FFmpegError as error:
         reason = error.strerror.lower()
         raise ValueError(f"{path} is no video that can be read ({reason}): give a whole mp4, webm or GIF.") from error
@@ -217,7 +219,20 @@ def _pick(frames: Iterable[av.VideoFrame], numbers: Iterable[int]) -> Iterator[a
 
 def _display_size(frame: av.VideoFrame, pixel_aspect: float) -> tuple[int, int]:
     width, height = round(frame.width * pixel_aspect), frame.height
-    return (height, width) if frame.rotation % 180 else (width, height)
+    sideways, _, _ = _orientation(frame)
+    return (height, width) if sideways else (width, height)
+
+
+def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """How a frame comes upright: whether its rows become columns, and whether it is mirrored after that, from left to
+    right and from top to bottom; of a matrix that is no quarter turn, the nearest."""
+    matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    if matrix is None:
+        return False, False, False
+    # (x, y) is shown at (a x + c y, b x + d y)
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    sideways = abs(b) + abs(c) > abs(a) + abs(d)
+    return (True, c < 0, b < 0) if sideways else (False, a < 0, d < 0)
 
 
 def _picture(
@@ -231,19 +246,26 @@ def _picture(
         scale = max(scales) if resize == "crop" else min(scales)
         inner_width, inner_height = max(1, round(shown_width * scale)), max(1, round(shown_height * scale))
 
-    sideways = frame.rotation % 180 != 0
+    sideways, mirrored, upside_down = _orientation(frame)
     # RGB is full range whatever is asked for, but PyAV 14 minds the colour space only where the two ranges differ.
     other_range = ColorRange.MPEG if frame.color_range == ColorRange.JPEG else ColorRange.JPEG
-    picture = reformatter.reformat(
-        frame,
-        width=inner_height if sideways else inner_width,
-        height=inner_width if sideways else inner_height,
-        format="rgb24",
-        interpolation=SCALING,
-        src_color_range=frame.color_range,
-        dst_color_range=other_range,
-    ).to_ndarray()
-    picture = np.rot90(picture, frame.rotation // 90)
+    try:
+        picture = reformatter.reformat(
+            frame,
+            width=inner_height if sideways else inner_width,
+            height=inner_width if sideways else inner_height,
+            format="rgb24",
+            interpolation=SCALING,
+            src_color_range=frame.color_range,
+            dst_color_range=other_range,
+        ).to_ndarray()
+    except av.FFmpegError as error:
+        raise ValueError(
+            f"Frames of {frame.width}x{frame.height} cannot be brought to {width}x{height} by {resize!r}: use 'pad', "
+            "or a size of about their shape."
+        ) from error
+    picture = picture.swapaxes(0, 1) if sideways else picture
+    picture = picture[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
 
     if resize == "crop":
         top, left = (inner_height - height) // 2, (inner_width - width) // 2

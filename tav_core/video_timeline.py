@@ -44,7 +44,9 @@ def scan(container: av.container.InputContainer, stream: av.VideoStream) -> Time
         complete = False
 
     if container.duration and end:
-        declared_end = Fraction((container.start_time or 0) + container.duration, av.time_base)
+        counts_from_zero = container.format.name in ("matroska,webm", "flv")  # and not from its first frame
+        start = 0 if counts_from_zero else container.start_time or 0
+        declared_end = Fraction(start + container.duration, av.time_base)
         complete &= end > declared_end - 2 / (stream.average_rate or 20)  # headers are off by up to a frame or so
     if container.format.name == "gif" and not _ends_in_gif_trailer(container.name):
         complete = False

@@ -39,7 +39,7 @@ def save_video(path: str | os.PathLike, frames: torch.Tensor, fps: float) -> Non
     if not 0.01 <= fps <= 1000:
         raise ValueError(f"fps is {fps}, but must be between 0.01 and 1000.")
     with replacing(path) as partial:
-        write(str(partial), frames, Fraction(fps).limit_denominator(1001))
+        write(os.path.abspath(partial), frames, Fraction(fps).limit_denominator(1001))
 
 
 def _write_mp4(path: str, frames: torch.Tensor, fps: Fraction) -> None:

@@ -20,6 +20,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ... import tav_core
+from ...tav_core.layout import find_blocks
 from .folders import KEY
 
 PREFIX = "diffusion_model."
@@ -62,14 +63,21 @@ class Inflation:
         transformer_options: dict | None = None,
         **kw: Any,
     ) -> Tensor:
-        videos = len(transformer_options["cond_or_uncond"])
         if self.temporal is not None:
             self.temporal.to(x.device)  # a model that is loaded in part only streams ComfyUI's own layers
         network = executor.class_obj
         video_unet = self.known[network] = self.known.get(network) or self.video_unet(network)
         video_unet.kernel = _host_kernel(video_unet, transformer_options)
-        with video_unet.attached(frames=x.shape[0] // videos):
+        with video_unet.attached(_frames(x, transformer_options)):
             return executor(x, timesteps, context, y, control, transformer_options, **kw)
+
+
+def _frames(x: Tensor, transformer_options: dict) -> int:
+    """Frames per video in a batch: one for each latent that the sampler gave a sigma, where several tiles of the
+    pictures are in it (Tiled Diffusion)."""
+    frames, sigmas = x.shape[0] // len(transformer_options["cond_or_uncond"]), transformer_options.get("sigmas")
+    of_sampler = 1 if sigmas is None else sigmas.numel()
+    return of_sampler if of_sampler > 1 and frames % of_sampler == 0 else frames
 
 
 def _host_kernel(video_unet: tav_core.VideoUNet, transformer_options: dict) -> Callable[..., Tensor]:
@@ -109,8 +117,9 @@ def apply_tuned(model: ModelPatcher, state: dict[str, Tensor], metadata: dict, s
     """A clone of MODEL with a saved motion; one that is not inflated is inflated as it was for the tuning.
 
     Raises:
-        ValueError: the weights do not fit the MODEL, or the strength is out of range.
+        ValueError: the weights do not fit the MODEL or cannot be changed, or the strength is out of range.
     """
+    check_weights(model)
     temporal = any(".attn_temp." in name for name in state)
     if getattr(model.get_attachment(KEY), "deltas", None):
         raise ValueError("This MODEL is tuned already: connect the checkpoint's MODEL or that of Inflate UNet.")
@@ -125,10 +134,22 @@ def apply_tuned(model: ModelPatcher, state: dict[str, Tensor], metadata: dict, s
     return with_tuning(model, inflation, deltas, strength, video_unet.temporal)
 
 
+def check_weights(model: ModelPatcher) -> None:
+    """Raise ValueError where the network's weights are packed bytes, which nothing can be learned of or added to."""
+    weight = find_blocks(model.model.diffusion_model)[0].module.attn1.to_q.weight
+    if not weight.is_floating_point():
+        raise ValueError(
+            "The weights of this MODEL are quantized, and can neither be tuned nor take a tuned motion: load the "
+            "checkpoint itself, or a GGUF file of F16."
+        )
+
+
 def plain_weights(model: ModelPatcher, keys: Iterable[str]) -> dict[str, Tensor]:
     """The checkpoint's own weights of these keys, without a LoRA or any other patch that is on MODEL."""
-    patches = model.get_key_patches(PREFIX)
-    return {key: convert(weight, inplace=False) for key in keys for weight, convert in patches[key][:1]}
+    # asked one by one, as it fails at other keys where another pack's modules are in the network (AnimateDiff)
+    return {
+        key: convert(weight, inplace=False) for key in keys for weight, convert in model.get_key_patches(key)[key][:1]
+    }
 
 
 def fingerprint_of(model: ModelPatcher) -> str:

@@ -20,6 +20,7 @@ from .live import Run
 from .models import (
     PREFIX,
     Inflation,
+    check_weights,
     compute_dtype_of,
     fingerprint_of,
     inflation_of,
@@ -69,6 +70,8 @@ def tune_model(
     previews = previews or Previews()
     previews.check(latents)
     _check_timesteps(model)
+    check_weights(model)
+    _check_modules(model)
     learner = _trainable_clone(model)
     _, _, f, h, w = latents.shape
     reload = partial(_load, learner, _memory_to_tune(learner, inflation, latents.shape, settings))
@@ -138,6 +141,14 @@ def _check_timesteps(model: ModelPatcher) -> None:
         raise ValueError(
             "This MODEL samples with a few of its timesteps (LCM), and learning takes all: put the node that does that "
             "after One-Shot Tune."
+        )
+
+
+def _check_modules(model: ModelPatcher) -> None:
+    if any(model.injections.values()):
+        raise ValueError(
+            "This MODEL carries modules of another pack (AnimateDiff), which cannot be tuned with: put the node that "
+            "adds them after One-Shot Tune."
         )
 
 

@@ -73,11 +73,12 @@ def test_saving_and_sampling_while_tuning_change_nothing(cli_world: Path, finish
         assert torch.equal(learned(folder)[name], tensor), name
 
 
-def test_a_failed_tuning_leaves_no_state_of_the_one_before(cli_world: Path, monkeypatch, capsys):
-    """Resuming after it would go on with what another clip taught."""
+def test_a_failed_tuning_leaves_the_one_before_as_it_was(cli_world: Path, monkeypatch, capsys):
+    """With its own configuration: resuming must not go on with what another clip taught."""
     from tav_core import commands
 
-    run(cli_world, "again")
+    folder = run(cli_world, "again")
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
     def out_of_memory(*arguments, **options):
         raise tav_core.TuningError("The device ran out of memory.")
@@ -85,5 +86,7 @@ def test_a_failed_tuning_leaves_no_state_of_the_one_before(cli_world: Path, monk
     with monkeypatch.context() as patch:
         patch.setattr(commands, "tune_unet", out_of_memory)
         run(cli_world, "again", "--start", "2", code=2)
-    run(cli_world, "again", "--start", "2", "--resume")
-    assert "Nothing to resume" in capsys.readouterr().out
+    run(cli_world, "again", "--set", "trainable_modules=[nonsense]", code=2)
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    run(cli_world, "again", "--start", "2", "--resume", code=2)
+    assert "holds a tuning of another train_data" in capsys.readouterr().err

@@ -65,6 +65,14 @@ def test_deflating_gives_back_the_network_to_the_bit(unet):
     assert torch.equal(call(unet, x[:, :, 0], timesteps, context), image)
 
 
+def test_modules_that_a_pack_puts_behind_a_block_change_no_names():
+    unet = small_unet("ldm")
+    names = tav_core.VideoUNet(unet).tuned_state_dict().keys()
+    for block in unet.output_blocks:
+        block.append(torch.nn.Identity())
+    assert tav_core.VideoUNet(unet).tuned_state_dict().keys() == names
+
+
 def test_inflating_or_deflating_twice(unet):
     video_unet = tav_core.inflate(unet)
     with pytest.raises(ValueError, match="inflated already"):

@@ -186,6 +186,15 @@ def test_files_that_are_missing_or_broken(video_unet, tmp_path):
             tav_core.load_tuned(path)
 
 
+def test_values_that_are_no_numbers_are_refused(video_unet, tmp_path):
+    state = video_unet.tuned_state_dict()
+    name = next(iter(state))
+    state[name][0] = torch.nan
+    tav_core.save_tuned(tmp_path / "nan.safetensors", state, {})
+    with pytest.raises(ValueError, match=f"are no numbers .first in {name}"):
+        tav_core.load_tuned(tmp_path / "nan.safetensors")
+
+
 def test_a_newer_format_is_refused(tmp_path):
     path = tmp_path / "tuned.safetensors"
     save_file({"x": torch.ones(1)}, path, {"tune_a_video": json.dumps({"format_version": 99})})

@@ -120,17 +120,31 @@ def test_jitter_changes_nothing_and_a_dropped_frame_leaves_the_one_before_on_dis
     assert clip.fps == pytest.approx(20)
 
 
-@pytest.mark.parametrize(("degrees", "turns"), [(0, 0), (90, 1), (180, 2), (270, 3)])
-def test_a_rotation_tag_is_honoured(tmp_path, degrees, turns):
+ORIENTATIONS = {
+    "upright": ((1, 0, 0, 1), lambda marks: marks),
+    "clockwise": ((0, 1, -1, 0), lambda marks: np.rot90(marks, -1)),
+    "half a turn": ((-1, 0, 0, -1), lambda marks: np.rot90(marks, 2)),
+    "counterclockwise": ((0, -1, 1, 0), np.rot90),
+    "mirrored": ((-1, 0, 0, 1), np.fliplr),
+    "upside down": ((1, 0, 0, -1), np.flipud),
+    "transposed": ((0, 1, 1, 0), lambda marks: marks.swapaxes(0, 1)),
+    "transposed and turned": ((0, -1, -1, 0), lambda marks: np.rot90(marks.swapaxes(0, 1), 2)),
+    "a bit askew": ((0.87, 0.5, -0.5, 0.87), lambda marks: marks),
+    "nothing": ((0, 0, 0, 0), lambda marks: marks),
+}
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_rotation_tag_is_honoured(tmp_path, orientation):
+    (a, b, c, d), shown = ORIENTATIONS[orientation]
     path = write(tmp_path / "clip.mp4", [quarters(96, 64)] * 2)
-    cos, sin = [(1, 0), (0, 1), (-1, 0), (0, -1)][turns]
-    matrix = struct.pack(">9i", cos << 16, sin << 16, 0, -sin << 16, cos << 16, 0, 0, 0, 1 << 30)  # turned clockwise
+    a, b, c, d = (round(number * (1 << 16)) for number in (a, b, c, d))
     data = bytearray(path.read_bytes())
     place = data.index(b"tkhd") + 44
-    data[place : place + 36] = matrix
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     path.write_bytes(data)
 
-    width, height = (64, 96) if degrees % 180 else (96, 64)
+    width, height = (64, 96) if abs(b) > abs(a) else (96, 64)
     info = probe_video(path)
     assert (info.width, info.height) == (width, height)
     for clip in (
@@ -138,7 +152,7 @@ def test_a_rotation_tag_is_honoured(tmp_path, degrees, turns):
         load_video(path, frames=2, width=width, height=height, resize="pad"),
     ):
         assert clip.frames.shape == (2, height, width, 3)
-        np.testing.assert_allclose(corners(clip.frames[1]), np.rot90(MARKS, -turns), atol=12)
+        np.testing.assert_allclose(corners(clip.frames[1]), shown(MARKS), atol=12)
 
 
 def test_stretch_crop_and_pad(tmp_path):
@@ -212,6 +226,23 @@ def test_a_file_that_breaks_off_gives_what_can_be_read(tmp_path, name, codec, pi
     assert torch.equal(load_video(broken, frames=12, width=64, height=48).frames, whole.frames[:12])  # and no warning
     with pytest.raises(ValueError, match="breaks off before frame 35"):
         load_video(broken, frames=2, start=35)
+
+
+@pytest.mark.parametrize("name", ["late.mkv", "late.mp4"])
+def test_a_whole_file_that_does_not_begin_at_zero_is_whole(tmp_path, name):
+    times = [100 + number / 10 for number in range(12)]
+    path = write(tmp_path / name, [flat(number) for number in range(12)], times=times)
+    with pytest.raises(ValueError, match="has 12 frames"):
+        load_video(path, frames=13)
+    assert numbers(load_video(path, frames=12, width=64, height=48).frames) == list(range(12))
+
+
+def test_a_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_video("a:b/12:30.mp4", torch.rand(2, 16, 16, 3), 8)
+    write(tmp_path / "12:30.mkv", [flat(0)])
+    assert len(load_video("a:b/12:30.mp4", frames=2).frames) == 2
+    assert len(load_video("12:30.mkv", frames=1).frames) == 1
 
 
 def test_damage_in_the_middle_matters_only_to_those_who_need_what_follows(tmp_path):

@@ -235,6 +235,10 @@ def tuned_on_few_timesteps(graph):
     return graph.tune(lcm[0])
 
 
+def tuned_with_modules_of_others(graph):
+    return graph.tune(graph.add("ModulesOfOthers", model=graph.inflate()[0])[0])
+
+
 def tuned_with_two_prompts(graph):
     graph.words = graph.add("ConditioningCombine", conditioning_1=graph.words[0], conditioning_2=graph.empty[0])
     return graph.tune(graph.inflate()[0])
@@ -266,6 +270,7 @@ WRONG = [
     ("TAVSaveTuned", saved_outside, "no name for a file"),
     ("TAVOneShotTune", no_bitsandbytes, "pip install bitsandbytes"),
     ("TAVOneShotTune", tuned_on_few_timesteps, "put the node that does that after One-Shot Tune"),
+    ("TAVOneShotTune", tuned_with_modules_of_others, "carries modules of another pack"),
     ("TAVOneShotTune", tuned_with_two_prompts, "with one prompt for the whole picture"),
     ("TAVOneShotTune", previewed_with_a_hint, "ControlNet or hooks"),
     ("TAVSampleVideo", sampled_behind_a_mask, "has a mask"),

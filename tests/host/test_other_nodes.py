@@ -93,3 +93,30 @@ def test_attention_that_another_pack_puts_in_place_is_used(server, clip):
     entry = server.run(graph)
     plain, without = (server.latent(entry, node) for node in results)
     assert difference(without, plain) > 1e-3
+
+
+def test_tiles_of_a_video_may_be_in_one_batch(server, clip):
+    graph = Chain(clip)
+    model = graph.inflate()[0]
+    models = [model] + [graph.add("Tiles", model=model, batched=batched)[0] for batched in (False, True)]
+    results = [graph.save(graph.ksample(m, graph.latents[0])[0]) for m in models]
+    entry = server.run(graph)
+    whole, one_by_one, batched = (server.latent(entry, node) for node in results)
+    assert difference(one_by_one, whole) > 1e-2
+    assert difference(batched, one_by_one) < 1e-5
+
+
+def test_a_motion_is_loaded_while_another_pack_has_modules_in_the_network(server, clip):
+    graph = Chain(clip)
+    tuned = graph.tune(graph.inflate()[0])
+    graph.add("TAVSaveTuned", tuned=tuned[1], name="beside others")
+    saved = graph.save(graph.ksample(tuned[0], graph.latents[0])[0])
+    expected = server.latent(server.run(graph), saved)
+    graph = Chain(clip)
+    others = graph.add("ModulesOfOthers", model=graph.checkpoint[0])
+    graph.save(graph.ksample(others[0], graph.latents[0])[0])
+    server.run(graph)
+    graph = Chain(clip)
+    loaded = graph.add("TAVLoadTuned", model=graph.checkpoint[0], name="beside others.safetensors", strength=1.0)
+    saved = graph.save(graph.ksample(loaded[0], graph.latents[0])[0])
+    assert difference(server.latent(server.run(graph), saved), expected) < 1e-4

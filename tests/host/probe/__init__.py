@@ -7,6 +7,7 @@ import os
 import comfy.clip_vision
 import comfy.utils
 import torch
+from comfy.patcher_extension import PatcherInjection
 
 OVERRIDDEN = {"forward", "_conv_forward"}
 
@@ -129,6 +130,60 @@ class SilencedVideoAttention:
         return (model,)
 
 
-NODE_CLASS_MAPPINGS = {
-    node.__name__: node for node in (ProbeModel, SmallClipVision, RandomText, FileName, SilencedVideoAttention)
-}
+class Tiles:
+    """A MODEL that sees the left and the right half of its latents alone, one after the other or in one batch, as
+    Tiled Diffusion has them: all of the left half, for every prompt, then all of the right one."""
+
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "tile"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",), "batched": ("BOOLEAN", {"default": True})}}
+
+    def tile(self, model, batched):
+        def tiled(apply_model, args):
+            halves = args["input"].chunk(2, dim=-1)
+            timestep, conds = args["timestep"], args["c"]
+            if not batched:
+                return torch.cat([apply_model(half, timestep, **conds) for half in halves], dim=-1)
+            twice = {
+                name: torch.cat([value, value]) if torch.is_tensor(value) else value for name, value in conds.items()
+            }
+            both = apply_model(torch.cat(halves), torch.cat([timestep, timestep]), **twice)
+            return torch.cat(both.chunk(2), dim=-1)
+
+        model = model.clone()
+        model.set_model_unet_function_wrapper(tiled)
+        return (model,)
+
+
+class ModulesOfOthers:
+    """A MODEL that has further modules in the network as long as it is loaded, behind every output block, as
+    AnimateDiff puts its own there."""
+
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "add"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",)}}
+
+    def add(self, model):
+        def inject(patcher):
+            for block in patcher.model.diffusion_model.output_blocks:
+                block.append(torch.nn.Identity())
+
+        def eject(patcher):
+            for block in patcher.model.diffusion_model.output_blocks:
+                del block[-1]
+
+        model = model.clone()
+        model.set_injections("others", [PatcherInjection(inject, eject)])
+        return (model,)
+
+
+NODES = (ProbeModel, SmallClipVision, RandomText, FileName, SilencedVideoAttention, Tiles, ModulesOfOthers)
+NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}
