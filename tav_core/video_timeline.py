@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -24,9 +25,16 @@ class Timeline:
     complete: bool
 
 
+class _Packet(NamedTuple):
+    pts: int | None
+    dts: int | None
+    keyframe: bool
+    hidden: bool  # decoded for others, but outside the edit list
+
+
 def scan(container: av.container.InputContainer, stream: av.VideoStream) -> Timeline:
     """Read all packets, without decoding them, for the time of every frame and for whether the file is whole."""
-    times, last_decoding_time, end, complete = [], None, 0, True
+    packets, end, complete = [], 0, True
     try:
         for packet in container.demux():
             if packet.is_corrupt:
@@ -37,11 +45,11 @@ def scan(container: av.container.InputContainer, stream: av.VideoStream) -> Time
             time = packet.dts if packet.pts is None else packet.pts
             if time is not None:
                 end = max(end, (time + (packet.duration or 0)) * packet.time_base)
-            if packet.stream_index == stream.index and not packet.is_discard:
-                times.append(packet.pts)
-                last_decoding_time = packet.dts
+            if packet.stream_index == stream.index:
+                packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard))
     except av.FFmpegError:
         complete = False
+    times = _times_of_frames(packets)
 
     if container.duration and end:
         counts_from_zero = container.format.name in ("matroska,webm", "flv")  # and not from its first frame
@@ -51,10 +59,23 @@ def scan(container: av.container.InputContainer, stream: av.VideoStream) -> Time
     if container.format.name == "gif" and not _ends_in_gif_trailer(container.name):
         complete = False
         times = times[:-1]  # half drawn
-    if not complete and last_decoding_time is not None and None not in times:
-        times = _before_gap(times, last_decoding_time)
+    if not complete and packets and packets[-1].dts is not None and None not in times:
+        times = _before_gap(times, packets[-1].dts)
     shown, fps = _shown(times, stream)
     return Timeline(shown, fps, complete and len(times) > 0)
+
+
+def _times_of_frames(packets: list[_Packet]) -> list[int | None]:
+    """When the frames are due that a decoder gives, in the order of decoding.
+
+    A file cut out of another begins with what cannot be decoded: all before the first keyframe, and what comes after
+    it but is shown before it, as that leans on earlier pictures too.
+    """
+    first = next((number for number, packet in enumerate(packets) if packet.keyframe), 0)
+    decodable = packets[first:]
+    if all(packet.pts is not None for packet in decodable):
+        decodable = [packet for packet in decodable if packet.pts >= decodable[0].pts]
+    return [packet.pts for packet in decodable if not packet.hidden]
 
 
 def _before_gap(times: list[int], last_decoding_time: int) -> list[int]:

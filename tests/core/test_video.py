@@ -236,6 +236,20 @@ def test_a_whole_file_that_does_not_begin_at_zero_is_whole(tmp_path, name):
     assert numbers(load_video(path, frames=12, width=64, height=48).frames) == list(range(12))
 
 
+@pytest.mark.parametrize(
+    ("codec", "open_groups", "left"), [("libx264", {"x264-params": "open-gop=1"}, 20), ("mpeg2video", {}, 22)]
+)
+def test_a_file_cut_out_of_another_begins_where_it_can_be_decoded(tmp_path, codec, open_groups, left):
+    noise = np.random.default_rng(0).integers(0, 255, (30, 48, 64, 3), np.uint8)
+    path = write(tmp_path / "a.ts", list(noise), codec, fps=25, g=10, bf=3, b_strategy=0, sc_threshold=0, **open_groups)
+    whole = load_video(path, frames=30, width=64, height=48)
+    packets = path.read_bytes()
+    path.write_bytes(packets[188 * (len(packets) // 188 // 5) :])  # from within the first group of pictures on
+    with pytest.raises(ValueError, match=f"has {left} frames"):
+        load_video(path, frames=30)
+    assert torch.equal(load_video(path, frames=left, width=64, height=48).frames, whole.frames[-left:])
+
+
 def test_a_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_video("a:b/12:30.mp4", torch.rand(2, 16, 16, 3), 8)
