@@ -12,6 +12,7 @@ import yaml
 from .choices import ATTENTION_MODES, RESIZE_MODES
 from .config import Config
 from .files import check_writable
+from .run_folder import TUNED
 
 if TYPE_CHECKING:
     from .session import Session
@@ -82,8 +83,6 @@ def open_tuned_session(arguments: argparse.Namespace) -> Session:
     config = read_config(arguments)
     if arguments.untuned:
         return open_session(replace(config, temporal_attention=False))  # it adds nothing before it is tuned
-    from .commands import TUNED
-
     file = Path(arguments.tuned or Path(config.output_dir) / TUNED)
     if not file.exists():
         raise FileNotFoundError(f"There is no {file}: run 'tav tune' first, or give --tuned FILE or --untuned.")
@@ -222,7 +221,7 @@ def add_general(parser: argparse.ArgumentParser) -> None:
     flag(group, "--output", "output_dir", metavar="FOLDER", help="where results go (default: outputs)")
     flag(group, "--tokenizer", "tokenizer_path", metavar="FOLDER", help="vocab.json and merges.txt for a single file")
     flag(group, "--seed", "seed", metavar="N", help="default 33")
-    flag(group, "--device", "device", metavar="NAME", help="auto (default), cpu, cuda, cuda:1, ...")
+    flag(group, "--device", "device", metavar="NAME", help="auto (default: CUDA or the CPU), cpu, cuda:1, mps, xpu")
     flag(
         group,
         "--precision",

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .choices import ATTENTION_MODES
 
@@ -19,8 +20,10 @@ Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(query ``[b, heads, n, d]``, key ``[b, heads, m, d]``, value ``[b, heads, m, d]``) -> ``[b, heads, n, d]``."""
 
 LARGEST_BATCH = 2**15
-"""How many sequences attention takes at once. CUDA's kernels take twice as many; ComfyUI, with whose attention a MODEL
-is sampled, gives those above this number back in another shape. A video of 1536x1536 has more positions at the top."""
+"""How many sequences attention over time takes at once. CUDA's kernels take hardly twice as many, and a video of
+1536x1536 has more positions at the top."""
+LARGEST_SCORES = 2**27
+"""How many scores of queries and keys exist at once where torch computes them all, as on Apple's GPUs."""
 
 
 def attention_kernel(name: str) -> Kernel:
@@ -30,7 +33,7 @@ def attention_kernel(name: str) -> Kernel:
         ValueError: the name is unknown, or xformers is asked for and not installed.
     """
     if name == "sdpa":
-        return F.scaled_dot_product_attention
+        return _sdpa
     if name == "xformers":
         try:
             from xformers.ops import memory_efficient_attention
@@ -45,6 +48,31 @@ def attention_kernel(name: str) -> Kernel:
 
         return xformers
     raise ValueError(f"The attention kernel {name!r} is unknown: choose 'sdpa' or 'xformers'.")
+
+
+def _sdpa(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    attention = in_parts if query.device.type == "mps" else F.scaled_dot_product_attention
+    return attention(query, key, value)
+
+
+def in_parts(query: Tensor, key: Tensor, value: Tensor, largest: int = LARGEST_SCORES) -> Tensor:
+    """Attention as a :data:`Kernel`, a few queries after the other, so that about ``largest`` scores exist at once.
+
+    While learning, each part's are computed again in the backward pass.
+    """
+    _, heads, queries, _ = query.shape
+    keys = key.shape[2]
+    if query.shape[0] * heads * queries * keys <= largest:
+        return F.scaled_dot_product_attention(query, key, value)
+    sequences, rows = max(1, largest // (heads * queries * keys)), max(1, largest // (heads * keys))
+    out = []
+    for q, k, v in zip(*(x.split(sequences) for x in (query, key, value)), strict=True):
+        parts = [
+            checkpoint(F.scaled_dot_product_attention, part, k, v, use_reentrant=False, preserve_rng_state=False)
+            for part in q.split(rows, dim=2)
+        ]
+        out.append(torch.cat(parts, dim=2))
+    return torch.cat(out)
 
 
 def check_mode(mode: str) -> str:

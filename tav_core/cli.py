@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import warnings
 from collections.abc import Sequence
@@ -93,6 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         130 when the person stopped it.
     """
     argv = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # redirected, Windows encodes less than people name files
     arguments = None
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
@@ -135,8 +138,11 @@ def _sentence(error: Exception) -> str:
     """What went wrong, for the person."""
     if isinstance(error, ModuleNotFoundError):  # ComfyUI comes without the packages that load a checkpoint here
         return f"{error}: run 'pip install -e {_ROOT}'."
+    if isinstance(error, OSError) and error.filename:
+        open_elsewhere = ", and that no other program has it open" * isinstance(error, PermissionError)
+        return f"{error.filename}: {error.strerror}; check the name, the folder and its permissions{open_elsewhere}."
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}; check the name, the folder and its permissions."
+        return f"{error.strerror}: a file could not be written or read; see that there is space for it."
     return str(error)
 
 

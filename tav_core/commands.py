@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .config import Config
 from .contact_sheet import contact_sheet
-from .files import file_names, replacing
+from .files import file_name, write_text
 from .interrupt import Interrupted, StopRequest
 from .inversion import ddim_invert
 from .inverted import load_inverted, save_inverted
 from .layout import fingerprint
+from .run_folder import CONFIG, INVERTED, LOSSES, SAMPLES, SHEET, STATE, TUNED, check_same_tuning
 from .sampling import ddim_sample
 from .session import Session
 from .tuned import load_tune_state, preview_frame, save_tune_state, save_tuned, tuned_metadata
@@ -27,10 +27,6 @@ from .tuning import TuneState
 from .tuning import tune as tune_unet
 from .video import save_video
 
-TUNED, STATE, INVERTED = "tuned.safetensors", "tune-state.safetensors", "inverted.safetensors"
-LOSSES, CONFIG, SHEET, SAMPLES = "losses.csv", "config.yaml", "contact-sheet.png", "samples"
-_DECIDES = ("train_data", "attention", "temporal_attention", "joint_norm", "trainable_modules", "use_8bit_adam")
-"""What a tuning cannot be resumed with another one of."""
 PUBLISHED_FPS = 8.0
 """Frames per second of what is sampled where no clip gives them."""
 
@@ -124,8 +120,9 @@ def sample(
     pipeline, video_unet, negative = session.pipeline, session.video_unet, session.contexts[data.negative_prompt]
     fps = start.fps if start else session.tuned_metadata.get("fps") or _clip_fps(session)
     generator = torch.Generator().manual_seed(config.seed)
-    rows, names = [], file_names(data.prompts)
-    for prompt, name in zip(data.prompts, names):
+    rows = []
+    for prompt in data.prompts:
+        name = file_name(prompt)
         noise = start.latents if start else torch.randn(_noise_shape(session), generator=generator)
         with session.stage("sampling"), _bar(name, data.num_inference_steps) as bar:
             latents = ddim_sample(
@@ -155,14 +152,6 @@ def sample(
         labels.insert(0, start.prompt or "source")
     contact_sheet(folder / SHEET, rows, labels)
     return videos
-
-
-def note_prompts(session: Session) -> None:
-    """Add the prompts to those in the configuration that lies in the output folder, for who looks for the videos."""
-    path, sampled = session.folder / CONFIG, session.config.validation_data.prompts
-    there = Config.read(path) if path.is_file() else session.config
-    data = replace(there.validation_data, prompts=tuple(dict.fromkeys((*there.validation_data.prompts, *sampled))))
-    replace(there, validation_data=data).save(path)
 
 
 def _invert(session: Session, stop: StopRequest | None = None) -> Start:
@@ -240,19 +229,6 @@ def _saved_state(session: Session) -> TuneState | None:
     return load_tune_state(path, fingerprint(session.pipeline.unet))
 
 
-def check_same_tuning(config: Config, also: Sequence[str] = ()) -> None:
-    """Raise ValueError when the tuning in the output folder learned something else, or in another network, or when a
-    setting in ``also`` was another one."""
-    folder = Path(config.output_dir)
-    there = Config.read(folder / CONFIG)
-    other = [name for name in (*_DECIDES, *also) if getattr(config, name) != getattr(there, name)]
-    if other:
-        raise ValueError(
-            f"{folder} holds a tuning of another {', '.join(other)}, see its {CONFIG}: resume with the same, or tune "
-            "into another folder."
-        )
-
-
 def _save_state(session: Session, state: TuneState) -> None:
     save_tune_state(session.folder / STATE, state, fingerprint(session.pipeline.unet))
     table = io.StringIO()
@@ -260,8 +236,10 @@ def _save_state(session: Session, state: TuneState) -> None:
     writer.writerow(["step", "loss", "learning_rate"])
     for step, loss in enumerate(state.losses, start=1):
         writer.writerow([step, f"{loss:.6g}", f"{session.settings.learning_rate_at(step - 1):.6g}"])
-    with replacing(session.folder / LOSSES) as partial:
-        partial.write_text(table.getvalue(), encoding="utf-8")
+    try:
+        write_text(session.folder / LOSSES, table.getvalue())
+    except PermissionError as error:  # open in a spreadsheet, it is no reason to stop tuning
+        warnings.warn(f"{session.folder / LOSSES} could not be written ({error.strerror}).", stacklevel=2)
 
 
 def _metadata(session: Session, steps: int) -> dict:

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from .choices import ATTENTION_MODES, RESIZE_MODES
-from .files import replacing
+from .files import write_text
 
 _LARGEST_SEED = 2**64 - 1
 _RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
@@ -162,9 +162,7 @@ class Config:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write the configuration as YAML that :meth:`read` reads."""
-        plain = _plain(asdict(self))
-        with replacing(path) as partial:
-            partial.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        write_text(path, yaml.safe_dump(_plain(asdict(self)), sort_keys=False, allow_unicode=True))
 
 
 def _fill(kind: type, values: dict[str, Any], prefix: str) -> Any:

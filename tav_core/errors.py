@@ -7,5 +7,5 @@ class TuningError(RuntimeError):
 
 def is_memory_shortage(error: Exception) -> bool:
     """Whether memory ran out, of the device or the machine; for most of these, torch has words and no class."""
-    said = ("out of memory", "ALLOC_FAILED", "DefaultCPUAllocator")
+    said = ("out of memory", "ALLOC_FAILED", "DefaultCPUAllocator", "Invalid buffer size")
     return isinstance(error, MemoryError) or any(words in str(error) for words in said)

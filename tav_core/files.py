@@ -2,8 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryFile
 from uuid import uuid4
@@ -16,7 +18,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     Missing parent folders are created. When the block fails, the temporary file is removed and what `path` held stays.
 
     Raises:
-        OSError: the folder cannot be created or written to.
+        OSError: the folder cannot be created or written to, or another program has the file open (on Windows).
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,9 +28,20 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         mode = partial.stat().st_mode
         yield partial
         partial.chmod(mode)
-        os.replace(partial, path)
+        _move(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _move(partial: Path, path: Path) -> None:
+    """Replace `path`; on Windows, that may have to wait for a virus scanner, or in vain for who has the file open."""
+    for patience in (0.1, 0.2, 0.4, 0.8, 0):
+        try:
+            return os.replace(partial, path)
+        except PermissionError as error:
+            if not patience:
+                raise PermissionError(error.errno, error.strerror, str(path)) from None
+            time.sleep(patience)
 
 
 def check_writable(folder: str | os.PathLike) -> None:
@@ -67,13 +80,18 @@ def unused_path(folder: str | os.PathLike, name: str, suffix: str) -> Path:
     return path
 
 
-def file_names(prompts: Sequence[str]) -> list[str]:
-    """A file name without ending for each prompt: its words joined by hyphens, safe on every system, all different."""
-    names: list[str] = []
-    for prompt in prompts:
-        words = "-".join(re.findall(r"\w+", prompt)).encode()[:100].decode(errors="ignore") or "prompt"
-        name, number = words, 2
-        while name.lower() in (n.lower() for n in names):
-            name, number = f"{words}-{number}", number + 1
-        names.append(name)
-    return names
+def file_name(prompt: str) -> str:
+    """The name, without ending, of the files that are rendered with a prompt: its words joined by hyphens.
+
+    Safe on every system, and of no other prompt's files: words that do not say all of the prompt get a mark of it.
+    """
+    words = "-".join(re.findall(r"\w+", prompt)).encode()[:100].decode(errors="ignore")
+    if words.replace("-", " ") == prompt == prompt.lower() and not _NO_NAME.search(words):
+        return words
+    return f"{words}-{sha256(prompt.encode()).hexdigest()[:6]}".lstrip("-")
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all; errors as for :func:`replacing`."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")

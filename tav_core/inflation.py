@@ -46,7 +46,8 @@ class VideoUNet:
         temporal_attention: close every transformer block with attention over time, whose output starts at zero; a
             ``temporal`` of an earlier video U-Net to use that one.
         joint_norm: group norms take their statistics over all frames of a video (published behaviour).
-        kernel: attention kernel, ``sdpa`` or ``xformers``.
+        kernel: attention kernel, ``sdpa`` or ``xformers``; ``video_unet.kernel`` may be replaced by another between
+            calls, which the attention over time does not take part in.
 
     Raises:
         ValueError: the network has no Stable Diffusion transformer blocks, or an option is unknown.

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .checkpoint import SingleFile
+from .errors import is_memory_shortage
 from .inflation import VideoUNet, inflate
 from .schedule import NoiseSchedule
 
@@ -88,6 +89,8 @@ class Pipeline:
         except (FileNotFoundError, ValueError):
             raise
         except (SafetensorError, OSError, RuntimeError, LookupError, StopIteration, TypeError) as error:
+            if is_memory_shortage(error):
+                raise
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ValueError(
                 f"{path} cannot be read as an SD 1.x or 2.x checkpoint ({reason}): it may be incomplete; get it again."

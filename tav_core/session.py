@@ -18,11 +18,11 @@ from .config import Config
 from .inflation import VideoUNet
 from .layout import fingerprint
 from .pipeline import Pipeline, check_exists
-from .tune_settings import TuneSettings
+from .tune_settings import PRECISIONS, TuneSettings
 from .tuned import load_tuned
 from .video import VideoClip, load_video
 
-_PRECISIONS = {"no": torch.float32, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_PRECISIONS = PRECISIONS | {"no": torch.float32}
 
 
 class Session:
@@ -184,7 +184,9 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise ValueError(f"The device {name!r} cannot be used on this machine: choose auto, cpu, or cuda.") from None
+        raise ValueError(
+            f"The device {name!r} cannot be used on this machine: choose auto, cpu, cuda, mps (Apple) or xpu (Intel)."
+        ) from None
     return device
 
 

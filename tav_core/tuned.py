@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from .files import replacing
 from .inflation import VideoUNet
 from .layout import architecture
 from .pictures import picture
+from .tensor_files import STATE, TUNED, opened, save_tensors
 from .tuning import TuneState
 
 FORMAT_VERSION = 1
-_TUNED, _STATE = "tune_a_video", "tune_a_video_state"
 PREVIEW_SIZE = 256
 """Longest side of a preview frame in pixels."""
 _LEARNED = (".attn1.to_q.", ".attn2.to_q.", ".attn_temp.", ".norm_temp.")
@@ -40,7 +34,7 @@ def save_tuned(path: str | os.PathLike, state: dict[str, Tensor], metadata: dict
     Raises:
         ValueError: another ending.
     """
-    _save(path, state, {"format_version": FORMAT_VERSION, **metadata}, _TUNED)
+    save_tensors(path, state, TUNED, {"format_version": FORMAT_VERSION, **metadata})
 
 
 def tuned_metadata(
@@ -102,9 +96,8 @@ def load_tuned_metadata(path: str | os.PathLike) -> dict:
         FileNotFoundError: there is no such file, or none in the folder.
         ValueError: the file is a pickle or no safetensors file.
     """
-    with _opened(_weights_file(Path(path))) as file:
-        kind, metadata = _header(file)
-        return metadata if kind == _TUNED else {}
+    with opened(_weights_file(Path(path))) as (_, kind, metadata):
+        return metadata if kind == TUNED else {}
 
 
 def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
@@ -123,9 +116,8 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
         ValueError: the file is a pickle, no safetensors file, holds no tuned parameters or such that are no numbers,
             or has a newer format.
     """
-    with _opened(_weights_file(Path(path))) as file:
-        kind, metadata = _header(file)
-        if kind == _STATE:
+    with opened(_weights_file(Path(path))) as (file, kind, metadata):
+        if kind == STATE:
             raise ValueError(
                 f"{path} is the state that a tuning resumes from: give the tuned file that lies beside it."
             )
@@ -135,7 +127,7 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
                 "update Tune-A-Video."
             )
         names = list(file.keys())
-        if kind is None:
+        if kind != TUNED:
             names = [name for name in names if any(part in name for part in _LEARNED)]
             if not any(".attn_temp." in name for name in names):
                 raise ValueError(
@@ -164,7 +156,7 @@ def save_tune_state(path: str | os.PathLike, state: TuneState, base_fingerprint:
         tensors |= {f"optimizer/{name}/{key}": value for key, value in values.items()}
     tensors["generator"] = state.generator
     metadata = {"scaler": state.scaler, "losses": state.losses, "base_fingerprint": base_fingerprint}
-    _save(path, tensors, metadata, _STATE)
+    save_tensors(path, tensors, STATE, metadata)
 
 
 def load_tune_state(path: str | os.PathLike, base_fingerprint: str = "") -> TuneState:
@@ -177,9 +169,8 @@ def load_tune_state(path: str | os.PathLike, base_fingerprint: str = "") -> Tune
         FileNotFoundError: there is no such file.
         ValueError: the file holds something else, or comes from another checkpoint.
     """
-    with _opened(Path(path)) as file:
-        kind, metadata = _header(file)
-        if kind != _STATE:
+    with opened(Path(path)) as (file, kind, metadata):
+        if kind != STATE:
             raise ValueError(f"{path} holds no saved tuning state: give the file that an interrupted tuning left.")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     saved_on = metadata.pop("base_fingerprint")
@@ -194,39 +185,6 @@ def load_tune_state(path: str | os.PathLike, base_fingerprint: str = "") -> Tune
             name, value = name.rsplit("/", 1)
             state.optimizer.setdefault(name, {})[value] = tensor
     return state
-
-
-def _save(path: str | os.PathLike, tensors: dict[str, Tensor], metadata: dict, kind: str) -> None:
-    if Path(path).suffix != ".safetensors":
-        raise ValueError(f"Tuned weights are written as .safetensors, not as {Path(path).name!r}: change the ending.")
-    tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    with replacing(path) as partial:
-        save_file(tensors, partial, {"format": "pt", kind: json.dumps(metadata)})
-
-
-def _header(file: safe_open) -> tuple[str | None, dict]:
-    """Which of the two kinds the file is, if any, and its metadata."""
-    header = file.metadata() or {}
-    kind = next((k for k in (_TUNED, _STATE) if k in header), None)
-    return kind, json.loads(header.get(kind, "{}"))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[safe_open]:
-    """The safetensors file, open."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}: check the name and the folder.")
-    if path.suffix in (".bin", ".pt", ".pth", ".ckpt"):
-        raise ValueError(
-            f"{path.name} is a pickle, which could run code when opened and is never loaded: convert it once, where "
-            f"you trust it, with safetensors.torch.save_file(torch.load({path.name!r}, weights_only=True), "
-            f"{path.stem + '.safetensors'!r})."
-        )
-    try:
-        with safe_open(path, "pt") as file:
-            yield file
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file ({error}): it may be incomplete; get it again.") from error
 
 
 def _weights_file(path: Path) -> Path:

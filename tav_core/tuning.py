@@ -88,7 +88,7 @@ def tune(
         steps = range(len(losses), settings.steps)
         draws = iter(draws) if draws is not None else _draw(schedule, latents, generator)
         stopped = False
-        with _prepared(video_unet, settings):
+        with _prepared(video_unet, settings, latents.device):
             optimizer = _make_optimizer(settings, list(parameters.values()))
             scaler = torch.amp.GradScaler(latents.device.type, enabled=video_unet.dtype == torch.float16)
             if state is not None:
@@ -242,12 +242,21 @@ def _restore(
     generator.set_state(state.generator)
 
 
+def _precision(settings: TuneSettings, loaded: torch.dtype, device: torch.device) -> torch.dtype:
+    if settings.precision != "auto":
+        return PRECISIONS[settings.precision]
+    if loaded == torch.float16 and device.type not in ("cpu", "cuda"):
+        return torch.bfloat16  # the scaling of the loss needs float64, which Intel's Arc and older MPS do not have
+    return loaded
+
+
 @contextmanager
-def _prepared(video_unet: VideoUNet, settings: TuneSettings) -> Iterator[None]:
+def _prepared(video_unet: VideoUNet, settings: TuneSettings, device: torch.device) -> Iterator[None]:
     """The video U-Net set up for learning, and as it was afterwards, whatever happens."""
     before = video_unet.compute_dtype, video_unet.gradient_checkpointing
-    if settings.precision != "auto" and PRECISIONS[settings.precision] != video_unet.dtype:
-        video_unet.compute_dtype = PRECISIONS[settings.precision]
+    dtype = _precision(settings, video_unet.dtype, device)
+    if dtype != video_unet.dtype:
+        video_unet.compute_dtype = dtype
     video_unet.gradient_checkpointing = settings.gradient_checkpointing
     _leave_inference_mode(video_unet.unet)
     try:

@@ -7,6 +7,7 @@ judge says how well each video follows its words and the clip's motion.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from .. import commands
 from ..config import Config, TrainData, ValidationData
-from ..files import replacing
+from ..files import replacing, write_text
 from ..pictures import picture
 from ..plots import loss_plot
 from ..session import Session
@@ -65,7 +66,9 @@ def demo(session: Session) -> None:
     """
     folder, prompts = session.folder, session.config.validation_data.prompts
     if not session.config.train_data.video_path:
-        session.clip = VideoClip(example_clip(CLIP, "arc", FRAMES, seed=3), FPS, FPS, FRAMES)
+        data = session.config.train_data
+        clip = example_clip(parse_caption(data.prompt), "arc", data.n_sample_frames, seed=3)
+        session.clip = VideoClip(clip, FPS, FPS, len(clip))
     commands.check_before_tuning(session)
     source = session.clip.frames
     save_video(folder / SOURCE, source, session.clip.fps)
@@ -79,14 +82,17 @@ def demo(session: Session) -> None:
     with replacing(folder / PLOT) as partial:
         picture(losses).save(partial)
     figures = {"tuned": _judged(after, source, prompts), "untuned": _judged(before, source, prompts)}
-    with replacing(folder / FIGURES) as partial:
-        partial.write_text(json.dumps(figures, indent=2))
+    write_text(folder / FIGURES, json.dumps(figures, indent=2, ensure_ascii=False))
     print(_table(figures))
 
 
-def _judged(videos: dict[str, Tensor], source: Tensor, prompts: Sequence[str]) -> dict[str, dict[str, float] | None]:
+Figures = dict[str, float | None]
+"""By name; None where there is nothing to measure, as no object is seen."""
+
+
+def _judged(videos: dict[str, Tensor], source: Tensor, prompts: Sequence[str]) -> dict[str, Figures | None]:
     """The judge's figures of every prompt that is a caption of the drawn world; None for others."""
-    figures: dict[str, dict[str, float] | None] = {}
+    figures: dict[str, Figures | None] = {}
     for prompt in prompts:
         try:
             words = parse_caption(prompt)
@@ -94,12 +100,13 @@ def _judged(videos: dict[str, Tensor], source: Tensor, prompts: Sequence[str]) -
             figures[prompt] = None
             continue
         seen = compare(videos[prompt], source, words)
-        figures[prompt] = {
+        measured = {
             "frames right, %": 100 * seen.frames_right,
             "off track, % of width": 100 * seen.track_distance,
             "motion, 1 = as far": seen.slope,
             "drift": seen.drift,
         }
+        figures[prompt] = {name: value if math.isfinite(value) else None for name, value in measured.items()}
     return figures
 
 
@@ -109,6 +116,8 @@ def _table(figures: dict[str, dict]) -> str:
         columns = next((list(f) for f in videos.values() if f), [])
         lines.append(f"\n{way:44}" + "".join(f"{name:>24}" for name in columns))
         for prompt, judged in videos.items():
-            values = "".join(f"{v:24.2f}" for v in judged.values()) if judged else "   no caption of the drawn world"
+            values = "   no caption of the drawn world"
+            if judged:
+                values = "".join(f"{'none' if value is None else f'{value:.2f}':>24}" for value in judged.values())
             lines.append(f"{prompt:44}{values}")
     return "\n".join(lines)

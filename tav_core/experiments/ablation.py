@@ -13,8 +13,9 @@ from tqdm import tqdm
 from .. import commands
 from ..config import Config
 from ..contact_sheet import contact_sheet
-from ..files import replacing
+from ..files import write_text
 from ..interrupt import Interrupted
+from ..run_folder import CONFIG, STATE, check_same_tuning
 from ..scoring.edit_scores import Scorers, Scores, mean_scores
 from ..scoring.evaluate import VideoResult, score_video
 from ..scoring.reconstruction import reconstruct
@@ -67,8 +68,8 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False
         commands.check_before_tuning(session)
     if session.config.resume_from_checkpoint:
         for row in rows:
-            if (session.folder / row.name / commands.STATE).exists():
-                commands.check_same_tuning(_config_of(row, session), also=_ALIKE)
+            if (session.folder / row.name / STATE).exists():
+                check_same_tuning(_config_of(row, session), also=_ALIKE)
     save_video(session.folder / SOURCE, session.clip.frames, session.clip.fps)
     for row in rows:
         of_row = _session_of(row, session)
@@ -77,7 +78,7 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False
             if row.tuned:
                 commands.tune(of_row)
             else:
-                replace(of_row.config, resume_from_checkpoint=None).save(of_row.folder / commands.CONFIG)
+                replace(of_row.config, resume_from_checkpoint=None).save(of_row.folder / CONFIG)
             inverted = commands.invert(of_row) if session.config.validation_data.use_inv_latent else None
             videos = commands.sample(of_row, inverted)
             rebuilt = reconstruct(of_row) if rebuild else None
@@ -145,8 +146,7 @@ def _write_figures(
         rows.append(result.row._asdict() | {"seconds": round(result.seconds, 1), "mean": mean, "scores": of_row})
     table = ScoreTable(lines, notes)
     figures = {"settings": asdict(session.config), "rows": rows}
-    with replacing(session.folder / FIGURES) as partial:
-        partial.write_text(json.dumps(figures, indent=2, ensure_ascii=False), encoding="utf-8")
+    write_text(session.folder / FIGURES, json.dumps(figures, indent=2, ensure_ascii=False))
     table.save(session.folder)
     return table
 

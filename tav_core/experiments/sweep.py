@@ -17,8 +17,9 @@ from tqdm import tqdm
 from .. import commands
 from ..config import Config
 from ..errors import TuningError
-from ..files import replacing
+from ..files import write_text
 from ..interrupt import Interrupted
+from ..run_folder import CONFIG, LOSSES, STATE, with_prompts
 from ..scoring.edit_scores import load_scorers
 from ..session import Session
 from .sweep_items import Item
@@ -87,7 +88,7 @@ def run_item(item: Item, models: ScoreModels) -> Outcome:
     config, start = item.config, time.perf_counter()
     folder, session = Path(config.output_dir), None
     try:
-        resumed = "latest" if (folder / commands.STATE).exists() and _same_settings(config) else None
+        resumed = "latest" if (folder / STATE).exists() and _same_but_prompts(config) else None
         session = Session(replace(config, resume_from_checkpoint=resumed))
         _ = session.clip, session.pipeline  # before the last result goes: it stays when these are not there
         (folder / RESULT).unlink(missing_ok=True)
@@ -100,8 +101,7 @@ def run_item(item: Item, models: ScoreModels) -> Outcome:
             kinds=dict(zip(config.validation_data.prompts, item.kinds)),
             scores=scorers.of_edits(videos, session.clip.frames, session.device),
         )
-        with replacing(folder / RESULT) as partial:
-            partial.write_text(json.dumps(asdict(outcome), indent=2, ensure_ascii=False), encoding="utf-8")
+        write_text(folder / RESULT, json.dumps(asdict(outcome), indent=2, ensure_ascii=False))
         return outcome
     except Interrupted:
         raise
@@ -167,26 +167,29 @@ def _over_ray(items: Sequence[Item], models: ScoreModels, address: str) -> Itera
 
 
 def _finished(config: Config) -> Outcome | None:
-    """The outcome that an earlier sweep wrote, if its settings were these."""
+    """The outcome that an earlier sweep wrote, if its settings and its prompts were these."""
     file = Path(config.output_dir) / RESULT
-    if not file.is_file() or not _same_settings(config):
+    if not file.is_file() or not _same_but_prompts(config):
         return None
     try:
-        return Outcome(**json.loads(file.read_text(encoding="utf-8")))
+        outcome = Outcome(**json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         return None
+    return outcome if set(outcome.scores) == set(config.validation_data.prompts) else None
 
 
-def _same_settings(config: Config) -> bool:
+def _same_but_prompts(config: Config) -> bool:
+    """Whether the tuning in the item's folder is of these settings; prompts may have been sampled there since."""
     try:
-        there = Config.read(Path(config.output_dir) / commands.CONFIG)
+        there = Config.read(Path(config.output_dir) / CONFIG)
     except (ValueError, OSError):
         return False
-    return replace(there, output_dir=config.output_dir) == config  # the folder may have been moved
+    there = replace(there, output_dir=config.output_dir)  # the folder may have been moved
+    return with_prompts(there, config.validation_data.prompts) == config
 
 
 def _last_loss(folder: Path) -> float:
-    lines = (folder / commands.LOSSES).read_text(encoding="utf-8").splitlines()[1:]
+    lines = (folder / LOSSES).read_text(encoding="utf-8").splitlines()[1:]
     last = [float(line.split(",")[1]) for line in lines[-max(1, len(lines) // 10) :]]
     return sum(last) / len(last)
 

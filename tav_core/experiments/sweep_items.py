@@ -37,7 +37,8 @@ def folder_items(source: Path, output: Path, values: dict[str, Any]) -> list[Ite
         ValueError: there are none, or two of one name.
     """
     files = sorted(file for ending in ("yaml", "yml") for file in source.rglob(f"*.{ending}"))
-    files = [file for file in files if output.resolve() not in file.resolve().parents]
+    # what begins with a point is hidden; macOS leaves "._a.yaml" beside "a.yaml" on foreign disks
+    files = [f for f in files if output.resolve() not in f.resolve().parents and not f.name.startswith(".")]
     names = [file.relative_to(source).with_suffix("").as_posix() for file in files]
     if not files:
         raise ValueError(f"There is no YAML file in {source}: give a folder with configurations such as configs/.")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import fmean
 
-from ..files import replacing
+from ..files import write_text
 
 TABLE = "sweep"
 """Stem of the three files."""
@@ -33,11 +34,14 @@ class Outcome:
 
 
 def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write ``sweep.txt``, ``sweep.csv`` and ``sweep.json``."""
+    """Write ``sweep.txt``, ``sweep.csv`` and ``sweep.json``, but none that is open elsewhere, which is a warning."""
     figures = json.dumps([asdict(outcome) for outcome in outcomes], indent=2, ensure_ascii=False)
     for ending, text in (("txt", as_text(outcomes)), ("csv", as_csv(outcomes)), ("json", figures)):
-        with replacing(folder / f"{TABLE}.{ending}") as partial:
-            partial.write_text(text, encoding="utf-8", newline="")
+        file = folder / f"{TABLE}.{ending}"
+        try:
+            write_text(file, text)
+        except PermissionError as error:
+            warnings.warn(f"{file} could not be written ({error.strerror}): close what has it open.", stacklevel=2)
 
 
 def as_text(outcomes: Sequence[Outcome]) -> str:

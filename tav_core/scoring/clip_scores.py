@@ -12,6 +12,8 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ..errors import is_memory_shortage
+
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTokenizer
 
@@ -64,6 +66,8 @@ class ClipScorer:
             )
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # each library raises its own kinds for a damaged file
+            if is_memory_shortage(error):
+                raise
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f"The CLIP model in {weights} cannot be read ({reason}): get it again.") from error
         if loaded["missing_keys"]:
@@ -98,7 +102,7 @@ class ClipScorer:
         words = self.tokenizer(prompt, truncation=True, max_length=length, return_tensors="pt").to(device)
         images = []
         for batch in frames.split(_BATCH):
-            pixels = _pixels(batch.to(device), config.vision_config.image_size)
+            pixels = _pixels(batch, config.vision_config.image_size).to(device)
             # both towers at once: of all that CLIPModel offers, this alone is the same in every transformers release
             output = self.model(input_ids=words.input_ids, attention_mask=words.attention_mask, pixel_values=pixels)
             images.append(output.image_embeds.cpu())

@@ -41,7 +41,7 @@ class Scorers:
                 model.to("cpu")
 
     def of_edits(self, videos: dict[str, Tensor], source: Tensor, device: torch.device) -> dict[str, Scores]:
-        """Scores by prompt, as :func:`tav_core.evaluate.score_video` gives them.
+        """Scores by prompt, as :func:`tav_core.score_video` gives them.
 
         Args:
             videos: frames ``[f, h, w, 3]`` in 0..1, by prompt.

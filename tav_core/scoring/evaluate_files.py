@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..commands import CONFIG
 from ..config import Config
-from ..files import file_names
+from ..files import file_name
+from ..run_folder import CONFIG
 from ..video import load_video, probe_video
 from .evaluate import VideoResult
 
@@ -69,7 +69,7 @@ def read_run(folder: str | os.PathLike, source: SourceClip | None) -> list[Video
     """
     folder = Path(folder)
     prompts = _config_of_run(folder).validation_data.prompts
-    videos = {prompt: folder / f"{name}.mp4" for prompt, name in zip(prompts, file_names(prompts))}
+    videos = {prompt: folder / f"{file_name(prompt)}.mp4" for prompt in prompts}
     return [read_result(path, prompt, prompt, source)[0] for prompt, path in videos.items() if path.is_file()]
 
 

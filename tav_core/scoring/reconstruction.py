@@ -8,8 +8,9 @@ from pathlib import Path
 from torch import Tensor
 from tqdm import tqdm
 
-from ..commands import CONFIG, INVERTED, TUNED, invert, read_start
+from ..commands import invert, read_start
 from ..config import Config
+from ..run_folder import CONFIG, INVERTED, TUNED
 from ..sampling import ddim_sample
 from ..session import Session
 from .evaluate import VideoResult

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..files import replacing
+from ..files import replacing, write_text
 from .score_picture import draw_table
 
 _TITLES = {
@@ -106,8 +106,7 @@ class ScoreTable:
 
     def save(self, folder: str | os.PathLike) -> None:
         """Write ``scores.json`` and ``scores.png`` into a folder, which is created if need be."""
-        with replacing(Path(folder) / "scores.json") as partial:
-            partial.write_text(self.json(), encoding="utf-8")
+        write_text(Path(folder) / "scores.json", self.json())
         with replacing(Path(folder) / "scores.png") as partial:
             self._picture().save(partial, format="PNG")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..files import replacing
+from ..files import write_text
 from .answers import FILE, QUESTIONS, Answer, read_answers
 from .statistics import krippendorff_alpha, raw_agreement, wilson_interval
 
@@ -80,8 +80,7 @@ def write_report(folder: str | os.PathLike) -> str:
         "rule": {"confidence": CONFIDENCE, "least_answers": LEAST_ANSWERS, "least_raters": LEAST_RATERS},
         "comparisons": [asdict(row) for row in rows],
     }
-    with replacing(folder / REPORT) as partial:
-        partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(folder / REPORT, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     people = "1 rater" if len(raters) == 1 else f"{len(raters)} raters"
     summary = f"{len(answers)} answers of {people}; the video at the left was preferred in {left / len(answers):.0%}."
     return "\n\n".join([summary, *_tables(rows), _NOTE, f"The same figures are in {folder / REPORT}."])

@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config import Config
-from ..files import file_names
+from ..files import file_name
+from ..run_folder import CONFIG
 
 SOURCE = "source"
 SUFFIXES = (".mp4", ".webm", ".m4v", ".mov", ".mkv", ".avi", ".gif")
@@ -130,15 +131,10 @@ def _prompts_of_runs(folder: Path, systems: Iterable[str]) -> dict[str, str]:
     """The prompts of every ``config.yaml`` that ``tav run`` left in a system's folder or below."""
     prompts: dict[str, str] = {}
     for system in systems:
-        for path in sorted((folder / system).rglob("config.yaml")):
+        for path in sorted((folder / system).rglob(CONFIG)):
             texts = Config.read(path).validation_data.prompts
             within = path.parent.relative_to(folder / system)
-            for name, prompt in zip((within / name for name in file_names(texts)), texts):
-                if prompts.setdefault(name.as_posix(), prompt) != prompt:
-                    raise ValueError(
-                        f"{name.as_posix()!r} has the prompt {prompt!r} in {path}, "
-                        f"but {prompts[name.as_posix()]!r} elsewhere: say which one it is in {folder / 'prompts.csv'}."
-                    )
+            prompts |= {(within / file_name(prompt)).as_posix(): prompt for prompt in texts}
     if not prompts:
         raise ValueError(
             f"{folder} does not say what the videos should show: write {folder / 'prompts.csv'} "

@@ -13,7 +13,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     flag(parser, "--learning-rate", "learning_rate", metavar="X", help="default 5e-4")
     flag(parser, "--output", "output_dir", metavar="FOLDER", help="where results go (default: outputs/demo)")
     flag(parser, "--seed", "seed", metavar="N", help="default 33")
-    flag(parser, "--device", "device", metavar="NAME", help="auto (default), cpu, cuda, cuda:1, ...")
+    flag(parser, "--device", "device", metavar="NAME", help="auto (default: CUDA or the CPU), cpu, cuda:1, mps, xpu")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting of a run")
 
 

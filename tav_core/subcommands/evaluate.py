@@ -74,8 +74,8 @@ def run(arguments: Namespace) -> None:
             notes=[*notes, *scorers.notes],
             on_video=lambda number: bar.update(),
         )
-    print(table.text())
     table.save(output)
+    print(table.text())
     print(f"Written to {output / 'scores.json'} and scores.png")
 
 

@@ -14,6 +14,7 @@ from ..arguments import (
     open_tuned_session,
     report,
 )
+from ..run_folder import INVERTED, note_prompts
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,7 +37,7 @@ def run(arguments: Namespace) -> None:
 
     start = None
     if session.config.validation_data.use_inv_latent:
-        start = commands.read_start(arguments.latents or session.folder / commands.INVERTED)
+        start = commands.read_start(arguments.latents or session.folder / INVERTED)
     commands.sample(session, start)
-    commands.note_prompts(session)
+    note_prompts(session.folder, session.config)
     report(session)

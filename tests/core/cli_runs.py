@@ -7,9 +7,10 @@ import yaml
 
 import tav_core
 from tav_core import cli
+from tav_core.files import file_name
 
 PROMPTS = ["a cat, cartoon style", "a dog / on: the beach?"]
-NAMES = ["a-cat-cartoon-style", "a-dog-on-the-beach"]
+NAMES = [file_name(prompt) for prompt in PROMPTS]
 STEPS = 4
 
 

@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 pytest.importorskip("diffusers")
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 import tav_core
 from tav_core import attention
+from tav_core.attention import in_parts
 
 VIDEOS, FRAMES = 2, 4
 
@@ -93,6 +95,16 @@ def test_a_large_picture_is_attended_to_over_time_in_parts(monkeypatch):
     attention_over_time.kernel = lambda query, *rest: batches.append(len(query)) or kernel(query, *rest)
     torch.testing.assert_close(video_unet(*inputs(VIDEOS, FRAMES)), at_once)
     assert batches == [40, 40, 16]
+
+
+@pytest.mark.parametrize("largest", [1, 100, 700])
+def test_attention_in_parts_is_attention(largest):
+    query, key, value = (torch.randn(3, 2, n, 4, requires_grad=True) for n in (10, 15, 15))
+    whole = F.scaled_dot_product_attention(query, key, value)
+    parts = in_parts(query, key, value, largest)
+    torch.testing.assert_close(parts, whole)
+    gradients = (torch.autograd.grad(out.square().sum(), (query, key, value)) for out in (parts, whole))
+    torch.testing.assert_close(*gradients)
 
 
 def test_an_unknown_mode_or_kernel_is_named():

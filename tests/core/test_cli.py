@@ -1,6 +1,8 @@
 """The command line, on a checkpoint of a few hundred kilobytes and a drawn clip."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +18,7 @@ from cli_runs import NAMES, PROMPTS, STEPS, run, settings
 
 import tav_core
 from tav_core import cli, config
-from tav_core.files import file_names, unused_path
+from tav_core.files import file_name, unused_path, write_text
 from tav_core.inverted import load_inverted
 
 ROOT = Path(__file__).parents[2]
@@ -205,9 +207,30 @@ assert not heavy, heavy
     assert all(command.example in done.stdout for command in cli.COMMANDS.values())
 
 
-def test_file_names():
-    names = file_names(["Ein Bär, 熊!", "../../etc/passwd", "a b", "a-B", "?", "x" * 300])
-    assert names == ["Ein-Bär-熊", "etc-passwd", "a-b", "a-B-2", "prompt", "x" * 100]
+def test_file_name():
+    assert file_name("a bear on the beach") == "a-bear-on-the-beach"
+    prompts = ["Ein Bär, 熊!", "../../etc/passwd", "a b", "a-b", "a B", "?", "", "x" * 300, "x" * 301, "con", "nul"]
+    names = [file_name(prompt) for prompt in prompts]
+    assert names[0].startswith("Ein-Bär-熊-") and names[1].startswith("etc-passwd-") and names[2] == "a-b"
+    assert len({name.lower() for name in names}) == len(names)  # some file systems do not tell case
+    assert all(re.fullmatch(r"[\w-]{1,107}", name) for name in names) and not {"con", "nul"} & set(names)
+
+
+def test_a_file_that_another_program_has_open_is_waited_for(tmp_path, monkeypatch):
+    path, replace, refusals = tmp_path / "losses.csv", os.replace, [1, 2]
+
+    def busy(*paths):
+        if refusals:
+            raise PermissionError(refusals.pop(), "Access is denied", *map(str, paths))
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", busy)
+    write_text(path, "new")
+    assert path.read_text() == "new" and not refusals
+    refusals += range(10)
+    with pytest.raises(PermissionError, match=r"Access is denied: .*losses\.csv'$"):
+        write_text(path, "newer")
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
 
 
 def test_example_configuration_holds_the_defaults():

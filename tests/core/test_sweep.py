@@ -26,6 +26,7 @@ from tav_core.experiments import tgve
 from tav_core.experiments.sweep import ScoreModels, sweep
 from tav_core.experiments.sweep_items import folder_items, tgve_items
 from tav_core.experiments.sweep_table import Outcome
+from tav_core.run_folder import note_prompts, with_prompts
 
 ITEMS = ("a-fine", "b-without-a-clip", "c-fine")
 LIST = """\
@@ -98,6 +99,11 @@ def test_a_failing_item_does_not_stop_the_others(in_order: Path):
 def test_finished_items_are_skipped_unless_their_settings_changed(world: Path, in_order: Path, monkeypatch):
     ran, folder = [], shutil.copytree(in_order, world / "moved")
     monkeypatch.setattr(sweeping, "run_item", lambda item, models: ran.append(item.name) or Outcome(item.name))
+    outcomes = sweep(folder_items(world / "configs", folder, {}), folder)
+    assert ran == ["b-without-a-clip"]
+    config = Config.read(folder / "a-fine" / "config.yaml")
+    note_prompts(folder / "a-fine", with_prompts(config, ("a dog",)))  # as "tav sample" there does
+    ran.clear()
     outcomes = sweep(folder_items(world / "configs", folder, {}), folder)
     assert ran == ["b-without-a-clip"]
     assert [{**asdict(outcome), "seconds": None} for outcome in outcomes[::2]] == table(in_order)[::2]

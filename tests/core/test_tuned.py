@@ -202,18 +202,17 @@ def test_a_newer_format_is_refused(tmp_path):
         tav_core.load_tuned(path)
 
 
-def test_a_failed_save_leaves_the_old_file(video_unet, tmp_path, monkeypatch):
+def test_a_failed_save_leaves_the_old_file(video_unet, tmp_path):
+    resource = pytest.importorskip("resource")
     path = tmp_path / "tuned.safetensors"
     tav_core.save_tuned(path, video_unet.tuned_state_dict(), METADATA)
-    old = path.read_bytes()
-
-    def full_disk(tensors, file, metadata):
-        file.write_bytes(b"half a file")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr("tav_core.tuned.save_file", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        tav_core.save_tuned(path, video_unet.tuned_state_dict(), {})
+    old, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(old) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"tuned\.safetensors could not be written .*: see that there is space"):
+            tav_core.save_tuned(path, video_unet.tuned_state_dict(), {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == old and list(tmp_path.iterdir()) == [path]
     with pytest.raises(ValueError, match=r"written as \.safetensors, not as 'tuned.bin'"):
         tav_core.save_tuned(tmp_path / "tuned.bin", video_unet.tuned_state_dict(), {})
