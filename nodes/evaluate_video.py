@@ -87,8 +87,7 @@ class EvaluateVideo(io.ComfyNode):
         videos = connected(results)
         if not videos:
             raise ValueError("There is nothing to score: connect a video to result_1.")
-        names = [line.strip() for line in labels.splitlines()]
-        names = [name or f"result {number}" for number, name in enumerate(names + [""] * len(videos), start=1)]
+        _, *names = tav_core.comparison_labels(f"source\n{labels}", len(videos) + 1)
         table = host.score_results(
             [
                 tav_core.VideoResult(name, frames[..., :3], prompt.strip(), source[..., :3], reconstruction)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from .choices import ATTENTION_MODES, RESIZE_MODES
-from .config import Config
+from .config import Config, setting_names
 from .files import check_writable
 from .run_folder import TUNED
 
@@ -24,8 +24,6 @@ _OF_BOTH = {
     "train_data.height": "validation_data.height",
 }
 """A flag for the size of the clip also stands for the size of the videos, which start from the inverted clip."""
-_NAMES: set[str] = set()
-"""Configuration keys that have a flag of their own."""
 
 
 def read_config(arguments: argparse.Namespace, default: Config | None = None) -> Config:
@@ -45,7 +43,8 @@ def given_values(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ValueError: ``--set`` without a value, or with one that is no YAML.
     """
-    given = {name: value for name, value in vars(arguments).items() if name in _NAMES}
+    names = set(setting_names())
+    given = {name: value for name, value in vars(arguments).items() if name in names}
     for clip, video in _OF_BOTH.items():
         if clip in given:
             given[video] = given[clip]
@@ -107,7 +106,6 @@ def report(session: Session) -> None:
 
 def flag(parser: Any, name: str, key: str, **options: Any) -> None:
     """A flag ``name`` that stands for the configuration key ``key``; ``options`` as for ``add_argument``."""
-    _NAMES.add(key)
     parser.add_argument(name, dest=key, default=argparse.SUPPRESS, **options)
 
 

@@ -137,7 +137,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 def _sentence(error: Exception) -> str:
     """What went wrong, for the person."""
     if isinstance(error, ModuleNotFoundError):  # ComfyUI comes without the packages that load a checkpoint here
-        return f"{error}: run 'pip install -e {_ROOT}'."
+        return f'{error}: run "{sys.executable}" -m pip install -e "{_ROOT}"'
     if isinstance(error, OSError) and error.filename:
         open_elsewhere = ", and that no other program has it open" * isinstance(error, PermissionError)
         return f"{error.filename}: {error.strerror}; check the name, the folder and its permissions{open_elsewhere}."

@@ -219,17 +219,19 @@ def _checked(value: Any, allowed: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _names(kind: type = Config, prefix: str = "") -> Iterator[str]:
+def setting_names(kind: type = Config, prefix: str = "") -> Iterator[str]:
+    """The keys of a configuration as :meth:`Config.with_values` takes them, those of groups included."""
     for name, hint in get_type_hints(kind).items():
         if is_dataclass(hint):
-            yield from _names(hint, f"{prefix}{name}.")
+            yield from setting_names(hint, f"{prefix}{name}.")
         yield f"{prefix}{name}"
 
 
 def _nearest(key: str) -> str:
-    known = {name.rsplit(".", 1)[-1]: name for name in _names()}
+    names = sorted(setting_names())
+    known = {name.rsplit(".", 1)[-1]: name for name in names}
     close = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {known[close[0]]!r}?" if close else f"the known ones are {', '.join(sorted(_names()))}."
+    return f"did you mean {known[close[0]]!r}?" if close else f"the known ones are {', '.join(names)}."
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Inflates a text-to-image U-Net to a video U-Net in place, and takes it back (Tune-A-Video, section 3.2).
 
-Nothing of the network is copied or rebuilt: the forwards of its transformer blocks, of their self-attention and of
-its group norms are overridden on the instances, and come off again without a trace.
+Nothing of the network is copied or rebuilt. On the instances, these forwards are overridden, and come off again without
+a trace: of transformer blocks, their self-attention, their feed-forward, and what their cross-attention does with the
+text; of group norms; of residual blocks and their first convolutions; and how convolutions compute.
 """
 
 from __future__ import annotations

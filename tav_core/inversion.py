@@ -16,7 +16,7 @@ def ddim_invert(
     video_unet: Predict,
     schedule: NoiseSchedule,
     latents: Tensor,
-    context: Tensor,
+    context: Tensor | None,
     steps: int = 50,
     on_step: Callable[[int, Tensor], bool | None] | None = None,
 ) -> list[Tensor]:
@@ -28,7 +28,8 @@ def ddim_invert(
         video_unet: a :class:`VideoUNet`, or anything called like one.
         schedule: of the checkpoint.
         latents: clean latents ``[b, c, f, h, w]``.
-        context: text states ``[b, tokens, dim]``, published: of the empty prompt.
+        context: text states ``[b, tokens, dim]``, published: of the empty prompt; None where
+            ``video_unet`` has its own.
         steps: 1 to the number of training timesteps.
         on_step: called with (step counted from 1, latents); returning False stops after that step.
 

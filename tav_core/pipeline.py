@@ -108,13 +108,10 @@ class Pipeline:
         """Bring the U-Net to the device and inflate it; ``options`` as for :func:`tav_core.inflate`."""
         return inflate(self.unet.to(self.device), **options)
 
-    def encode_prompt(self, prompt: str) -> Tensor:
-        """Text states ``[1, tokens, dim]``; what CLIP cannot take in (beyond 77 tokens) is cut off, with a warning."""
-        return self.encode_prompts([prompt])[0]
-
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> list[Tensor]:
-        """Text states ``[1, tokens, dim]`` of each prompt.
+        """Text states ``[1, tokens, dim]`` of each prompt; what CLIP cannot take in (beyond 77 tokens) is cut off,
+        with a warning.
 
         Raises:
             ValueError: the text encoder has been freed.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .schedule import NoiseSchedule
 
-Predict = Callable[[Tensor, int, Tensor], Tensor]
+Predict = Callable[[Tensor, int, Tensor | None], Tensor]
 """(latents ``[b, c, f, h, w]``, timestep, context ``[b, tokens, dim]``) -> prediction ``[b, c, f, h, w]``."""
 
 
@@ -24,7 +24,7 @@ def ddim_sample(
     video_unet: Predict,
     schedule: NoiseSchedule,
     noise: Tensor,
-    context: Tensor,
+    context: Tensor | None,
     negative_context: Tensor | None,
     steps: int = 50,
     guidance_scale: float = 12.5,
@@ -36,7 +36,7 @@ def ddim_sample(
         video_unet: a :class:`VideoUNet`, or anything called like one.
         schedule: of the checkpoint.
         noise: latents to start from ``[b, c, f, h, w]``, inverted or drawn from a unit normal.
-        context: text states of the prompt ``[b, tokens, dim]``.
+        context: text states of the prompt ``[b, tokens, dim]``, handed to ``video_unet``; None where that has its own.
         negative_context: text states to guide away from, published: of the empty prompt; unused without guidance.
         steps: 1 to the number of training timesteps.
         guidance_scale: 1 and below mean none (published behaviour), and save the second pass.

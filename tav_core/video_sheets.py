@@ -10,6 +10,7 @@ from PIL import Image
 from .pictures import picture
 
 SHEET_PIXELS = 16 * 2**20  # of all frames together: 64 frames of 512 x 512
+FRAME_SIDE = 512  # of a single one, at most
 BLOCK = 8  # a frame of whole JPEG blocks leaves no trace in its neighbours
 
 
@@ -40,13 +41,13 @@ def sheet_frame_size(frames: int, width: int, height: int, longest: int) -> tupl
     return tuple(max(BLOCK, round(size * scale / BLOCK) * BLOCK) for size in (width, height))
 
 
-def video_sheet(frames: torch.Tensor, longest: int = 512) -> VideoSheet:
+def video_sheet(frames: torch.Tensor) -> VideoSheet:
     """Put frames [f, h, w, 3], RGB in 0..1 (values outside are clamped), on one sheet that is about square.
 
-    Frames are scaled down where they are larger than :func:`sheet_frame_size` says.
+    Frames are scaled down where they are larger than :func:`sheet_frame_size` says for 512 pixels a side.
     """
     count, height, width, _ = frames.shape
-    size = sheet_frame_size(count, width, height, longest)
+    size = sheet_frame_size(count, width, height, FRAME_SIDE)
     columns = min(count, math.ceil(math.sqrt(count * size[1] / size[0])))
     sheet = Image.new("RGB", (columns * size[0], math.ceil(count / columns) * size[1]))
     for number, frame in enumerate(frames):

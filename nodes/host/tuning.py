@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ... import tav_core
+from ...tav_core.layout import find_blocks
 from ...tav_core.tune_settings import PRECISIONS
 from . import kept
 from .live import Run
@@ -73,7 +74,6 @@ def tune_model(
     check_weights(model)
     _check_modules(model)
     learner = _trainable_clone(model)
-    _, _, f, h, w = latents.shape
     reload = partial(_load, learner, _memory_to_tune(learner, inflation, latents.shape, settings))
     unet, latents = reload(), latents.to(learner.load_device)
     with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
@@ -81,7 +81,7 @@ def tune_model(
         conds = model_conds(learner, positive, latents)
         key = kept.tuning_key(learner, inflation, latents, conds, settings)
         known = kept.find(key, settings.steps)
-        with inflation.video_unet(unet, inflation.temporal_attention).attached(f) as video_unet:
+        with inflation.video_unet(unet, inflation.temporal_attention).attached(latents.shape[2]) as video_unet:
             video_unet.compute_dtype = compute_dtype_of(learner)
             if inflation.temporal is not None:
                 video_unet.temporal.load_state_dict(inflation.temporal.state_dict())
@@ -104,17 +104,8 @@ def tune_model(
     tuning = kept.KeptTuning(key, replace(result.state, weights=weights), run.previews, sampler.key)
     kept.keep(run.workflow, run.node, tuning)
     deltas, state = _told_apart(model, inflation, video_unet, learned)
+    metadata = _metadata(model, video_unet, latents.shape, len(result.losses), settings)
     tuned = with_tuning(model, inflation, deltas, 1.0, video_unet.temporal)
-    pixels = pixels_per_latent(model)
-    metadata = tav_core.tuned_metadata(
-        video_unet,
-        fingerprint_of(model),
-        frames=f,
-        width=w * pixels,
-        height=h * pixels,
-        steps=len(result.losses),
-        learning_rate=settings.learning_rate,
-    )
     return tuned, TunedVideo(state, metadata), result.losses
 
 
@@ -133,6 +124,26 @@ def _told_apart(
         for name, key in keys.items()
     }
     return deltas, learned | state
+
+
+def _metadata(
+    model: ModelPatcher,
+    video_unet: tav_core.VideoUNet,
+    shape: tuple[int, ...],
+    steps: int,
+    settings: tav_core.TuneSettings,
+) -> dict:
+    """What a tuned file says of itself, but for the prompt and the frame rate, which the node knows."""
+    pixels, (_, _, frames, height, width) = pixels_per_latent(model), shape
+    return tav_core.tuned_metadata(
+        video_unet,
+        fingerprint_of(model),
+        frames=frames,
+        width=width * pixels,
+        height=height * pixels,
+        steps=steps,
+        learning_rate=settings.learning_rate,
+    )
 
 
 def _check_timesteps(model: ModelPatcher) -> None:
@@ -166,7 +177,7 @@ def _memory_to_tune(
     if settings.precision != "auto":
         reckoned = compute_dtype_of(learner) or learner.model.get_dtype()
         activations *= PRECISIONS[settings.precision].itemsize / reckoned.itemsize
-    blocks = inflation.video_unet(learner.model.diffusion_model).blocks
+    blocks = find_blocks(learner.model.diffusion_model)
     weights = sum(block.module.attn1.to_q.weight.numel() for block in blocks)
     return activations + weights * (6 if inflation.temporal_attention else 2) * 16
 

@@ -18,6 +18,7 @@ from ..config import Config, TrainData, ValidationData
 from ..files import replacing, write_text
 from ..pictures import picture
 from ..plots import loss_plot
+from ..run_folder import STATE
 from ..session import Session
 from ..tuned import load_tune_state
 from ..video import VideoClip, save_video
@@ -78,7 +79,7 @@ def demo(session: Session) -> None:
     before = commands.sample(session, commands.invert(session), folder / UNTUNED)
     commands.tune(session)
     after = commands.sample(session, commands.invert(session))
-    losses = loss_plot(load_tune_state(folder / commands.STATE).losses)
+    losses = loss_plot(load_tune_state(folder / STATE).losses)
     with replacing(folder / PLOT) as partial:
         picture(losses).save(partial)
     figures = {"tuned": _judged(after, source, prompts), "untuned": _judged(before, source, prompts)}

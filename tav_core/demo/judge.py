@@ -70,7 +70,7 @@ def read(pictures: Tensor) -> list[Reading]:
         pictures: [n, h, w, 3] in 0..1, any resolution; one object each.
     """
     seen = [_see(chunk) for chunk in _at_size(pictures).split(32)]
-    return [reading for readings, _, _ in seen for reading in readings]
+    return [reading for readings, _ in seen for reading in readings]
 
 
 def compare(edited: Tensor, source: Tensor, words: Words) -> Comparison:
@@ -125,7 +125,7 @@ def drift(frames: Tensor) -> tuple[float, float]:
         Two means of absolute differences, 0..1; nan where no two neighbouring frames have an object.
     """
     pictures = _at_size(frames)
-    readings, masks, _ = _see(pictures)
+    readings, masks = _see(pictures)
     around = max_pool2d(masks.float()[:, None], 7, stride=1, padding=3)[:, 0] > 0
     objects, backgrounds = [], []
     line = torch.arange(-11.0, 12.0)
@@ -158,8 +158,8 @@ def _at_size(pictures: Tensor) -> Tensor:
     return pictures
 
 
-def _see(pictures: Tensor) -> tuple[list[Reading], Tensor, Tensor]:
-    """Readings of [n, 3, 64, 64], and the masks [n, 64, 64] of their objects, whole and without the edge."""
+def _see(pictures: Tensor) -> tuple[list[Reading], Tensor]:
+    """Readings of [n, 3, 64, 64], and the masks [n, 64, 64] of their objects."""
     edge = torch.ones(SIZE, SIZE, dtype=torch.bool)
     edge[4:-4, 4:-4] = False
     ground = pictures[:, :, edge].median(dim=-1).values
@@ -193,7 +193,7 @@ def _see(pictures: Tensor) -> tuple[list[Reading], Tensor, Tensor]:
                 found=found,
             )
         )
-    return readings, masks, core
+    return readings, masks
 
 
 def _angle(pictures: Tensor, colour: Tensor) -> Tensor:

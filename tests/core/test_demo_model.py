@@ -28,14 +28,14 @@ def test_the_model_is_small_and_in_stable_diffusions_layout(pipeline):
     torch.testing.assert_close(
         pipeline.schedule.alphas_cumprod.float(), (1 - expected).cumprod(0), rtol=1e-3, atol=1e-5
     )
-    assert pipeline.encode_prompt("a red circle on a blue background").shape == (1, 24, 64)
+    assert pipeline.encode_prompts(["a red circle on a blue background"])[0].shape == (1, 24, 64)
 
 
 def test_it_draws_what_captions_say(pipeline):
     words = [w for w in all_words() if not w.held_out][::12]
     context = torch.cat(pipeline.encode_prompts([w.caption for w in words]))
     noise = torch.randn(len(words), 4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    nothing = pipeline.encode_prompt("")
+    (nothing,) = pipeline.encode_prompts([""])
     video_unet = pipeline.inflate()
     latents = tav_core.ddim_sample(video_unet, pipeline.schedule, noise, context, nothing, steps=15, guidance_scale=3.0)
     video_unet.deflate()

@@ -37,7 +37,7 @@ def folder(kind: str, tmp_path_factory) -> Path:
 
 def everything(pipeline: Pipeline) -> list[torch.Tensor]:
     """What each part of a pipeline computes."""
-    context, latents = pipeline.encode_prompt("a man is skiing, fast"), pipeline.encode_video(FRAMES)
+    (context,), latents = pipeline.encode_prompts(["a man is skiing, fast"]), pipeline.encode_video(FRAMES)
     prediction = pipeline.inflate()(latents, 500, context)
     return [context, latents, prediction, pipeline.decode_video(latents), pipeline.schedule.alphas_cumprod]
 
@@ -106,7 +106,7 @@ def test_half_precision_files(folder: Path):
 
 def test_prompt_beyond_77_tokens_is_cut_with_a_warning(folder: Path):
     with pytest.warns(UserWarning, match="first 77 tokens"):
-        assert Pipeline.load(folder, "cpu").encode_prompt("a b c " * 40).shape == (1, 77, 64)
+        assert Pipeline.load(folder, "cpu").encode_prompts(["a b c " * 40])[0].shape == (1, 77, 64)
 
 
 def test_pickles_are_refused(folder: Path, tmp_path: Path):

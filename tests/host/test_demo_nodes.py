@@ -78,7 +78,7 @@ def test_it_computes_what_the_core_computes_without_comfyui(server):
     frames = example_clip(Words("red", "circle", "blue"), "line", frames=4, seed=3)
     unet, schedule = pipeline.inflate(), pipeline.schedule
     encoded = pipeline.encode_video(frames)
-    noise = tav_core.ddim_invert(unet, schedule, encoded, pipeline.encode_prompt(CAPTION), STEPS)[-1]
+    noise = tav_core.ddim_invert(unet, schedule, encoded, *pipeline.encode_prompts([CAPTION]), STEPS)[-1]
     rendered = tav_core.ddim_sample(
         unet, schedule, noise, *pipeline.encode_prompts([EDIT, ""]), steps=STEPS, guidance_scale=GUIDANCE
     )
