@@ -118,3 +118,45 @@ def test_a_rater_answers_by_keys_and_goes_on_later(browser, folder):
     assert {answer["rater"] for answer in kept} == {"anna"}
     assert errors == []
     page.close()
+
+
+def test_going_back_while_a_pair_loads(browser, folder):
+    """The late video of the pair that was left is not shown, and the same pair is loaded before it can be judged."""
+    page = browser.new_page()
+    page.set_default_timeout(20_000)
+    left, place, held = page.locator("#left"), page.locator("#place"), []
+
+    def answer_to(text: str) -> None:
+        page.locator(READY).wait_for()
+        page.keyboard.press("f")
+        place.filter(has_text=text).wait_for()
+
+    def hold_one_video() -> None:
+        page.route("**/video/*", lambda route: held.append(route), times=1)
+
+    def back_to(text: str) -> None:
+        page.keyboard.press("Backspace")
+        place.filter(has_text=text).wait_for()
+        page.locator(READY).wait_for()
+
+    with studying(folder) as url:
+        page.goto(url)
+        page.locator("#name:focus").fill("Anna")
+        page.keyboard.press("Enter")
+        answer_to("pair 1 of 2, question 2")
+        hold_one_video()
+        answer_to("pair 2 of 2, question 1")
+        back_to("pair 1 of 2, question 2")
+        shown = left.get_attribute("src")
+        held.pop().continue_()
+        page.wait_for_timeout(300)
+        assert left.get_attribute("src") == shown
+
+        answer_to("pair 2 of 2, question 1")
+        answer_to("pair 2 of 2, question 2")
+        hold_one_video()
+        page.reload()
+        place.filter(has_text="pair 2 of 2, question 2").wait_for()
+        back_to("pair 2 of 2, question 1")
+        assert left.get_attribute("src")
+    page.close()

@@ -13,6 +13,7 @@ const PAUSE = 400 // milliseconds between the end of the videos and their next s
 
 let rater = sessionStorage.getItem("rater")
 let current = null // what the server said of the question on the page
+let filled = null // the question whose videos are in the page, all of them
 let open // whether a choice is taken
 let stuck = false // whether the question could not be shown
 
@@ -57,7 +58,7 @@ async function show(number) {
   $("rater").textContent = rater
   $("progress").max = question.total
   $("progress").value = question.answered
-  const samePair = current && current.left === question.left && current.right === question.right
+  const samePair = filled?.left === question.left && filled?.right === question.right
   current = question
   if (!question.id) {
     $("place").textContent = `${question.total / 2} pairs done`
@@ -82,27 +83,31 @@ function mark(side) {
 
 /** Fetches the videos whole before any plays, so that they start together. */
 async function load(question) {
+  filled = null
   $("ask").classList.add("loading")
   $("ask").classList.toggle("with-source", Boolean(question.source))
   $("source-box").hidden = !question.source
   try {
-    await Promise.all(Object.entries(VIDEOS).map(([name, video]) => fill(video, question[name])))
+    await Promise.all(Object.keys(VIDEOS).map(name => fill(name, question)))
   } catch (error) {
-    current = null // so that the next attempt loads them again
-    throw error
+    if (current === question) throw error
   }
+  if (current !== question) return // the rater went back meanwhile
   const ratio = Math.max(...PAIR.map(video => video.videoWidth / video.videoHeight))
   $("ask").style.setProperty("--ratio", ratio)
   $("ask").classList.remove("loading")
+  filled = question
   play()
 }
 
-async function fill(video, name) {
+async function fill(name, question) {
+  const video = VIDEOS[name]
   if (video.src) URL.revokeObjectURL(video.src)
   video.removeAttribute("src")
   video.load() // lets go of the old video
-  if (!name) return
-  const content = await (await ask(`/video/${name}`)).blob()
+  if (!question[name]) return
+  const content = await (await ask(`/video/${question[name]}`)).blob()
+  if (current !== question) return // the element is another question's by now
   await new Promise((loaded, failed) => {
     video.oncanplay = loaded
     video.onerror = () => failed(new Error("This browser cannot play a video of this pair: try Chrome or Firefox."))
