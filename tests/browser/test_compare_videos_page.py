@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from comfy_server import Graph
 from workflow_page import RENDERERS
 
 from tav_core import save_video
@@ -17,6 +18,16 @@ CONNECT = """() => {
 }"""
 INPUTS = """() => app.graph.nodes.find(node => node.type === 'TAVCompareVideos').inputs
     .filter(input => !input.widget).map(input => input.name)"""
+INTO_SUBGRAPH = """() => {
+    const [inner] = app.graph.nodes
+    const { node: outer } = app.graph.convertToSubgraph(new Set([inner]))
+    return [app.graph.id, String(inner.id), `${outer.id}:${outer.subgraph.nodes[0].id}`]
+}"""
+CAPTIONS_INSIDE = """() => {
+    const [inner] = app.graph.nodes[0].subgraph.nodes
+    const { element } = inner.widgets.find(({ name }) => name === 'comparison')
+    return [...element.querySelectorAll('figcaption')].map(caption => caption.textContent)
+}"""
 COUNT = "() => document.querySelector('.tav-bar output')?.textContent"
 LEVEL = """(canvas, left) => {
     const { width, height } = canvas
@@ -111,3 +122,20 @@ def test_inputs_grow_and_all_is_there_after_a_reload(compared):
     compared.page.locator(".tav-bar input").fill("1")
     assert [level(compared, 0), level(compared, 1)] == near(20, 122)
     assert compared.own_errors() == []
+
+
+def test_what_a_node_in_a_subgraph_told_is_not_taken_for_that_of_another(server, page):
+    """Numbers of nodes are no more than unique to their graph."""
+    page.new_graph("TAVCompareVideos")
+    workflow, alone, inside = page.page.evaluate(INTO_SUBGRAPH)
+    graph = Graph()
+    image = graph.add("EmptyImage", width=16, height=16, batch_size=2, color=0)
+    nodes = {"image": graph.nodes[image.id]}
+    for number, label in ((alone, "another"), (inside, "this one")):
+        inputs = {"source": ["image", 0], "labels": label, "fps": 8.0}
+        nodes[number] = {"class_type": "TAVCompareVideos", "inputs": inputs}
+    server.finish(server.post(nodes, workflow))
+    page.page.evaluate("() => app.loadGraphData(app.graph.serialize())")
+    page.page.wait_for_function(f"() => ({CAPTIONS_INSIDE})().length > 0")
+    assert page.page.evaluate(CAPTIONS_INSIDE) == ["this one"]
+    assert page.own_errors() == []

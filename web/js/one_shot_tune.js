@@ -2,23 +2,11 @@
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
-import { after, openNodes, showOnNode } from "./page.js"
+import { after, nodeOf, openNodes, root, showOnNode } from "./page.js"
 import { TunePanel } from "./tune_panel.js"
 
 const NODE = "TAVOneShotTune"
 const panels = new WeakMap() // node -> its panel
-
-const root = () => app.rootGraph ?? app.graph
-
-/** The node that ComfyUI calls "12:5" while it runs: node 5 within the subgraph of node 12. */
-function nodeOf(executionId) {
-    let graph = root(), node = null
-    for (const id of executionId.split(":")) {
-        node = graph?.getNodeById(id)
-        graph = node?.subgraph
-    }
-    return node
-}
 
 function panelOf({ node, workflow }) {
     return workflow === root().id ? panels.get(nodeOf(node)) : undefined

@@ -2,7 +2,7 @@
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
-import { after, openNodes } from "./page.js"
+import { after, nodeOf, openNodes, root } from "./page.js"
 
 const takers = new WeakMap() // node -> the name of what it tells, and what takes it
 const served = new WeakSet() // nodes that have told something
@@ -31,16 +31,16 @@ async function giveFromHistory() {
     if (!waiting.length) return
     const history = await (await api.fetchApi("/history?max_items=32")).json()
     const runs = Object.values(history).reverse()
-    const ours = runs.filter(({ prompt }) => prompt[3]?.extra_pnginfo?.workflow?.id === app.graph.id)
+    const ours = runs.filter(({ prompt }) => prompt[3]?.extra_pnginfo?.workflow?.id === root().id)
     for (const node of waiting) {
         const told = ours.map(({ outputs }) => outputOf(outputs, node)).find(Boolean)
         if (!served.has(node)) give(node, told)
     }
 }
 
-/** What a run says of a node; within subgraphs, its id comes last. */
+/** What a run says of a node, which has several ids there where several nodes stand for its subgraph. */
 function outputOf(outputs, node) {
-    const ids = Object.keys(outputs).filter((key) => key.split(":").at(-1) === String(node.id))
+    const ids = Object.keys(outputs).filter((id) => nodeOf(id) === node)
     return ids.map((id) => outputs[id]).find((output) => output[takers.get(node).name])
 }
 

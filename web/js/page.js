@@ -25,10 +25,22 @@ export function element(tag, properties = {}, ...content) {
     return made
 }
 
+/** The graph of the workflow that is open, whichever of its subgraphs is in sight. */
+export const root = () => app.rootGraph ?? app.graph
+
 /** The nodes of the workflow that is open, those within its subgraphs too. */
 export function openNodes() {
-    const root = app.rootGraph ?? app.graph
-    return [root, ...root.subgraphs.values()].flatMap(({ nodes }) => nodes)
+    return [root(), ...root().subgraphs.values()].flatMap(({ nodes }) => nodes)
+}
+
+/** The node that ComfyUI calls "12:5" while it runs: node 5 within the subgraph of node 12. */
+export function nodeOf(executionId) {
+    let graph = root(), node = null
+    for (const id of executionId.split(":")) {
+        node = graph?.getNodeById(id)
+        graph = node?.subgraph
+    }
+    return node
 }
 
 /** Add a style sheet to the page, once. */
