@@ -37,6 +37,15 @@ def test_a_missing_checkpoint_is_told_before_the_clip_is_read(tmp_path, capsys):
     assert capsys.readouterr().err.startswith(f"tav: There is no checkpoint {nowhere}: ")
 
 
+def test_want_of_memory_while_loading_is_no_damaged_checkpoint(cli_world: Path, monkeypatch, capsys):
+    def full(path: Path, *arguments: object) -> None:
+        torch.empty(2**60)
+
+    monkeypatch.setattr("tav_core.pipeline._load_folder", full)
+    run(cli_world, "full", code=1)
+    assert capsys.readouterr().err.splitlines()[-1].startswith("tav: The memory does not suffice: ")
+
+
 def test_run_writes_everything(finished: Path):
     written = {path.name for path in finished.iterdir()}
     videos = {f"{name}{ending}" for name in NAMES for ending in (".mp4", ".gif")}
