@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from comfy_api.latest import io
+from comfy_execution.graph_utils import is_link
 
 from .. import tav_core
 from . import host
@@ -167,14 +168,15 @@ class OneShotTune(io.ComfyNode):
 
 def prompt_text(graph: dict, node_id: str, name: str) -> str:
     """The text behind a conditioning input of a node, followed through the graph; empty if a node computes it."""
-    value, is_text = graph.get(node_id, {}).get("inputs", {}).get(name), False
-    while isinstance(value, list):
+    value, is_text, seen = graph.get(node_id, {}).get("inputs", {}).get(name), False, set()
+    while is_link(value) and value[0] not in seen:
+        seen.add(value[0])
         node = graph.get(value[0], {})
         inputs = node.get("inputs", {})
         if node.get("class_type") == "TAVDemoClip":
             return demo_caption(inputs)
-        texts = [inputs[key] for key in TEXTS if isinstance(inputs.get(key), (str, list))]
-        links = [given for given in inputs.values() if isinstance(given, list)]
+        texts = [inputs[key] for key in TEXTS if isinstance(inputs.get(key), str) or is_link(inputs.get(key))]
+        links = [given for given in inputs.values() if is_link(given)]
         value = next(iter(texts or ([] if is_text else links)), None)
         is_text = is_text or bool(texts)
     return value if isinstance(value, str) else ""

@@ -26,6 +26,7 @@ from .tuned import load_tune_state, preview_frame, save_tune_state, save_tuned, 
 from .tuning import TuneState
 from .tuning import tune as tune_unet
 from .video import save_video
+from .video_writing import FASTEST, SLOWEST
 
 PUBLISHED_FPS = 8.0
 """Frames per second of what is sampled where no clip gives them."""
@@ -98,6 +99,8 @@ def invert(session: Session) -> Start:
 def read_start(path: Path) -> Start:
     """The start that an earlier inversion wrote; errors as for :func:`load_inverted`."""
     latents, clean, metadata = load_inverted(path)
+    if len(latents) != 1:
+        raise ValueError(f"{path} holds {len(latents)} clips: sample one.")
     fps, prompt = metadata.get("fps", PUBLISHED_FPS), metadata.get("prompt", "")
     return Start(latents, clean, fps, prompt, metadata.get("steps"))
 
@@ -119,6 +122,7 @@ def sample(
         )
     pipeline, video_unet, negative = session.pipeline, session.video_unet, session.contexts[data.negative_prompt]
     fps = start.fps if start else session.tuned_metadata.get("fps") or _clip_fps(session)
+    fps = min(max(fps, SLOWEST), FASTEST)  # a time lapse can be slower than a file is written
     generator = torch.Generator().manual_seed(config.seed)
     rows = []
     for prompt in data.prompts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import operator
 import os
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
@@ -14,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
-from .choices import ATTENTION_MODES, RESIZE_MODES
+from .choices import ATTENTION_MODES, LARGEST_SIDE, RESIZE_MODES
 from .files import write_text
 
 _LARGEST_SEED = 2**64 - 1
@@ -40,8 +41,8 @@ class TrainData:
     video_path: str = ""
     prompt: str = ""
     n_sample_frames: int = _setting(24, least=1)
-    width: int = _setting(512, least=8, multiple=8)
-    height: int = _setting(512, least=8, multiple=8)
+    width: int = _setting(512, least=8, most=LARGEST_SIDE, multiple=8)
+    height: int = _setting(512, least=8, most=LARGEST_SIDE, multiple=8)
     sample_start_idx: int = _setting(0, least=0)
     sample_frame_rate: int = _setting(1, least=1)
     """Take every n-th frame."""
@@ -56,8 +57,8 @@ class ValidationData:
     prompts: tuple[str, ...] = ()
     video_length: int | None = _setting(None, least=1)
     """Frames, width and height: those of the clip when left out."""
-    width: int | None = _setting(None, least=8, multiple=8)
-    height: int | None = _setting(None, least=8, multiple=8)
+    width: int | None = _setting(None, least=8, most=LARGEST_SIDE, multiple=8)
+    height: int | None = _setting(None, least=8, most=LARGEST_SIDE, multiple=8)
     num_inference_steps: int = _setting(50, least=1, most=1000)
     guidance_scale: float = _setting(12.5, least=0)
     use_inv_latent: bool = True
@@ -136,7 +137,7 @@ class Config:
             raise FileNotFoundError(f"There is no configuration file {path}: check the name and the folder.")
         try:
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: of dates, long numbers, encodings
             line = getattr(error, "problem_mark", None)
             where = f" (line {line.line + 1})" if line else ""
             raise ValueError(f"{path} is not readable as YAML{where}: see configs/ for an example.") from error
@@ -175,7 +176,7 @@ def _fill(kind: type, values: dict[str, Any], prefix: str) -> Any:
             raise ValueError(f"The key {name!r} is unknown: {_nearest(str(key))}")
         if is_dataclass(hints[key]):
             if not isinstance(value, dict):
-                raise ValueError(f"{name} must hold further settings, indented below it, not {value!r}.")
+                raise ValueError(f"{name} must hold further settings, indented below it, not {reprlib.repr(value)}.")
             filled[key] = _fill(hints[key], value, f"{name}.")
         elif value is not None:
             filled[key] = _checked(_convert(value, hints[key], name), settings[key].metadata, name)
@@ -191,7 +192,7 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
     if hint is bool:
         if isinstance(value, bool):
             return value
-        raise ValueError(f"{name} must be true or false, not {value!r}.")
+        raise ValueError(f"{name} must be true or false, not {reprlib.repr(value)}.")
     if hint is str and isinstance(value, (str, int, float)):
         return "no" if value is False else str(value)
     if hint in (int, float) and isinstance(value, (str, int, float)) and not isinstance(value, bool):
@@ -201,12 +202,12 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
             if float(value).is_integer():
                 return int(float(value))
     wanted = {int: "a whole number", float: "a number", str: "text"}[hint]
-    raise ValueError(f"{name} must be {wanted}, not {value!r}.")
+    raise ValueError(f"{name} must be {wanted}, not {reprlib.repr(value)}.")
 
 
 def _listed(value: Any, name: str) -> list:
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{name} must be a list, not {value!r}.")
+        raise ValueError(f"{name} must be a list, not {reprlib.repr(value)}.")
     return list(value)
 
 
@@ -215,7 +216,7 @@ def _checked(value: Any, allowed: Mapping[str, Any], name: str) -> Any:
         holds, wanted = _RULES[rule]
         if not holds(value, bound):
             shown = ", ".join(bound) if rule == "among" else bound
-            raise ValueError(f"{name} is {value!r}, but must be {wanted} {shown}.")
+            raise ValueError(f"{name} is {reprlib.repr(value)}, but must be {wanted} {shown}.")
     return value
 
 

@@ -70,8 +70,9 @@ def unused_path(folder: str | os.PathLike, name: str, suffix: str) -> Path:
     """
     folder = Path(folder).resolve()
     stem = name.strip().removesuffix(suffix)
-    path = first = (folder / (stem + suffix)).resolve()
-    if any(_NO_NAME.search(part) for part in re.split(r"[/\\]", stem)) or not path.is_relative_to(folder):
+    named = not any(_NO_NAME.search(part) for part in re.split(r"[/\\]", stem))
+    path = first = (folder / (stem + suffix)).resolve() if named else folder
+    if not named or not path.is_relative_to(folder):
         raise ValueError(f"{name!r} is no name for a file: give a plain one such as 'skiing' or 'sports/skiing'.")
     number = 2
     while path.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from .tensor_files import INVERTED, opened, save_tensors
@@ -32,4 +33,7 @@ def load_inverted(path: str | os.PathLike) -> tuple[Tensor, Tensor, dict]:
     with opened(Path(path)) as (file, kind, metadata):
         if kind != INVERTED:
             raise ValueError(f"{path} holds no inverted latents: give the file that inverting a clip wrote.")
-        return file.get_tensor("inverted"), file.get_tensor("clean"), metadata
+        inverted, clean = (file.get_tensor(name) for name in ("inverted", "clean"))
+    if inverted.ndim != 5 or inverted.shape != clean.shape or {inverted.dtype, clean.dtype} != {torch.float32}:
+        raise ValueError(f"{path} holds no latents [b, c, f, h, w] of a clip: invert the clip again.")
+    return inverted, clean, metadata

@@ -5,18 +5,19 @@ Nothing here reaches the network, and pickled weights are never opened.
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from einops import rearrange
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from .checkpoint import SingleFile
@@ -86,16 +87,22 @@ class Pipeline:
         load = _load_folder if path.is_dir() else _load_file
         try:
             parts = load(path, dtype, tokenizer, prediction_type)
-        except (FileNotFoundError, ValueError):
-            raise
-        except (SafetensorError, OSError, RuntimeError, LookupError, StopIteration, TypeError) as error:
-            if is_memory_shortage(error):
+        except Exception as error:  # each library raises its own kinds for a damaged file
+            told = isinstance(error, (FileNotFoundError, ModuleNotFoundError, ValueError))
+            if (told and not isinstance(error, (JSONDecodeError, UnicodeDecodeError))) or is_memory_shortage(error):
                 raise
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ValueError(
                 f"{path} cannot be read as an SD 1.x or 2.x checkpoint ({reason}): it may be incomplete; get it again."
             ) from error
-        return cls(*parts, device, dtype)
+        pipeline = cls(*parts, device, dtype)
+        words, known = max(pipeline.tokenizer.get_vocab().values()), pipeline.text_encoder.config.vocab_size
+        if words >= known:
+            raise ValueError(
+                f"The tokenizer of {path} has the token {words}, but its text encoder knows {known}: give the one "
+                "that belongs to it."
+            )
+        return pipeline
 
     @property
     def pixels_per_latent(self) -> int:
@@ -202,6 +209,7 @@ def _load_folder(
     light = {"low_cpu_mem_usage": find_spec("accelerate") is not None}
 
     def part(kind: type, name: str, stem: str, **options: Any) -> nn.Module:
+        _check_part(path / name)
         variant = _variant(path / name, stem)
         options |= {"variant": variant, "use_safetensors": True, "local_files_only": True, "output_loading_info": True}
         model, info = kind.from_pretrained(path / name, **options)
@@ -219,7 +227,11 @@ def _load_folder(
             f"The U-Net of {path} takes {unet.config.in_channels} channels and gives {unet.config.out_channels}: it is "
             "one for inpainting, depth or editing; use an ordinary text-to-image checkpoint."
         )
-    kind = AutoencoderTiny if "AutoencoderTiny" in (path / "vae/config.json").read_text() else AutoencoderKL
+    kind = (
+        AutoencoderTiny
+        if "AutoencoderTiny" in (path / "vae/config.json").read_text(encoding="utf-8")
+        else AutoencoderKL
+    )
     vae = part(kind, "vae", "diffusion_pytorch_model", torch_dtype=dtype, **light)
     text_encoder = part(CLIPTextModel, "text_encoder", "model").to(dtype)
     config = _SCHEDULER_DEFAULTS | DDIMScheduler.load_config(path / "scheduler", local_files_only=True)
@@ -250,6 +262,18 @@ def _load_file(
     )
     parts = file.unet(dtype), file.vae(dtype), file.text_encoder(dtype)
     return *parts, found, NoiseSchedule.from_scheduler(scheduler)
+
+
+def _check_part(folder: Path) -> None:
+    """Of what the libraries would follow to the network, or to a pickle."""
+    if not isinstance(json.loads((folder / "config.json").read_text(encoding="utf-8")), dict):
+        raise ValueError(f"{folder / 'config.json'} is no configuration of a model: get the folder again.")
+    for index in folder.glob("*.safetensors.index.json"):
+        files = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        if not all(str(file).endswith(".safetensors") for file in files):
+            raise ValueError(
+                f"{index} names other files than .safetensors, which are never loaded: get the folder again."
+            )
 
 
 def _variant(folder: Path, stem: str) -> str | None:

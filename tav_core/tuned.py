@@ -8,17 +8,20 @@ import os
 from datetime import date
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from .inflation import VideoUNet
 from .layout import architecture
 from .pictures import picture
 from .tensor_files import STATE, TUNED, opened, save_tensors
+from .tune_settings import PRECISIONS
 from .tuning import TuneState
 
 FORMAT_VERSION = 1
 PREVIEW_SIZE = 256
 """Longest side of a preview frame in pixels."""
+_PRECISIONS = (torch.float64, *PRECISIONS.values())
 _LEARNED = (".attn1.to_q.", ".attn2.to_q.", ".attn_temp.", ".norm_temp.")
 
 
@@ -113,8 +116,8 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
 
     Raises:
         FileNotFoundError: there is no such file, or none in the folder.
-        ValueError: the file is a pickle, no safetensors file, holds no tuned parameters or such that are no numbers,
-            or has a newer format.
+        ValueError: the file is a pickle, no safetensors file, damaged, holds no tuned parameters or such that are no
+            numbers, or has a newer format.
     """
     with opened(_weights_file(Path(path))) as (file, kind, metadata):
         if kind == STATE:
@@ -135,12 +138,17 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
                     "published Tune-A-Video U-Net."
                 )
         state = {name: file.get_tensor(name) for name in names}
-    broken = [name for name, tensor in state.items() if not tensor.isfinite().all()]
-    if broken:
-        raise ValueError(
-            f"{path} holds values that are no numbers (first in {broken[0]}): get the file again, or tune again with a "
-            "lower learning rate."
-        )
+    for name, tensor in state.items():
+        if tensor.dtype not in _PRECISIONS:
+            raise ValueError(
+                f"{path} holds {name} as {tensor.dtype}: convert it to float32, float16 or bfloat16, as which tuned "
+                "weights can be read."
+            )
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"{path} holds values that are no numbers (first in {name}): get the file again, or tune again with a "
+                "lower learning rate."
+            )
     return state, metadata
 
 
@@ -167,23 +175,28 @@ def load_tune_state(path: str | os.PathLike, base_fingerprint: str = "") -> Tune
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file holds something else, or comes from another checkpoint.
+        ValueError: the file holds something else, is damaged, or comes from another checkpoint.
     """
     with opened(Path(path)) as (file, kind, metadata):
         if kind != STATE:
             raise ValueError(f"{path} holds no saved tuning state: give the file that an interrupted tuning left.")
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    saved_on = metadata.pop("base_fingerprint")
+    try:
+        saved_on = metadata.pop("base_fingerprint")
+        state = TuneState({}, {}, tensors.pop("generator"), **metadata)
+        torch.Generator().set_state(state.generator)
+        sum(state.losses)
+        for key, tensor in tensors.items():
+            part, name = key.split("/", 1)
+            if part == "weights":
+                state.weights[name] = tensor
+            else:
+                name, value = name.rsplit("/", 1)
+                state.optimizer.setdefault(name, {})[value] = tensor
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} is no whole tuning state ({error}): start anew.") from error
     if saved_on and base_fingerprint and saved_on != base_fingerprint:
         raise ValueError(f"{path} comes from another checkpoint: resume with the one it was saved with, or start anew.")
-    state = TuneState({}, {}, tensors.pop("generator"), **metadata)
-    for key, tensor in tensors.items():
-        part, name = key.split("/", 1)
-        if part == "weights":
-            state.weights[name] = tensor
-        else:
-            name, value = name.rsplit("/", 1)
-            state.optimizer.setdefault(name, {})[value] = tensor
     return state
 
 

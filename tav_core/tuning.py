@@ -232,6 +232,7 @@ def _restore(
             "with, or start anew."
         )
     for name, parameter in parameters.items():
+        _check_moments(name, parameter, state.optimizer.get(name, {}))
         with torch.no_grad():
             parameter.copy_(state.weights[name])
         for key, value in state.optimizer.get(name, {}).items():
@@ -248,6 +249,17 @@ def _precision(settings: TuneSettings, loaded: torch.dtype, device: torch.device
     if loaded == torch.float16 and device.type not in ("cpu", "cuda"):
         return torch.bfloat16  # the scaling of the loss needs float64, which Intel's Arc and older MPS do not have
     return loaded
+
+
+def _check_moments(name: str, parameter: nn.Parameter, values: dict[str, Tensor]) -> None:
+    """The optimizers' kernels read the memory of what they are given as if it fitted."""
+    moments = [values[key] for key in ("exp_avg", "exp_avg_sq", "state1", "state2") if key in values]
+    fits = all(moment.shape == parameter.shape for moment in moments)
+    if "exp_avg" in values:
+        fits &= values.keys() == {"step", "exp_avg", "exp_avg_sq"} and values["step"].shape == ()
+        fits &= all(value.dtype == torch.float32 for value in values.values())
+    if not fits:
+        raise ValueError(f"The saved tuning state is damaged (what it holds for {name} does not fit): start anew.")
 
 
 @contextmanager

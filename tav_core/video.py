@@ -18,11 +18,14 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from .choices import RESIZE_MODES
-from .video_timeline import Timeline, scan
+from .choices import LARGEST_SIDE, RESIZE_MODES
+from .video_timeline import MOST_FRAMES, Timeline, scan
 from .video_writing import SCALING, save_video
 
 __all__ = ["VideoClip", "VideoInfo", "load_video", "probe_clip", "probe_video", "save_video"]
+
+
+_PLAYLISTS = ("hls", "concat", "dash", "imf")
 
 
 @dataclass(frozen=True)
@@ -147,11 +150,12 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
 
 def _check_request(frames: int, start: int, stride: int, width: int | None, height: int | None, resize: str) -> None:
     for name, value, least in (("frames", frames, 1), ("start", start, 0), ("stride", stride, 1)):
-        if value < least:
-            raise ValueError(f"{name} is {value}, but must be at least {least}.")
+        if not least <= value <= MOST_FRAMES:
+            bound = f"at least {least}" if value < least else f"at most {MOST_FRAMES}"
+            raise ValueError(f"{name} is {value}, but must be {bound}.")
     for name, value in (("width", width), ("height", height)):
-        if value is not None and (value < 8 or value % 8):
-            raise ValueError(f"{name} is {value}, but must be a positive multiple of 8.")
+        if value is not None and (not 8 <= value <= LARGEST_SIDE or value % 8):
+            raise ValueError(f"{name} is {value}, but must be a positive multiple of 8, at most {LARGEST_SIDE}.")
     if resize not in RESIZE_MODES:
         raise ValueError(f"resize is {resize!r}, but must be one of {', '.join(RESIZE_MODES)}.")
 
@@ -176,13 +180,19 @@ def _breaks_off(path: str | os.PathLike, start: int) -> ValueError:
 
 
 def _open(path: str | os.PathLike) -> av.container.InputContainer:
+    """The file, open; titles in it may be in any encoding."""
     if not Path(path).exists():
         raise FileNotFoundError(f"There is no video file {path}: check the name.")
     try:
-        return av.open(os.path.abspath(path))  # a name with a colon would be taken for a protocol
+        # a name with a colon would be taken for a protocol
+        container = av.open(os.path.abspath(path), metadata_errors="replace")
     except av.FFmpegError as error:
         reason = error.strerror.lower()
         raise ValueError(f"{path} is no video that can be read ({reason}): give a whole mp4, webm or GIF.") from error
+    if container.format.name in _PLAYLISTS:
+        container.close()
+        raise ValueError(f"{path} only names other files, as a playlist: give the video itself.")
+    return container
 
 
 def _video_stream(container: av.container.InputContainer, path: str | os.PathLike) -> av.VideoStream:
@@ -218,7 +228,7 @@ def _pick(frames: Iterable[av.VideoFrame], numbers: Iterable[int]) -> Iterator[a
 
 
 def _display_size(frame: av.VideoFrame, pixel_aspect: float) -> tuple[int, int]:
-    width, height = round(frame.width * pixel_aspect), frame.height
+    width, height = max(1, round(frame.width * pixel_aspect)), frame.height
     sideways, _, _ = _orientation(frame)
     return (height, width) if sideways else (width, height)
 

@@ -9,6 +9,9 @@ from typing import NamedTuple
 import av
 import numpy as np
 
+MOST_FRAMES = 2**23
+"""More than a day at 60 frames per second."""
+
 
 @dataclass(frozen=True)
 class Timeline:
@@ -107,6 +110,8 @@ def _shown(times: list[int | None], stream: av.VideoStream) -> tuple[np.ndarray,
     intervals = len(steps)
     if usual.mean() >= 0.9:
         intervals = int(np.rint(steps / steps[usual].mean()).sum())
+        if intervals > MOST_FRAMES:  # a frame that is held for days is a damaged time
+            intervals = len(steps)
     since, span = times - times[0], int(times[-1] - times[0])
     due = (2 * since * intervals + span) // (2 * span)
     shown = np.searchsorted(due, np.arange(intervals + 1), side="right") - 1

@@ -12,6 +12,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from .files import replacing
 from .pictures import eight_bits
 
+SLOWEST, FASTEST = 0.01, 1000.0  # frames per second
 # SWS_BICUBIC | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP | SWS_ACCURATE_RND; older PyAV has no names for the last three
 SCALING = 0x4 | 0x2000 | 0x4000 | 0x40000
 
@@ -36,8 +37,8 @@ def save_video(path: str | os.PathLike, frames: torch.Tensor, fps: float) -> Non
             f"Expected frames as a float tensor [frames, height, width, 3] in 0..1, "
             f"got {frames.dtype} of shape {tuple(frames.shape)}."
         )
-    if not 0.01 <= fps <= 1000:
-        raise ValueError(f"fps is {fps}, but must be between 0.01 and 1000.")
+    if not SLOWEST <= fps <= FASTEST:
+        raise ValueError(f"fps is {fps}, but must be between {SLOWEST} and {FASTEST}.")
     with replacing(path) as partial:
         write(os.path.abspath(partial), frames, Fraction(fps).limit_denominator(1001))
 

@@ -48,8 +48,8 @@ def new_tuned_path(name: str) -> Path:
         ValueError: it is no name for a file, or nothing can be written there.
     """
     folder = folder_paths.get_folder_paths(KEY)[0]
-    path = tav_core.unused_path(folder, name, ".safetensors")
     try:
+        path = tav_core.unused_path(folder, name, ".safetensors")
         tav_core.check_writable(path.parent)
     except OSError as error:
         raise ValueError(

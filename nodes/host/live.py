@@ -151,7 +151,9 @@ def live_run(node: str, extra_pnginfo: dict | None, steps: int, preview_every: i
     Args:
         extra_pnginfo: what ComfyUI stores in pictures; holds the workflow when a page queued it.
     """
-    workflow = ((extra_pnginfo or {}).get("workflow") or {}).get("id")
+    workflow = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None
+    workflow = workflow.get("id") if isinstance(workflow, dict) else None
+    workflow = workflow if isinstance(workflow, str) else None
     run = Run(node, workflow, steps, preview_every)
     _runs.pop((workflow, node), None)
     _runs[workflow, node] = run
@@ -204,7 +206,7 @@ async def _stop(request: web.Request) -> web.Response:
     """End the run ``{"run": id}`` after the step under way, and keep what it learned."""
     try:
         wanted = (await request.json())["run"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         return web.json_response({"error": 'Say which run to stop: {"run": its id}.'}, status=400)
     run = next((run for run in list(_runs.values()) if run.id == wanted and run.state == "running"), None)
     if run is None:

@@ -36,7 +36,7 @@ def input_path(video: str) -> Path:
     Raises:
         FileNotFoundError: no name, no such file, or a name that leads out of ComfyUI's folders.
     """
-    if not video:
+    if not video or not isinstance(video, str):
         raise FileNotFoundError("No video is chosen: upload one, or drop one on the node.")
     name, folder = folder_paths.annotated_filepath(video)
     folder = os.path.abspath(folder or folder_paths.get_input_directory())
@@ -72,8 +72,10 @@ def clip_preview(video: str, **choice: Any) -> tav_core.VideoSheet:
 def _named(path: Path, video: str) -> Iterator[None]:
     try:
         yield
-    except (FileNotFoundError, ValueError) as error:
-        raise type(error)(str(error).replace(str(path), video)) from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(str(error).replace(str(path), video)) from error
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(path), video)) from error
 
 
 @lru_cache(maxsize=32)

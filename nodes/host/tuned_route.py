@@ -8,6 +8,8 @@ from server import PromptServer
 from ... import tav_core
 from .folders import KEY, tuned_files, tuned_path
 
+LARGEST_PREVIEW = 100_000  # characters: those that Save Tuned Video Model writes have a tenth of it
+
 
 @PromptServer.instance.routes.get(f"/{KEY}/tuned")
 async def tuned(request: web.Request) -> web.Response:
@@ -21,6 +23,9 @@ async def tuned(request: web.Request) -> web.Response:
             {"error": f"There is no tuned file {name}: press R to read the list again."}, status=404
         )
     try:
-        return web.json_response(tav_core.load_tuned_metadata(tuned_path(name)))
+        metadata = tav_core.load_tuned_metadata(tuned_path(name))
     except (OSError, ValueError) as error:
         return web.json_response({"error": str(error)}, status=422)
+    if len(metadata.get("preview", "")) > LARGEST_PREVIEW:
+        del metadata["preview"]
+    return web.json_response(metadata)

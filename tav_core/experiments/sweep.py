@@ -23,7 +23,7 @@ from ..run_folder import CONFIG, LOSSES, STATE, with_prompts
 from ..scoring.edit_scores import load_scorers
 from ..session import Session
 from .sweep_items import Item
-from .sweep_table import Outcome, write_tables
+from .sweep_table import Outcome, as_text, write_tables
 
 RESULT = "result.json"
 _STORE_BYTES = 100 * 2**20
@@ -173,7 +173,8 @@ def _finished(config: Config) -> Outcome | None:
         return None
     try:
         outcome = Outcome(**json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
+        as_text([outcome])
+    except (ValueError, TypeError, AttributeError, RecursionError):  # damaged
         return None
     return outcome if set(outcome.scores) == set(config.validation_data.prompts) else None
 

@@ -122,7 +122,9 @@ def _parse(line: bytes) -> Answer | None:
     try:
         values = json.loads(line)
         answer = Answer(**{field.name: values[field.name] for field in fields(Answer)})
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    if not all(isinstance(value, str) for value in asdict(answer).values()):
         return None
     fits = answer.question in QUESTIONS and answer.preferred in (answer.left, answer.right)
     return answer if fits else None

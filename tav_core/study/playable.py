@@ -40,7 +40,7 @@ def playable(path: Path, folder: Path) -> Path:
 
 def _plays(path: Path) -> bool:
     try:
-        with av.open(os.fspath(path)) as container:
+        with av.open(os.fspath(path), metadata_errors="replace") as container:
             streams = container.streams.video
             codec = streams[0].codec_context if streams else None
             return bool(codec) and codec.name in _CODECS.get(path.suffix, ()) and codec.pix_fmt in _PIXELS

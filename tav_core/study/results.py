@@ -21,7 +21,7 @@ import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ..config import Config
 from ..files import file_name
@@ -148,6 +148,8 @@ def _unique(pairs: Iterable[tuple[str, str]], path: Path) -> dict[str, str]:
     for name, prompt in pairs:
         if not name or not prompt.strip():
             raise ValueError(f"{path} has a name without a prompt or a prompt without a name: {name!r}, {prompt!r}.")
+        if PurePath(name).is_absolute() or ".." in PurePath(name).parts or not PurePath(name).name:
+            raise ValueError(f"{path} has the name {name!r}: give that of a video within the folder of each system.")
         if name in prompts:
             raise ValueError(f"{path} has {name!r} twice: a name stands for one clip with one prompt.")
         prompts[name] = prompt.strip()

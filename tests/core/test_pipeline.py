@@ -1,5 +1,6 @@
 """Checkpoints loaded with diffusers: folders and single files, without network and without pickles."""
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -107,6 +108,27 @@ def test_half_precision_files(folder: Path):
 def test_prompt_beyond_77_tokens_is_cut_with_a_warning(folder: Path):
     with pytest.warns(UserWarning, match="first 77 tokens"):
         assert Pipeline.load(folder, "cpu").encode_prompts(["a b c " * 40])[0].shape == (1, 77, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("tokenizer/vocab.json", b"{", "cannot be read as an SD 1.x or 2.x checkpoint"),
+        (
+            "tokenizer/vocab.json",
+            b'{"<|endoftext|>": 0, "a": 60000}',
+            "has the token 60000, but its text encoder knows",
+        ),
+        ("unet/config.json", b'"somebody/model"', "is no configuration of a model"),
+        ("unet/config.json", b"\xff", "cannot be read as an SD 1.x or 2.x checkpoint"),
+        ("unet/x.safetensors.index.json", b'{"weight_map": {"w": "w.bin"}}', r"names other files than \.safetensors"),
+    ],
+)
+def test_damage_in_a_folder_is_told(folder: Path, tmp_path: Path, name: str, content: bytes, told: str):
+    damaged = shutil.copytree(folder, tmp_path / "model")
+    (damaged / name).write_bytes(content)
+    with pytest.raises(ValueError, match=told):
+        Pipeline.load(damaged, "cpu")
 
 
 def test_pickles_are_refused(folder: Path, tmp_path: Path):

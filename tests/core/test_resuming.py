@@ -53,6 +53,18 @@ def bitsandbytes(monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", optim)
 
 
+@pytest.mark.parametrize("damage", [{"exp_avg": torch.zeros(3)}, {"exp_avg_sq": None}, {"step": torch.ones(2)}])
+def test_moments_that_do_not_fit_are_refused(damage):
+    """The optimizer's kernel would read beyond them."""
+    video_unet, result = tune(small_unet(), 1)
+    values = next(iter(result.state.optimizer.values()))
+    values |= damage
+    if None in damage.values():
+        del values["exp_avg_sq"]
+    with pytest.raises(ValueError, match=r"state is damaged .what it holds for .* does not fit.: start anew"):
+        tune(video_unet, 2, state=result.state)
+
+
 @pytest.mark.parametrize(
     "options", [{}, {"lr_scheduler": "cosine", "warmup_steps": 2, "weight_decay": 0.1}, {"optimizer": "adamw8bit"}]
 )

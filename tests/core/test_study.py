@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -77,6 +78,10 @@ def test_what_is_missing_is_said(folder):
     video.write_bytes(b"no video")
     with pytest.raises(ValueError, match=r"turbofilm.cat\.mp4 is no video"):
         Study(read_results(folder))
+    for name in ("../secret", "/secret", "/"):
+        (folder / "prompts.json").write_text(json.dumps({name: "a cat"}))
+        with pytest.raises(ValueError, match=f"has the name '{name}': give that of a video within"):
+            read_results(folder)
     (folder / "prompts.json").write_text("{}")
     with pytest.raises(ValueError, match="is empty"):
         read_results(folder)
@@ -173,9 +178,10 @@ def test_an_answer_that_cannot_be_written_leaves_the_file_as_it_was(tmp_path, mo
 
 def test_a_line_that_is_no_answer_is_named(tmp_path):
     path = tmp_path / "answers.jsonl"
-    path.write_text('{"rater": "anna"}\n')
-    with pytest.raises(ValueError, match="Line 1 of"):
-        read_answers(path)
+    for wrong in ({"rater": "anna"}, asdict(answer("anna")) | {"left": 5, "preferred": 5}):
+        path.write_text(json.dumps(wrong) + "\n")
+        with pytest.raises(ValueError, match="Line 1 of"):
+            read_answers(path)
 
 
 @pytest.fixture

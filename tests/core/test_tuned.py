@@ -12,12 +12,22 @@ pytest.importorskip("diffusers")
 from networks import inputs, random_tuning, small_unet, tune
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import tav_core
+from tav_core.inverted import load_inverted, save_inverted
 
-METADATA = {"prompt": "a man is skiing — schön", "frames": 24, "fps": 8.0, "learning_rate": 3e-5, "date": None}
+METADATA = {"prompt": "a man is skiing — schön", "frames": 24, "fps": 8.0, "learning_rate": 3e-5, "other": None}
+WRONG = {
+    "frames": "24",
+    "steps": True,
+    "fps": float("nan"),
+    "width": -8,
+    "temporal_attention": 1,
+    "base_architecture": 5,
+    "format_version": None,
+}
 
 
 @pytest.fixture
@@ -193,6 +203,56 @@ def test_values_that_are_no_numbers_are_refused(video_unet, tmp_path):
     tav_core.save_tuned(tmp_path / "nan.safetensors", state, {})
     with pytest.raises(ValueError, match=f"are no numbers .first in {name}"):
         tav_core.load_tuned(tmp_path / "nan.safetensors")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    ["[" * 5000, "1", "{", *({key: value} for key, value in WRONG.items())],
+    ids=["deep", "number", "half", *WRONG],
+)
+def test_a_damaged_header_is_told(tmp_path, metadata):
+    path = tmp_path / "tuned.safetensors"
+    text = metadata if isinstance(metadata, str) else json.dumps(metadata)
+    save_file({"x": torch.ones(1)}, path, {"tune_a_video": text})
+    for load in (tav_core.load_tuned, tav_core.load_tuned_metadata):
+        with pytest.raises(ValueError, match=r"The header of .* is damaged.*: get the file again"):
+            load(path)
+
+
+def test_other_kinds_of_numbers_are_refused(tmp_path):
+    path = tmp_path / "tuned.safetensors"
+    for tensor in (torch.ones(1).to(torch.float8_e4m3fn), torch.ones(1, dtype=torch.int32)):
+        save_file({"x": tensor}, path, {"tune_a_video": "{}"})
+        with pytest.raises(ValueError, match=r"holds x as torch\..*: convert it to float32"):
+            tav_core.load_tuned(path)
+
+
+@pytest.mark.parametrize("damage", ["generator", "key", "losses", "metadata"])
+def test_a_damaged_state_is_told(video_unet, tmp_path, damage):
+    path = tmp_path / "state.safetensors"
+    tav_core.save_tune_state(path, tune(video_unet)[1].state)
+    tensors, text = load_file(path), {"scaler": {}, "losses": [0.5], "base_fingerprint": ""}
+    if damage == "generator":
+        tensors["generator"] = torch.ones(3)
+    elif damage == "key":
+        tensors["weights"] = torch.ones(3)
+    elif damage == "losses":
+        text["losses"] = ["0.5"]
+    else:
+        del text["scaler"]
+    save_file(tensors, path, {"tune_a_video_state": json.dumps(text)})
+    with pytest.raises(ValueError, match=r"is no whole tuning state .*: start anew"):
+        tav_core.load_tune_state(path)
+
+
+def test_damaged_latents_are_told(tmp_path):
+    path = tmp_path / "inverted.safetensors"
+    save_inverted(path, torch.ones(1, 4, 2, 3, 3), torch.ones(1, 4, 3, 3, 3), {})
+    with pytest.raises(ValueError, match=r"holds no latents .b, c, f, h, w. of a clip: invert the clip again"):
+        load_inverted(path)
+    tav_core.save_tuned(path, {"x": torch.ones(1)}, {})
+    with pytest.raises(ValueError, match="holds no inverted latents: give the file that"):
+        load_inverted(path)
 
 
 def test_a_newer_format_is_refused(tmp_path):

@@ -34,11 +34,22 @@ def corners(frame: torch.Tensor) -> np.ndarray:
 
 
 def write(
-    path, pictures, codec="libx264", fps=10, times=None, pix_fmt="yuv420p", full_range=False, pixel_aspect=1, **options
+    path,
+    pictures,
+    codec="libx264",
+    fps=10,
+    times=None,
+    pix_fmt="yuv420p",
+    full_range=False,
+    pixel_aspect=1,
+    title=None,
+    **options,
 ):
     """Encode with PyAV alone; `times` are seconds, for a variable rate."""
     container_options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
     with av.open(str(path), "w", options=container_options) as container:
+        if title:
+            container.metadata["title"] = title
         stream = container.add_stream(codec, rate=fps, options={key: str(value) for key, value in options.items()})
         stream.height, stream.width, _ = pictures[0].shape
         stream.pix_fmt = pix_fmt
@@ -270,6 +281,27 @@ def test_damage_in_the_middle_matters_only_to_those_who_need_what_follows(tmp_pa
     assert 30 < len(clip.frames) < 70
 
 
+def test_a_frame_that_lasts_for_days_is_a_damaged_time(tmp_path):
+    """Not a reason to count millions of frames."""
+    times = [number / 90000 for number in range(20)] + [10_000.0]
+    path = write(tmp_path / "clip.mp4", [flat(number) for number in range(21)], times=times)
+    assert probe_video(path).frames == 21
+
+
+def test_a_title_in_another_encoding_is_no_matter(tmp_path):
+    path = write(tmp_path / "clip.avi", [flat(0), flat(1)], "mpeg4", title="CAFE")
+    path.write_bytes(path.read_bytes().replace(b"CAFE", b"CAF\xe9"))
+    assert b"CAF\xe9" in path.read_bytes()
+    assert len(load_video(path, frames=2, width=None, height=None).frames) == 2
+
+
+def test_a_playlist_is_no_video(tmp_path):
+    write(tmp_path / "a.ts", [flat(0)] * 30, fps=25)
+    (tmp_path / "a.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.2,\na.ts\n#EXT-X-ENDLIST\n")
+    with pytest.raises(ValueError, match="only names other files, as a playlist: give the video itself"):
+        load_video(tmp_path / "a.m3u8", frames=1)
+
+
 def test_what_is_no_video_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no video file .*missing\.mp4"):
         load_video(tmp_path / "missing.mp4")
@@ -292,7 +324,17 @@ def test_what_is_no_video_is_refused_in_one_sentence(tmp_path):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"frames": 0}, {"start": -1}, {"stride": 0}, {"width": 0}, {"width": 100}, {"height": -8}, {"resize": "squash"}],
+    [
+        {"frames": 0},
+        {"start": -1},
+        {"stride": 0},
+        {"width": 0},
+        {"width": 100},
+        {"height": -8},
+        {"resize": "squash"},
+        {"stride": 10**400},
+        {"width": 8 * 10**30},
+    ],
 )
 def test_wrong_arguments_are_named(tmp_path, wrong):
     path = write(tmp_path / "clip.mp4", [flat(0)])

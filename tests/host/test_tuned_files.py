@@ -57,6 +57,7 @@ def test_the_prompt_is_followed_to_where_it_is_written(server, clip):
     drawn = graph.add(
         "TAVDemoClip", colour="red", shape="circle", background="blue", style="plain", motion="line", frames=2, seed=3
     )
+    graph.nodes[string.id]["inputs"]["text"] = [string.id]  # an input that no node has, and no link
     joined = graph.add("StringConcatenate", string_a=string[0], string_b="fast", delimiter=" ")
     for_sdxl = graph.add("RandomText", width=CONTEXT, seed=0, text_g=string[0])
     expected = {
