@@ -20,6 +20,7 @@ from ..pictures import picture
 from ..plots import loss_plot
 from ..run_folder import STATE
 from ..session import Session
+from ..text_table import text_table
 from ..tuned import load_tune_state
 from ..video import VideoClip, save_video
 from . import MODEL
@@ -115,10 +116,10 @@ def _table(figures: dict[str, dict]) -> str:
     lines = []
     for way, videos in figures.items():
         columns = next((list(f) for f in videos.values() if f), [])
-        lines.append(f"\n{way:44}" + "".join(f"{name:>24}" for name in columns))
+        table, remarks = [[way, *columns]], [""]
         for prompt, judged in videos.items():
-            values = "   no caption of the drawn world"
-            if judged:
-                values = "".join(f"{'none' if value is None else f'{value:.2f}':>24}" for value in judged.values())
-            lines.append(f"{prompt:44}{values}")
+            values = judged or dict.fromkeys(columns)
+            table.append([prompt, *("" if value is None else f"{value:.2f}" for value in values.values())])
+            remarks.append("" if judged else "no caption of the drawn world")
+        lines += ["", *text_table(table, remarks)]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import fmean
 
 from ..files import write_text
+from ..text_table import text_table
 
 TABLE = "sweep"
 """Stem of the three files."""
@@ -47,23 +48,19 @@ def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> None:
 def as_text(outcomes: Sequence[Outcome]) -> str:
     """A line per item with the means over its prompts, then the means over all videos, also by kind of edit."""
     columns = _columns(outcomes)
-    lines = [["", "seconds", "loss", *columns, ""]]
+    lines, errors = [["", "seconds", "loss", *columns]], [outcome.error for outcome in outcomes]
     for outcome in outcomes:
         loss = "" if outcome.loss is None else f"{outcome.loss:.4f}"
         means = _means(list(outcome.scores.values()), columns)
-        lines.append([outcome.name, f"{outcome.seconds:.1f}", loss, *means, outcome.error])
+        lines.append([outcome.name, f"{outcome.seconds:.1f}", loss, *means])
     videos = [(o.kinds.get(prompt, ""), scores) for o in outcomes for prompt, scores in o.scores.items()]
     if columns:
         for kind in dict.fromkeys(kind for kind, _ in videos if kind):
-            lines.append([f"mean, {kind}", "", "", *_means([s for k, s in videos if k == kind], columns), ""])
-        lines.append(["mean", "", "", *_means([s for _, s in videos], columns), ""])
-    widths = [max(len(line[number]) for line in lines) for number in range(len(lines[0]))]
-    rows = []
-    for name, *figures, error in lines:
-        aligned = [figure.rjust(width) for figure, width in zip(figures, widths[1:])]
-        rows.append("  ".join([name.ljust(widths[0]), *aligned, error]).rstrip())
-    failed = sum(bool(outcome.error) for outcome in outcomes)
-    return "\n".join([*rows, "", f"{len(outcomes) - failed} finished, {failed} failed", ""])
+            lines.append([f"mean, {kind}", "", "", *_means([s for k, s in videos if k == kind], columns)])
+        lines.append(["mean", "", "", *_means([s for _, s in videos], columns)])
+    remarks = ["", *errors] + [""] * (len(lines) - 1 - len(errors))
+    failed = sum(map(bool, errors))
+    return "\n".join([*text_table(lines, remarks), "", f"{len(outcomes) - failed} finished, {failed} failed", ""])
 
 
 def as_csv(outcomes: Sequence[Outcome]) -> str:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..files import replacing, write_text
+from ..text_table import text_table
 from .score_picture import draw_table
 
 _TITLES = {
@@ -71,11 +72,7 @@ class ScoreTable:
         for row in self.rows:
             stars = ["*" if row in self.best(column) else " " for column in self.columns]
             table.append((row.name, *(self.figure(row, c) + star for c, star in zip(self.columns, stars))))
-        widths = [max(len(line[cell]) for line in table) for cell in range(len(upper))]
-        lines = []
-        for name, *cells in table:
-            aligned = "".join("  " + cell.rjust(width) for cell, width in zip(cells, widths[1:]))
-            lines.append(f"{name.ljust(widths[0])}{aligned}".rstrip())
+        lines = text_table(table)
         if any("*" in line for line in lines[2:]):
             lines.append("* best of its column")
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])

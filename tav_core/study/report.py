@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..files import write_text
+from ..text_table import text_table
 from .answers import FILE, QUESTIONS, Answer, read_answers
 from .statistics import krippendorff_alpha, raw_agreement, wilson_interval
 
@@ -142,10 +143,9 @@ def _tables(rows: Sequence[Comparison]) -> list[str]:
     for question, text in QUESTIONS.items():
         of_question = [row for row in rows if row.question == question]
         if of_question:
-            lines = [(text, "answers", "raters", "prefer", "95% interval", "agree", "alpha", "")]
+            lines = [(text, "answers", "raters", "prefer", "95% interval", "agree", "alpha")]
             lines += [(_label(row, rows), *_figures(row)) for row in of_question]
-            widths = [max(map(len, column)) for column in zip(*lines)]
-            tables.append("\n".join(_line(cells, widths) for cells in lines))
+            tables.append("\n".join(text_table(lines, ["", *(row.conclusion for row in of_question)])))
     return tables
 
 
@@ -166,11 +166,4 @@ def _figures(row: Comparison) -> tuple[str, ...]:
         f"{row.low:.1%} to {row.high:.1%}",
         "-" if row.agreement is None else f"{row.agreement:.0%}",
         "-" if row.alpha is None else f"{row.alpha:.2f}",
-        row.conclusion,
     )
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """The label and the conclusion at the left of their columns, figures at the right."""
-    figures = (cell.rjust(width) for cell, width in zip(cells[1:-1], widths[1:-1]))
-    return "  ".join([cells[0].ljust(widths[0]), *figures, cells[-1]]).rstrip()
