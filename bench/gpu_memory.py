@@ -5,12 +5,14 @@
 
 The real code runs on a network of full SD 1.5 size whose tensors have no data (torch's meta device), and the bytes of
 those alive are added up: what torch.cuda.max_memory_allocated would say, without the workspaces of cuDNN and cuBLAS.
-The CUDA context and what the allocator cannot hand out again come on top. Attention counts as FlashAttention.
+The CUDA context and what the allocator cannot hand out again come on top. Attention counts as FlashAttention, with what
+its backward pass holds for itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -63,7 +65,16 @@ class AliveBytes(TorchDispatchMode):
         for value in tree_leaves(result):
             if isinstance(value, Tensor):
                 self.add(value)
+        if operation is torch.ops.aten._scaled_dot_product_flash_attention_backward.default:
+            self.peak = max(self.peak, self.now + flash_workspace(args[1]))
         return result
+
+
+def flash_workspace(query: Tensor) -> int:
+    """Bytes that FlashAttention 2 holds during a backward pass: the gradient of the queries ``[b, heads, n, d]`` and a
+    sum for each in float32, n rounded up to 128 and d to 32."""
+    b, heads, n, d = query.shape
+    return 4 * b * heads * (math.ceil(n / 128) * 128) * (math.ceil(d / 32) * 32 + 1)
 
 
 def sd15_unet(dtype: torch.dtype) -> nn.Module:

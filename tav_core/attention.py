@@ -22,6 +22,9 @@ Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 LARGEST_BATCH = 2**15
 """How many sequences attention over time takes at once. CUDA's kernels take hardly twice as many, and a video of
 1536x1536 has more positions at the top."""
+LARGEST_LEARNING_BATCH = 2**8
+"""Likewise, while learning. In the backward pass, FlashAttention holds every sequence's queries in float32 and as if it
+had 128 of them: for all positions of 512x512 pixels, that is more than a gigabyte."""
 LARGEST_SCORES = 2**27
 """How many scores of queries and keys exist at once where torch computes them all, as on Apple's GPUs."""
 
@@ -180,8 +183,9 @@ class CrossFrameAttention(nn.Module):
             rearrange(project(tokens), "(b f) n (h d) -> (b n) h f d", f=frames, h=self.heads)
             for project in (self.to_q, self.to_k, self.to_v)
         )
-        if len(query) > LARGEST_BATCH:
-            parts = zip(*(x.split(LARGEST_BATCH) for x in (query, key, value)), strict=True)
+        most = LARGEST_LEARNING_BATCH if torch.is_grad_enabled() else LARGEST_BATCH
+        if len(query) > most:
+            parts = zip(*(x.split(most) for x in (query, key, value)), strict=True)
             out = torch.cat([self.kernel(*part) for part in parts])
         else:
             out = self.kernel(query, key, value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -126,10 +127,11 @@ def recomputed(video_unet: VideoUNet, original: Forward) -> Forward:
 
 
 def first_convolution(video_unet: VideoUNet, original: Forward) -> Forward:
-    """Of a residual block: its result is kept when the block is computed again, which needs nothing of the second."""
+    """Of a residual block: its result is kept when the block is computed again, which needs nothing of the second; but
+    not of the first block, where no gradient passes."""
 
     def forward(x: Tensor) -> Tensor:
-        with video_unet.recomputation.keeping():
+        with video_unet.recomputation.keeping() if x.requires_grad else nullcontext():
             return original(x)
 
     return forward

@@ -75,7 +75,8 @@ class VideoUNet:
         """What the network computes in; None means the precision of its weights."""
         temporal = self._make_temporal() if temporal_attention is True else temporal_attention or None
         self.learned = LearnedWeights(self.blocks, temporal)
-        self._replacements = list(self._find_replacements())
+        self._replacements: list[tuple[nn.Module, str, Callable[[Callable], Callable]]] = []
+        """What :meth:`_find_replacements` found; they hold this object, which holds them."""
         self._parameters = [
             (module, name) for module in unet.modules() for name, _ in module.named_parameters(recurse=False)
         ]
@@ -103,6 +104,8 @@ class VideoUNet:
         if hasattr(self.unet, _INFLATED):
             raise ValueError("This U-Net is inflated already: deflate it first, or use the VideoUNet that inflated it.")
         object.__setattr__(self.unet, _INFLATED, self)
+        if not self._replacements:
+            self._replacements = list(self._find_replacements())
         for module, method, make in self._replacements:
             self._overrides.set(module, method, make)
         self.learned.attach()
@@ -147,6 +150,7 @@ class VideoUNet:
             ValueError: it is deflated already.
         """
         self.detach()
+        self._replacements = []  # so that the memory is free at once, and not when Python looks for circles
         return self.unet
 
     def __call__(self, latents: Tensor, timesteps: Tensor | int, context: Tensor, **extra: Extra) -> Tensor:

@@ -169,7 +169,7 @@ def _memory_to_tune(
     """Bytes that tuning on latents of ``shape`` [b, c, f, h, w] takes besides the network's own weights.
 
     Activations are a multiple of what ComfyUI reckons for sampling the frames (by the counts of bench/gpu_memory.py,
-    1.5 of it with gradient checkpointing and 10.2 without). A learned weight comes with its gradient and two moments of
+    1.5 of it with gradient checkpointing and 10.5 without). A learned weight comes with its gradient and two moments of
     the optimizer, 16 bytes; of each block, two projections are learned and, over time, four.
     """
     b, c, f, h, w = shape

@@ -84,16 +84,17 @@ def test_temporal_attention(layout):
             torch.testing.assert_close(output[video, :, position], expected, rtol=1e-4, atol=1e-5)
 
 
-@torch.no_grad()
-def test_a_large_picture_is_attended_to_over_time_in_parts(monkeypatch):
+@pytest.mark.parametrize("learning", [False, True])
+def test_a_large_picture_is_attended_to_over_time_in_parts(monkeypatch, learning):
     video_unet = tav_core.inflate(small_unet())
     video_unet.load_tuned_state_dict(random_tuning(video_unet))
     at_once = video_unet(*inputs(VIDEOS, FRAMES))
-    monkeypatch.setattr(attention, "LARGEST_BATCH", 40)
+    monkeypatch.setattr(attention, "LARGEST_LEARNING_BATCH" if learning else "LARGEST_BATCH", 40)
     batches, attention_over_time = [], video_unet.temporal[0].attn_temp
     kernel = attention_over_time.kernel
     attention_over_time.kernel = lambda query, *rest: batches.append(len(query)) or kernel(query, *rest)
-    torch.testing.assert_close(video_unet(*inputs(VIDEOS, FRAMES)), at_once)
+    with torch.set_grad_enabled(learning):
+        torch.testing.assert_close(video_unet(*inputs(VIDEOS, FRAMES)), at_once)
     assert batches == [40, 40, 16]
 
 

@@ -1,5 +1,8 @@
 """Inflating and deflating a network, and what must hold of the video network whatever its weights are."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -20,6 +23,7 @@ from networks import (
     random_tuning,
     relative_error,
     small_unet,
+    tune,
 )
 from torch import Tensor, nn
 
@@ -63,6 +67,19 @@ def test_deflating_gives_back_the_network_to_the_bit(unet):
     assert what_there_is(unet) == before
     assert all(torch.equal(tensor, weights[name]) for name, tensor in unet.state_dict().items())
     assert torch.equal(call(unet, x[:, :, 0], timesteps, context), image)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_deflated_network_leaves_the_memory_at_once(layout):
+    """And not when Python next looks for what holds itself: the next item of a sweep needs the room."""
+    video_unet, result = tune(small_unet(layout), 1)
+    unet, learned = weakref.ref(video_unet.deflate()), weakref.ref(video_unet.temporal[0])
+    gc.disable()
+    try:
+        del video_unet, result
+        assert unet() is None and learned() is None
+    finally:
+        gc.enable()
 
 
 def test_modules_that_a_pack_puts_behind_a_block_change_no_names():
