@@ -33,7 +33,7 @@ class TuneSettings:
     """Compute activations again in the backward pass instead of keeping them: less memory, a slower step."""
     precision: str = "auto"
     """What the network computes in: ``fp32``, ``fp16`` (with loss scaling), ``bf16``, or ``auto``: as its weights were
-    loaded, but bf16 for fp16 on GPUs other than CUDA's. Learned weights, loss and optimizer are float32 always."""
+    loaded, but bf16 for fp16 on Apple's and Intel's GPUs. Learned weights, loss and optimizer are float32 always."""
     optimizer: str = "adamw"
     """``adamw``, or ``adamw8bit`` where bitsandbytes is installed."""
     seed: int = 33

@@ -246,7 +246,7 @@ def _restore(
 def _precision(settings: TuneSettings, loaded: torch.dtype, device: torch.device) -> torch.dtype:
     if settings.precision != "auto":
         return PRECISIONS[settings.precision]
-    if loaded == torch.float16 and device.type not in ("cpu", "cuda"):
+    if loaded == torch.float16 and device.type in ("mps", "xpu"):
         return torch.bfloat16  # the scaling of the loss needs float64, which Intel's Arc and older MPS do not have
     return loaded
 
