@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .schedule import NoiseSchedule
 
-Predict = Callable[[Tensor, int, Tensor | None], Tensor]
+Predict = Callable[[Tensor, int, Any], Tensor]
 """(latents ``[b, c, f, h, w]``, timestep, context ``[b, tokens, dim]``) -> prediction ``[b, c, f, h, w]``."""
 
 
