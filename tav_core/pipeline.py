@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from json import JSONDecodeError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -24,17 +24,10 @@ from .checkpoint import SingleFile
 from .errors import is_memory_shortage
 from .inflation import VideoUNet, inflate
 from .schedule import NoiseSchedule
-
-if TYPE_CHECKING:
-    from transformers import CLIPTokenizer
+from .tokenizer import cached_tokenizer, load_tokenizer
 
 FRAMES_AT_ONCE = 4
 """Frames that the autoencoder takes together; bounds its memory whatever the length of the clip."""
-_CACHED_TOKENIZERS = (
-    ("openai/clip-vit-large-patch14", ""),
-    ("stable-diffusion-v1-5/stable-diffusion-v1-5", "tokenizer"),
-    ("CompVis/stable-diffusion-v1-4", "tokenizer"),
-)
 _PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 # What every SD 1.x and 2.x scheduler says; a folder saved with another kind of scheduler may leave it out.
 _SCHEDULER_DEFAULTS = {"steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False}
@@ -238,7 +231,7 @@ def _load_folder(
     if prediction_type:
         config["prediction_type"] = prediction_type
     schedule = NoiseSchedule.from_scheduler(DDIMScheduler.from_config(config))
-    return unet, vae, text_encoder, _tokenizer(tokenizer or path / "tokenizer"), schedule
+    return unet, vae, text_encoder, load_tokenizer(tokenizer or path / "tokenizer"), schedule
 
 
 def _load_file(
@@ -251,7 +244,7 @@ def _load_file(
             f"{path} is no .safetensors file: pickled checkpoints (.ckpt, .pt, .bin) could run code when opened and "
             "are never loaded; get the .safetensors version."
         )
-    found = _tokenizer(tokenizer) if tokenizer else _cached_tokenizer(path)
+    found = load_tokenizer(tokenizer) if tokenizer else cached_tokenizer(path)
     file = SingleFile(path)
     if file.is_v2:
         found.pad_token = "!"  # what OpenCLIP was trained with
@@ -288,26 +281,3 @@ def _variant(folder: Path, stem: str) -> str | None:
             "the .safetensors version of this model, or convert it where you trust it."
         )
     raise FileNotFoundError(f"{folder} holds no {stem}.safetensors: the folder is incomplete, get it again.")
-
-
-def _tokenizer(folder: str | os.PathLike) -> CLIPTokenizer:
-    from transformers import CLIPTokenizer
-
-    if not (Path(folder) / "vocab.json").is_file() or not (Path(folder) / "merges.txt").is_file():
-        raise FileNotFoundError(f"{folder} holds no tokenizer: give a folder with vocab.json and merges.txt.")
-    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-
-
-def _cached_tokenizer(path: Path) -> CLIPTokenizer:
-    from huggingface_hub import try_to_load_from_cache
-
-    for name, folder in _CACHED_TOKENIZERS:
-        prefix = f"{folder}/" if folder else ""
-        files = [try_to_load_from_cache(name, f"{prefix}{file}") for file in ("vocab.json", "merges.txt")]
-        if all(isinstance(file, str) for file in files):
-            return _tokenizer(Path(files[0]).parent)
-    raise FileNotFoundError(
-        f"{path.name} holds no tokenizer and none is in the Hugging Face cache: give its folder (--tokenizer, or "
-        "tokenizer_path in the YAML; ComfyUI's comfy/sd1_tokenizer serves), or get it once with "
-        "'hf download openai/clip-vit-large-patch14 vocab.json merges.txt tokenizer_config.json'."
-    )

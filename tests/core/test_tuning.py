@@ -11,10 +11,8 @@ import torch
 pytest.importorskip("diffusers")
 
 from networks import (
-    CONTEXT,
     LAYOUTS,
     SCHEDULE,
-    TOKENS,
     copy_of,
     fixed_draw,
     inputs,
@@ -24,10 +22,9 @@ from networks import (
     tune,
 )
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import tav_core
-from tav_core import TuneSettings, recomputation
+from tav_core import TuneSettings
 
 
 def assert_clean(unet: nn.Module, weights: dict[str, Tensor]) -> None:
@@ -154,61 +151,6 @@ def test_every_setting_of_the_optimizer_is_used():
         optimizer.zero_grad()
     for name, parameter in parameters.items():
         torch.testing.assert_close(video_unet.tuned_state_dict()[name], parameter.detach(), rtol=1e-5, atol=1e-7)
-
-
-@pytest.mark.parametrize("dropout, room", [(0.0, recomputation.LARGEST_KEPT), (0.3, 5000)])
-def test_gradient_checkpointing_keeps_less_and_changes_nothing(dropout, room, monkeypatch):
-    monkeypatch.setattr(recomputation, "LARGEST_KEPT", room)
-    x, timesteps, context = inputs()
-
-    def backward(checkpointing: bool) -> tuple[int, dict[str, Tensor]]:
-        video_unet, saved = tav_core.inflate(small_unet().train()), {}
-        for module in video_unet.unet.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = dropout
-        torch.manual_seed(3)
-        video_unet.load_tuned_state_dict(random_tuning(video_unet))
-        video_unet.gradient_checkpointing = checkpointing
-        parameters = video_unet.trainable_parameters()
-
-        def pack(tensor: Tensor) -> Tensor:
-            saved[tensor.data_ptr()] = tensor.nbytes
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            video_unet(x, timesteps, context).square().sum().backward()
-        return sum(saved.values()), {name: parameter.grad for name, parameter in parameters.items()}
-
-    (few, checkpointed), (many, plain) = backward(True), backward(False)
-    assert few < many / 4
-    for name, gradient in checkpointed.items():
-        torch.testing.assert_close(gradient, plain[name], msg=name)
-
-
-@pytest.mark.parametrize("room", [recomputation.LARGEST_KEPT, 5000])
-def test_gradient_checkpointing_computes_self_attention_and_convolutions_once_where_there_is_room(room, monkeypatch):
-    monkeypatch.setattr(recomputation, "LARGEST_KEPT", room)
-
-    class Calls(TorchDispatchMode):
-        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-            names.append(operation.name())
-            return operation(*args, **(kwargs or {}))
-
-    def calls(part: str, checkpointing: bool) -> int:
-        video_unet = tav_core.inflate(small_unet(v2=True), temporal_attention=False)
-        video_unet.gradient_checkpointing = checkpointing
-        video_unet.trainable_parameters()
-        names.clear()
-        with Calls():
-            video_unet(torch.zeros(1, 4, 3, 24, 24), 1, torch.zeros(1, TOKENS, CONTEXT)).sum().backward()
-        return sum(part in name and "backward" not in name for name in names)
-
-    names: list[str] = []
-    blocks = len(tav_core.inflate(small_unet()).blocks)
-    enough = room > 5000
-    assert (calls("convolution", True) == calls("convolution", False)) == enough
-    assert calls("convolution", False) > 10 and calls("attention", False) == 2 * blocks
-    assert (calls("attention", True) == 3 * blocks) == enough  # cross-attention twice
 
 
 @pytest.mark.parametrize(

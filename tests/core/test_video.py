@@ -1,4 +1,4 @@
-"""Reading clips. Every file is made here; the number of a frame is written in its brightness."""
+"""Reading clips: which frames come, and how they come to their size."""
 
 import struct
 from fractions import Fraction
@@ -7,20 +7,13 @@ import av
 import numpy as np
 import pytest
 import torch
+from numbered_clips import flat, numbers, write
 
 from tav_core.video import load_video, probe_video, save_video
 
 pytestmark = pytest.mark.filterwarnings("error:.*breaks off")
 
 MARKS = np.array([[[220, 40, 40], [40, 200, 40]], [[40, 40, 220], [230, 230, 230]]], np.uint8)  # red green / blue white
-
-
-def flat(number: int, width: int = 64, height: int = 48) -> np.ndarray:
-    return np.full((height, width, 3), 30 + 6 * number, np.uint8)
-
-
-def numbers(frames: torch.Tensor) -> list[int]:
-    return ((frames.mean((1, 2, 3)) * 255 - 30) / 6).round().int().tolist()
 
 
 def quarters(width: int, height: int) -> np.ndarray:
@@ -31,43 +24,6 @@ def corners(frame: torch.Tensor) -> np.ndarray:
     """The colours of the four quarters, in the layout of MARKS."""
     h, w, _ = frame.shape
     return frame[h // 4 :: h // 2, w // 4 :: w // 2].numpy() * 255
-
-
-def write(
-    path,
-    pictures,
-    codec="libx264",
-    fps=10,
-    times=None,
-    pix_fmt="yuv420p",
-    full_range=False,
-    pixel_aspect=1,
-    title=None,
-    **options,
-):
-    """Encode with PyAV alone; `times` are seconds, for a variable rate."""
-    container_options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
-    with av.open(str(path), "w", options=container_options) as container:
-        if title:
-            container.metadata["title"] = title
-        stream = container.add_stream(codec, rate=fps, options={key: str(value) for key, value in options.items()})
-        stream.height, stream.width, _ = pictures[0].shape
-        stream.pix_fmt = pix_fmt
-        stream.codec_context.sample_aspect_ratio = pixel_aspect
-        clock = Fraction(1, 90000)
-        if times is not None:
-            stream.codec_context.time_base = clock
-        if full_range:
-            stream.codec_context.color_range = 2
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
-                format=pix_fmt, dst_color_range=2 if full_range else None
-            )
-            if times is not None:
-                frame.pts, frame.time_base = round(times[number] / clock), clock
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return path
 
 
 @pytest.mark.parametrize(
@@ -216,110 +172,12 @@ def test_too_many_frames_is_an_error_with_the_number_there_is(tmp_path):
         load_video(path, frames=1, start=20)
 
 
-@pytest.mark.parametrize(
-    ("name", "codec", "pix_fmt"),
-    [("a.mp4", "libx264", "yuv420p"), ("a.webm", "libvpx-vp9", "yuv420p"), ("a.gif", "gif", "rgb8")],
-)
-def test_a_file_that_breaks_off_gives_what_can_be_read(tmp_path, name, codec, pix_fmt):
-    noise = np.random.default_rng(0).integers(0, 255, (40, 48, 64, 3), np.uint8)
-    b_frames = {"bf": 3, "b_strategy": 0, "sc_threshold": 0} if codec == "libx264" else {}
-    path = write(tmp_path / name, list(noise), codec, pix_fmt=pix_fmt, **b_frames)
-    whole = load_video(path, frames=40, width=64, height=48)
-    broken = tmp_path / f"broken{path.suffix}"
-    for percent in (45, 50, 55, 60, 65):  # B-frames are cut off in different ways
-        broken.write_bytes(path.read_bytes()[: path.stat().st_size * percent // 100])
-        with pytest.warns(UserWarning, match="breaks off: only"):
-            clip = load_video(broken, frames=40, width=64, height=48)
-        assert 12 < len(clip.frames) == clip.source_frames < 30
-        assert torch.equal(clip.frames, whole.frames[: len(clip.frames)])
-        assert clip.fps == pytest.approx(whole.fps)
-    assert torch.equal(load_video(broken, frames=12, width=64, height=48).frames, whole.frames[:12])  # and no warning
-    with pytest.raises(ValueError, match="breaks off before frame 35"):
-        load_video(broken, frames=2, start=35)
-
-
-@pytest.mark.parametrize("name", ["late.mkv", "late.mp4"])
-def test_a_whole_file_that_does_not_begin_at_zero_is_whole(tmp_path, name):
-    times = [100 + number / 10 for number in range(12)]
-    path = write(tmp_path / name, [flat(number) for number in range(12)], times=times)
-    with pytest.raises(ValueError, match="has 12 frames"):
-        load_video(path, frames=13)
-    assert numbers(load_video(path, frames=12, width=64, height=48).frames) == list(range(12))
-
-
-@pytest.mark.parametrize(
-    ("codec", "open_groups", "left"), [("libx264", {"x264-params": "open-gop=1"}, 20), ("mpeg2video", {}, 22)]
-)
-def test_a_file_cut_out_of_another_begins_where_it_can_be_decoded(tmp_path, codec, open_groups, left):
-    noise = np.random.default_rng(0).integers(0, 255, (30, 48, 64, 3), np.uint8)
-    path = write(tmp_path / "a.ts", list(noise), codec, fps=25, g=10, bf=3, b_strategy=0, sc_threshold=0, **open_groups)
-    whole = load_video(path, frames=30, width=64, height=48)
-    packets = path.read_bytes()
-    path.write_bytes(packets[188 * (len(packets) // 188 // 5) :])  # from within the first group of pictures on
-    with pytest.raises(ValueError, match=f"has {left} frames"):
-        load_video(path, frames=30)
-    assert torch.equal(load_video(path, frames=left, width=64, height=48).frames, whole.frames[-left:])
-
-
 def test_a_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_video("a:b/12:30.mp4", torch.rand(2, 16, 16, 3), 8)
     write(tmp_path / "12:30.mkv", [flat(0)])
     assert len(load_video("a:b/12:30.mp4", frames=2).frames) == 2
     assert len(load_video("12:30.mkv", frames=1).frames) == 1
-
-
-def test_damage_in_the_middle_matters_only_to_those_who_need_what_follows(tmp_path):
-    path = write(tmp_path / "clip.mp4", [flat(number % 30) for number in range(100)], preset="ultrafast", g=10)
-    data = bytearray(path.read_bytes())
-    half = (len(data) + data.index(b"mdat")) // 2
-    data[half:] = bytes(len(data) - half)
-    path.write_bytes(data)
-    assert numbers(load_video(path, frames=30, width=64, height=48).frames) == list(range(30))
-    with pytest.warns(UserWarning, match="breaks off: only"):
-        clip = load_video(path, frames=100, width=64, height=48)
-    assert 30 < len(clip.frames) < 70
-
-
-def test_a_frame_that_lasts_for_days_is_a_damaged_time(tmp_path):
-    """Not a reason to count millions of frames."""
-    times = [number / 90000 for number in range(20)] + [10_000.0]
-    path = write(tmp_path / "clip.mp4", [flat(number) for number in range(21)], times=times)
-    assert probe_video(path).frames == 21
-
-
-def test_a_title_in_another_encoding_is_no_matter(tmp_path):
-    path = write(tmp_path / "clip.avi", [flat(0), flat(1)], "mpeg4", title="CAFE")
-    path.write_bytes(path.read_bytes().replace(b"CAFE", b"CAF\xe9"))
-    assert b"CAF\xe9" in path.read_bytes()
-    assert len(load_video(path, frames=2, width=None, height=None).frames) == 2
-
-
-def test_a_playlist_is_no_video(tmp_path):
-    write(tmp_path / "a.ts", [flat(0)] * 30, fps=25)
-    (tmp_path / "a.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1.2,\na.ts\n#EXT-X-ENDLIST\n")
-    with pytest.raises(ValueError, match="only names other files, as a playlist: give the video itself"):
-        load_video(tmp_path / "a.m3u8", frames=1)
-
-
-def test_what_is_no_video_is_refused_in_one_sentence(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no video file .*missing\.mp4"):
-        load_video(tmp_path / "missing.mp4")
-    text = tmp_path / "text.mp4"
-    text.write_text("This is not a video. " * 100)
-    with pytest.raises(ValueError, match="is no video that can be read"):
-        load_video(text)
-    with pytest.raises(ValueError, match="is no video that can be read"):
-        probe_video(tmp_path)
-    sound = tmp_path / "sound.wav"
-    with av.open(str(sound), "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=8000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.int16), "s16", "mono")
-        frame.sample_rate = 8000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    with pytest.raises(ValueError, match="no video stream"):
-        load_video(sound)
 
 
 @pytest.mark.parametrize(
