@@ -63,7 +63,8 @@ class OneShotTune(io.ComfyNode):
                     "precision",
                     options=["auto", "fp32", "fp16", "bf16"],
                     default="auto",
-                    tooltip="What the network computes in; auto: as ComfyUI loaded it. Learned weights are float32.",
+                    tooltip="What the network computes in; auto: as ComfyUI loaded it (bf16 for fp16 on Apple's and "
+                    "Intel's GPUs). Learned weights are float32.",
                 ),
                 io.Boolean.Input(
                     "gradient_checkpointing",

@@ -31,7 +31,7 @@ class SampleVideo(io.ComfyNode):
                     min=1.0,
                     max=100.0,
                     step=0.5,
-                    tooltip="How strongly to follow the words. Published: 12.5. 1 gives the clip back.",
+                    tooltip="How strongly to follow the words. Published: 12.5. 1 switches guidance off.",
                 ),
             ],
             outputs=[io.Latent.Output(tooltip="The video's latents, for VAE Decode.")],

@@ -225,7 +225,7 @@ def add_general(parser: argparse.ArgumentParser) -> None:
         "--precision",
         "mixed_precision",
         choices=("auto", "fp32", "fp16", "bf16"),
-        help="auto (default): fp16 on a GPU, fp32 on a CPU",
+        help="auto (default): fp16 on CUDA, fp32 elsewhere",
     )
     group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of the YAML")
     parser.epilog = f"{parser.epilog}\n\n{_SETTINGS_NOTE}"

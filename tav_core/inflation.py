@@ -51,7 +51,8 @@ class VideoUNet:
             calls, which the attention over time does not take part in.
 
     Raises:
-        ValueError: the network has no Stable Diffusion transformer blocks, or an option is unknown.
+        ValueError: the network has no Stable Diffusion transformer blocks, an option is unknown, or xformers is not
+            installed.
     """
 
     def __init__(

@@ -17,6 +17,10 @@ def save_inverted(path: str | os.PathLike, inverted: Tensor, clean: Tensor, meta
     Args:
         path: ends in ``.safetensors``.
         metadata: anything JSON holds; by custom ``prompt``, ``fps`` and ``steps``.
+
+    Raises:
+        ValueError: another ending.
+        OSError: it cannot be written, for want of space for one.
     """
     save_tensors(path, {"inverted": inverted.float(), "clean": clean.float()}, INVERTED, metadata)
 

@@ -173,7 +173,7 @@ def _trainable_modules(config: Config) -> tuple[str, ...] | None:
 
 
 def choose_device(name: str) -> torch.device:
-    """A device by its name; "auto" is the GPU where there is one.
+    """A device by its name; "auto" is CUDA where there is one, else the CPU.
 
     Raises:
         ValueError: this machine has no such device.

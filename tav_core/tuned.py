@@ -36,6 +36,7 @@ def save_tuned(path: str | os.PathLike, state: dict[str, Tensor], metadata: dict
 
     Raises:
         ValueError: another ending.
+        OSError: it cannot be written, for want of space for one.
     """
     save_tensors(path, state, TUNED, {"format_version": FORMAT_VERSION, **metadata})
 
@@ -57,8 +58,10 @@ def tuned_metadata(
     Args:
         video_unet: the network that was tuned, for the kind of base network and how it was inflated.
         base_fingerprint: :func:`fingerprint` of the checkpoint it was tuned on.
-        frames, width, height: of the clip, in pixels.
+        frames: of the clip.
+        width, height: its size in pixels.
         steps: tuning steps taken.
+        learning_rate: of the tuning.
         prompt: what the clip was said to show; empty if unknown.
         fps: frame rate of the clip; None if unknown.
 
@@ -97,7 +100,7 @@ def load_tuned_metadata(path: str | os.PathLike) -> dict:
 
     Raises:
         FileNotFoundError: there is no such file, or none in the folder.
-        ValueError: the file is a pickle or no safetensors file.
+        ValueError: the file is a pickle or no safetensors file, or its header is damaged.
     """
     with opened(_weights_file(Path(path))) as (_, kind, metadata):
         return metadata if kind == TUNED else {}
@@ -158,6 +161,9 @@ def save_tune_state(path: str | os.PathLike, state: TuneState, base_fingerprint:
     Args:
         path: ends in ``.safetensors``.
         base_fingerprint: :func:`fingerprint` of the checkpoint that is tuned; empty if unknown.
+
+    Raises:
+        ValueError, OSError: as for :func:`save_tuned`.
     """
     tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
     for name, values in state.optimizer.items():

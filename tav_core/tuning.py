@@ -73,8 +73,9 @@ def tune(
         extra: further inputs of the network per video, as for :class:`VideoUNet`.
 
     Raises:
-        ValueError: a setting, the latents, the context or the draws do not fit the network or each other, or there
-            are fewer draws than steps (what was learned from these stays).
+        ValueError: a setting, the latents, the context, the draws or the state do not fit the network, the optimizer or
+            each other, the state is damaged, bitsandbytes is missing, or there are fewer draws than steps (what was
+            learned from these stays).
         TuningError: the loss is not a number any more, or the memory does not suffice.
     """
     settings = settings or TuneSettings()

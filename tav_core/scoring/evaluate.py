@@ -106,7 +106,7 @@ def find_scorer(weights: str | os.PathLike | None, default: str) -> tuple[ClipSc
         the model, or None and a sentence: what it would measure, and how to get it.
 
     Raises:
-        FileNotFoundError, ValueError: the folder that was given holds none.
+        FileNotFoundError, ValueError: the folder that was given holds none, or the default model is damaged.
     """
     if weights is not None:
         return ClipScorer.load(weights), ""
