@@ -22,7 +22,7 @@ Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 LARGEST_BATCH = 2**15
 """How many sequences attention over time takes at once. CUDA's kernels take hardly twice as many, and a video of
 1536x1536 has more positions at the top."""
-LARGEST_LEARNING_BATCH = 2**8
+LARGEST_LEARNING_BATCH = 2**7
 """Likewise, while learning. In the backward pass, FlashAttention holds every sequence's queries in float32 and as if it
 had 128 of them: for all positions of 512x512 pixels, that is more than a gigabyte."""
 LARGEST_SCORES = 2**27

@@ -98,6 +98,13 @@ def test_a_large_picture_is_attended_to_over_time_in_parts(monkeypatch, learning
     assert batches == [40, 40, 16]
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_gradients_of_every_mode(mode):
+    tokens = [torch.randn(2 * 3, 5, 8, dtype=torch.double, requires_grad=True) for _ in range(3)]
+    kernel = attention.attention_kernel("sdpa")
+    assert torch.autograd.gradcheck(lambda *x: attention.video_attention(*x, 2, 3, mode, kernel), tokens)
+
+
 @pytest.mark.parametrize("largest", [1, 100, 700])
 def test_attention_in_parts_is_attention(largest):
     query, key, value = (torch.randn(3, 2, n, 4, requires_grad=True) for n in (10, 15, 15))

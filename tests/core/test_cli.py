@@ -19,7 +19,8 @@ from cli_runs import NAMES, PROMPTS, STEPS, run, settings
 import tav_core
 from tav_core import cli, config
 from tav_core.files import file_name, unused_path, write_text
-from tav_core.inverted import load_inverted
+from tav_core.inverted import load_inverted, save_inverted
+from tav_core.session import Session
 
 ROOT = Path(__file__).parents[2]
 
@@ -168,6 +169,38 @@ def test_sampling_does_not_need_the_clip_any_more(cli_world: Path, finished: Pat
     assert "Note: The clip was inverted in 2 steps and is sampled in 1" in capsys.readouterr().err
 
 
+def test_what_is_sampled_depends_on_what_was_asked(cli_world: Path, finished: Path, tmp_path: Path, capsys):
+    state, metadata = tav_core.load_tuned(finished / "tuned.safetensors")
+    state = {name: weight + torch.randn_like(weight) / 4 for name, weight in state.items()}
+    tav_core.save_tuned(tmp_path / "tuned.safetensors", state, metadata | {"base_fingerprint": "another"})
+    inverted, clean, about = load_inverted(finished / "inverted.safetensors")
+    save_inverted(tmp_path / "slow.safetensors", inverted, clean, about | {"fps": 0.001})  # no file is as slow
+    tuned = ["--tuned", str(tmp_path / "tuned.safetensors")]
+    ways = {
+        "tuned": tuned,
+        "strength": [*tuned, "--strength", "0"],
+        "untuned": ["--untuned"],
+        "negative": [*tuned, "--negative-prompt", "a dog"],
+        "noise": [*tuned, "--from-noise"],
+        "seed": [*tuned, "--from-noise", "--seed", "1"],
+    }
+    seen = {}
+    for name, flags in ways.items():
+        sample = ["sample", "--config", str(finished / "config.yaml"), "--latents", str(tmp_path / "slow.safetensors")]
+        common = ["--output", str(tmp_path / name), "--device", "cpu", "--prompt", "a cat", "--steps", "1"]
+        assert cli.main([*sample, *common, *flags]) == 0
+        seen[name] = tav_core.load_video(tmp_path / name / "a-cat.mp4", 3, width=None, height=None).frames
+        assert ("come from another checkpoint" in capsys.readouterr().err) == (name != "untuned")
+    assert torch.equal(seen.pop("strength"), seen["untuned"])
+    assert len({tuple(frames.flatten().tolist()) for frames in seen.values()}) == len(seen)
+
+
+def test_the_learning_rate_is_scaled_by_what_would_be_a_batch(cli_world: Path):
+    batch = {"scale_lr": True, "train_batch_size": 2, "gradient_accumulation_steps": 3}
+    session = Session(config.Config(pretrained_model_path=str(cli_world / "model"), **batch))
+    assert session.settings.learning_rate == pytest.approx(6 * 3e-5)
+
+
 def test_a_constant_learning_rate_has_no_warm_up(cli_world: Path):
     """As published, where ``constant_with_warmup`` has."""
     for scheduler, rate in (("constant", "3e-05"), ("constant_with_warmup", "0")):
@@ -236,6 +269,10 @@ def test_a_file_that_another_program_has_open_is_waited_for(tmp_path, monkeypatc
     monkeypatch.setattr(os, "replace", busy)
     write_text(path, "new")
     assert path.read_text() == "new" and not refusals
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode  # others may read it where they may read new files
+    plain.unlink()
     refusals += range(10)
     with pytest.raises(PermissionError, match=r"Access is denied: .*losses\.csv'$"):
         write_text(path, "newer")

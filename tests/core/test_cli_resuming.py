@@ -14,6 +14,7 @@ from cli_runs import NAMES, learned, run
 
 import tav_core
 from tav_core import cli
+from tav_core.interrupt import StopRequest
 from tav_core.inverted import load_inverted
 
 
@@ -42,10 +43,50 @@ def test_ctrl_c_saves_and_resume_equals_uninterrupted(cli_world: Path, finished:
     assert torch.equal(start, repeated)
 
 
-def test_another_tuning_is_not_resumed(cli_world: Path, finished: Path, capsys):
+@pytest.mark.parametrize(
+    ("flags", "other"),
+    [
+        (["--start", "2", "--attention", "full"], "train_data, attention"),
+        (["--no-temporal-attention"], "temporal_attention"),
+        (["--per-frame-norm"], "joint_norm"),
+        (["--set", "trainable_modules=[attn2.to_q]"], "trainable_modules"),
+        (["--set", "use_8bit_adam=true"], "use_8bit_adam"),
+    ],
+)
+def test_another_tuning_is_not_resumed(cli_world: Path, finished: Path, capsys, flags: list[str], other: str):
     tune = ["tune", "--config", str(finished / "config.yaml"), "--resume", "--device", "cpu"]
-    assert cli.main([*tune, "--start", "2", "--attention", "full"]) == 2
-    assert "holds a tuning of another train_data, attention" in capsys.readouterr().err
+    assert cli.main([*tune, *flags]) == 2
+    assert f"holds a tuning of another {other}, see" in capsys.readouterr().err
+
+
+def test_a_tuning_of_another_checkpoint_is_not_resumed(finished: Path, tmp_path: Path, capsys):
+    state = tav_core.load_tune_state(finished / "tune-state.safetensors")
+    tav_core.save_tune_state(tmp_path / "state.safetensors", state, "another")
+    tune = ["tune", "--config", str(finished / "config.yaml"), "--output", str(tmp_path / "out"), "--device", "cpu"]
+    assert cli.main([*tune, "--resume-from", str(tmp_path / "state.safetensors")]) == 2
+    assert "comes from another checkpoint: resume with the one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_press_ends_at_once(number: int):
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(each) for each in signals]
+    with StopRequest() as stop:
+        os.kill(os.getpid(), number)
+        assert stop.pressed and [signal.getsignal(each) for each in signals] == [signal.SIG_DFL] * 2
+    assert [signal.getsignal(each) for each in signals] == before
+
+
+def test_ctrl_c_while_a_preview_is_sampled_writes_no_part_of_it(cli_world: Path, monkeypatch):
+    from tav_core import commands
+
+    def sample_and_press(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGINT)
+        return tav_core.ddim_sample(*arguments, **options)
+
+    monkeypatch.setattr(commands, "ddim_sample", sample_and_press)
+    folder = run(cli_world, "pressed", code=130, validation_steps=1)
+    assert (folder / "tune-state.safetensors").is_file() and not list(folder.rglob("*.mp4"))
 
 
 def test_ctrl_c_in_a_preview_saves_too(cli_world: Path, finished: Path, monkeypatch, capsys):

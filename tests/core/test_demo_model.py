@@ -1,5 +1,6 @@
 """The demo model in the repository: it loads as any other checkpoint, is small, and draws what captions say."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from einops import rearrange
 
 import tav_core
+from tav_core import cli
 from tav_core.demo.clips import example_clip
 from tav_core.demo.demo import CLIP, EDITS, FRAMES, demo_config
 from tav_core.demo.judge import compare, read
@@ -43,6 +45,31 @@ def test_it_draws_what_captions_say(pipeline):
     verdicts = [reading.right(said) for reading, said in zip(read(pictures), words)]
     for name in ("colour", "background", "shape", "style"):
         assert sum(verdict[name] for verdict in verdicts) >= 0.85 * len(words), name
+
+
+def test_the_demo_writes_what_it_tells(tmp_path, capsys):
+    few = ["train_data.n_sample_frames=4", "validation_data.num_inv_steps=2", "validation_data.num_inference_steps=2"]
+    prompts = ["--prompt", EDITS[0].caption, "--prompt", "a cat"]
+    settings = [flag for setting in few for flag in ("--set", setting)]
+    assert cli.main(["demo", "--output", str(tmp_path), "--steps", "1", "--device", "cpu", *prompts, *settings]) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert list(figures) == ["tuned", "untuned"] and figures["tuned"]["a cat"] is None
+    assert set(figures["tuned"][EDITS[0].caption]) == set(figures["untuned"][EDITS[0].caption]) != set()
+    printed = capsys.readouterr().out
+    assert EDITS[0].caption in printed and "no caption of the drawn world" in printed
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"loss.png", "source.mp4", "untuned", "a-cat.mp4", "contact-sheet.png", "tuned.safetensors"} <= written
+    assert tav_core.probe_video(tmp_path / "source.mp4").frames == 4
+
+
+def test_the_clip_comes_back_without_guidance(pipeline):
+    source = example_clip(CLIP, "arc", 4, seed=3)
+    latents, (nothing,) = pipeline.encode_video(source), pipeline.encode_prompts([""])
+    video_unet = pipeline.inflate(temporal_attention=False)
+    noise = tav_core.ddim_invert(video_unet, pipeline.schedule, latents, nothing, 8)[-1]
+    back = tav_core.ddim_sample(video_unet, pipeline.schedule, noise, nothing, None, 8, guidance_scale=1)
+    video_unet.deflate()
+    assert tav_core.psnr(pipeline.decode_video(back), source) > 24
 
 
 def test_edits_after_a_short_tuning_follow_their_words_and_the_clips_motion(pipeline):

@@ -90,6 +90,14 @@ def test_inflating_or_deflating_twice(unet):
     tav_core.inflate(unet).deflate()
 
 
+def test_what_was_put_on_for_one_call_comes_off_when_that_fails():
+    unet = small_unet()
+    with pytest.raises(KeyboardInterrupt), tav_core.VideoUNet(unet).attached(2):
+        raise KeyboardInterrupt
+    assert not any("forward" in module.__dict__ for module in unet.modules())
+    tav_core.inflate(unet).deflate()
+
+
 def test_an_override_of_someone_else_comes_back():
     unet = small_unet()
     attention = unet.down_blocks[0].attentions[0].transformer_blocks[0].attn1

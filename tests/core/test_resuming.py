@@ -26,6 +26,9 @@ def test_half_precision_skips_a_step_that_overflows(tmp_path):
     _, result = tune(video_unet, 3, state=tav_core.load_tune_state(tmp_path / "state.safetensors"))
     assert len(result.losses) == 3
     assert result.state.scaler["_growth_tracker"] > 0  # counts the steps up to a larger scale across pauses
+    result.state.scaler["scale"] = 128.0
+    _, result = tune(video_unet, 4, state=result.state)
+    assert result.state.scaler["scale"] == 128
 
 
 class AdamW8bit(torch.optim.Optimizer):

@@ -115,6 +115,38 @@ def test_on_step_stops_and_keeps_what_was_learned():
         assert torch.equal(video_unet.tuned_state_dict()[name], tensor)
 
 
+def test_the_draws_are_independent_and_cover_all_timesteps(monkeypatch):
+    """Noise of every frame and timesteps of every video (section 3.3)."""
+    drawn, add_noise = [], tav_core.NoiseSchedule.add_noise
+    monkeypatch.setattr(
+        tav_core.NoiseSchedule, "add_noise", lambda self, *x: drawn.append(x[1:]) or add_noise(self, *x)
+    )
+    x, _, context = inputs(videos=4, frames=2)
+    tav_core.tune(tav_core.inflate(small_unet()), SCHEDULE, x, context, TuneSettings(steps=25))
+    noise, timesteps = (torch.stack(values) for values in zip(*drawn))
+    assert abs(noise.mean()) < 0.02 and abs(noise.std() - 1) < 0.02
+    assert abs((noise[:, :, :, 0] * noise[:, :, :, 1]).mean()) < 0.04
+    last = SCHEDULE.train_timesteps - 1
+    assert timesteps.min() < 0.1 * last and timesteps.max() > 0.9 * last
+    assert (timesteps[:, 0] != timesteps[:, 1]).any()
+
+
+def test_gradients_are_cut_as_they_are_and_not_as_scaled():
+    """With an eps that drowns the second moment, a step is as long as its gradient."""
+    changes = []
+    for network in (small_unet(), small_unet().half()):
+        video_unet = tav_core.inflate(network)
+        options = {"weight_decay": 0.0, "draws": [fixed_draw()]}
+        _, result = tune(video_unet, 2, 1e-9, on_step=lambda *_: False, **options)
+        if result.state.scaler:
+            result.state.scaler["scale"] = 1024.0
+        before = video_unet.tuned_state_dict()
+        tune(video_unet, 2, eps=0.1, state=result.state, **options)
+        change = [(after - before[name]).flatten() for name, after in video_unet.tuned_state_dict().items()]
+        changes.append(torch.cat(change).norm())
+    assert changes[1] == pytest.approx(changes[0], rel=0.5)
+
+
 def test_the_seed_rules_the_draws():
     losses = [tune(small_unet(), 1, seed=seed)[1].losses for seed in (1, 1, 2)]
     assert losses[0] == losses[1] != losses[2]
