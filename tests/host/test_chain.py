@@ -216,7 +216,7 @@ def sampled_from_nothing(graph):
 
 
 def tuned_twice_from_file(graph):
-    name = "again.safetensors"
+    name = "motion.safetensors"
     first = graph.add("TAVLoadTuned", model=graph.checkpoint[0], name=name, strength=1.0)
     second = graph.add("TAVLoadTuned", model=first[0], name=name, strength=1.0)
     return graph.ksample(second[0], graph.latents[0])
@@ -282,7 +282,14 @@ def controlnet(server) -> None:
     make_controlnet(server.folder / "models" / "controlnet" / "hint.safetensors")
 
 
-@pytest.mark.usefixtures("controlnet")
+@pytest.fixture(scope="module")
+def motion(server, clip) -> None:
+    graph = Chain(clip)
+    graph.add("TAVSaveTuned", tuned=graph.tune(graph.inflate()[0])[1], name="motion")
+    server.run(graph)
+
+
+@pytest.mark.usefixtures("controlnet", "motion")
 @pytest.mark.parametrize("node, build, message", WRONG, ids=[build.__name__ for _, build, _ in WRONG])
 def test_wrong_input_is_told_and_harms_nothing(server, clip, node, build, message):
     before = base_state(server, clip)
