@@ -1,7 +1,9 @@
 """The nodes of the method on the small checkpoint and a clip, for graphs to build on."""
 
+import json
+
 import torch
-from comfy_server import Graph, Node
+from comfy_server import ComfyServer, Graph, Node
 
 FRAMES, SIZE = 3, 64
 
@@ -66,3 +68,15 @@ class Chain(Graph):
 
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
     return ((a - b).norm() / b.norm()).item()
+
+
+def report(entry: dict, probe: Node) -> dict:
+    """What :meth:`Chain.probe` saw."""
+    return json.loads(entry["outputs"][probe.id]["text"][0])
+
+
+def base_state(server: ComfyServer, clip: str) -> dict:
+    """What there is to see of the checkpoint's network now."""
+    graph = Chain(clip)
+    probe = graph.probe()
+    return report(server.run(graph), probe)
