@@ -54,7 +54,7 @@ def build(weights: dict[str, torch.Tensor]) -> tav_core.VideoUNet:
 
 
 def main() -> None:
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # a small network, beside other tests
     config = json.loads((DATA / "config.json").read_text())
     weights = {k: v.float() for k, v in load_file(DATA / "unet.safetensors").items()}
     recorded = load_file(DATA / "recorded.safetensors")

@@ -147,7 +147,7 @@ def test_workflow_that_needs_no_checkpoint(server):
             "class_type": "SaveImage",
             "inputs": {"images": [number, 0], "filename_prefix": "demo"},
         }
-    nodes[of_kind("TAVOneShotTune")[0]]["inputs"].update(steps=20, preview_every=0)
+    nodes[of_kind("TAVOneShotTune")[0]]["inputs"].update(steps=5, preview_every=0)
     entry = server.run(nodes)
 
     source, *edited = (pictures(server, entry, Node(f"show {number}")) for number in (clip, *decoded))
