@@ -12,12 +12,6 @@ from .newer_schema import search_aliases
 FPS = 8.0
 
 
-def demo_caption(inputs: dict) -> str:
-    """The caption that Demo Clip gives for its inputs in a graph; empty if one of them comes from another node."""
-    words = [inputs.get(name) for name in ("colour", "shape", "background", "style")]
-    return Words(*words).caption if all(isinstance(word, str) for word in words) else ""
-
-
 class LoadDemoModel(io.ComfyNode):
     """A small Stable Diffusion that comes with the pack."""
 

@@ -5,15 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from comfy_api.latest import io
-from comfy_execution.graph_utils import is_link
 
 from .. import tav_core
 from . import host
-from .demo import demo_caption
 from .newer_schema import newer, search_aliases
-
-TEXTS = ("text", "text_g", "value")
-"""What CLIP Text Encode, its kind for SDXL, and Primitive String call their text."""
 
 Tuned = io.Custom("TAV_TUNED")
 
@@ -163,21 +158,5 @@ class OneShotTune(io.ComfyNode):
         node_id = cls.hidden.unique_id
         with host.live_run(node_id, cls.hidden.extra_pnginfo, settings.steps, preview_every) as run:
             model, tuned, losses = host.tune_model(model, latent, positive, settings, run, previews)
-        tuned.metadata.update(prompt=prompt_text(cls.hidden.prompt, node_id, "positive"), fps=fps)
+        tuned.metadata.update(prompt=host.prompt_text(cls.hidden.prompt, node_id, "positive"), fps=fps)
         return io.NodeOutput(model, tuned, tav_core.loss_plot(losses)[None], ui={"tav_run": [run.id]})
-
-
-def prompt_text(graph: dict, node_id: str, name: str) -> str:
-    """The text behind a conditioning input of a node, followed through the graph; empty if a node computes it."""
-    value, is_text, seen = graph.get(node_id, {}).get("inputs", {}).get(name), False, set()
-    while is_link(value) and value[0] not in seen:
-        seen.add(value[0])
-        node = graph.get(value[0], {})
-        inputs = node.get("inputs", {})
-        if node.get("class_type") == "TAVDemoClip":
-            return demo_caption(inputs)
-        texts = [inputs[key] for key in TEXTS if isinstance(inputs.get(key), str) or is_link(inputs.get(key))]
-        links = [given for given in inputs.values() if is_link(given)]
-        value = next(iter(texts or ([] if is_text else links)), None)
-        is_text = is_text or bool(texts)
-    return value if isinstance(value, str) else ""

@@ -190,7 +190,7 @@ def load_tune_state(path: str | os.PathLike, base_fingerprint: str = "") -> Tune
     try:
         saved_on = metadata.pop("base_fingerprint")
         state = TuneState({}, {}, tensors.pop("generator"), **metadata)
-        torch.Generator().set_state(state.generator)
+        torch.Generator().set_state(state.generator)  # these two fail here, and not when the tuning is under way
         sum(state.losses)
         for key, tensor in tensors.items():
             part, name = key.split("/", 1)

@@ -9,6 +9,7 @@ from .loops import invert, sample
 from .media import input_path, input_videos, load_clip, shown_video
 from .models import apply_tuned, inflate_model, other_base
 from .previews import Previews
+from .prompts import prompt_text
 from .tuning import TunedVideo, tune_model
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "load_demo_model",
     "new_tuned_path",
     "other_base",
+    "prompt_text",
     "register_model_folder",
     "sample",
     "score_results",

@@ -173,8 +173,8 @@ def _finished(config: Config) -> Outcome | None:
         return None
     try:
         outcome = Outcome(**json.loads(file.read_text(encoding="utf-8")))
-        as_text([outcome])
-    except (ValueError, TypeError, AttributeError, RecursionError):  # damaged
+        as_text([outcome])  # a damaged one fails here, and not when the tables are written
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     return outcome if set(outcome.scores) == set(config.validation_data.prompts) else None
 
