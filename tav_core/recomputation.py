@@ -7,8 +7,8 @@ results of attention, matrix products and convolutions, as far as there is room 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from torch import Tensor
@@ -36,30 +36,23 @@ class Recomputation:
 
     def run(self, compute: Callable[..., Tensor], *args: Any, preserve_rng_state: bool, **kwargs: Any) -> Tensor:
         """What ``compute`` gives, whose inner activations are computed again in the backward pass."""
+        results: deque = deque()
+        modes = iter((_Keep(self, results), _TakeKept(self, results)))
+
+        def first_time_or_again(*args: Any, **kwargs: Any) -> Tensor:
+            outer, self._keeping = self._keeping, next(modes)
+            try:
+                return compute(*args, **kwargs)
+            finally:
+                self._keeping = outer
+
         return checkpoint(
-            compute,
-            *args,
-            use_reentrant=False,
-            preserve_rng_state=preserve_rng_state,
-            context_fn=self._first_time_and_again,
-            **kwargs,
+            first_time_or_again, *args, use_reentrant=False, preserve_rng_state=preserve_rng_state, **kwargs
         )
 
     def keeping(self) -> AbstractContextManager:
         """Within this, the results of costly operations are kept, if a recomputed part is under way."""
         return self._keeping
-
-    def _first_time_and_again(self) -> tuple[AbstractContextManager, AbstractContextManager]:
-        results: deque = deque()
-        return self._part(_Keep(self, results)), self._part(_TakeKept(self, results))
-
-    @contextmanager
-    def _part(self, keeping: AbstractContextManager) -> Iterator[None]:
-        outer, self._keeping = self._keeping, keeping
-        try:
-            yield
-        finally:
-            self._keeping = outer
 
 
 class _Keep(TorchDispatchMode):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from traceback import clear_frames
 
 import torch
 import torch.nn.functional as F
@@ -153,6 +154,7 @@ def _memory_shortage_told(latents: Tensor) -> Iterator[None]:
     except RuntimeError as error:
         if not is_memory_shortage(error):
             raise
+        clear_frames(error.__traceback__)  # whoever keeps the error would keep the activations in memory
         _, _, f, h, w = latents.shape
         raise TuningError(
             f"The device ran out of memory while tuning on {f} frames with latents of {h}x{w}: use fewer or smaller "

@@ -2,6 +2,8 @@
 
 import math
 import re
+import weakref
+from copy import copy
 from importlib.util import find_spec
 from itertools import repeat
 
@@ -189,15 +191,20 @@ def test_every_setting_of_the_optimizer_is_used():
     "error", [torch.cuda.OutOfMemoryError("CUDA out of memory."), RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")]
 )
 def test_a_shortage_of_memory_is_told_and_ends_it_cleanly(error):
-    def kernel(*_: Tensor) -> Tensor:
-        raise error
+    activations = []
+
+    def kernel(query: Tensor, *_: Tensor) -> Tensor:
+        activations.append(weakref.ref(query))
+        raise copy(error)
 
     unet = small_unet()
     weights, video_unet = copy_of(unet.state_dict()), tav_core.inflate(unet)
     video_unet.kernel = kernel
-    with pytest.raises(tav_core.TuningError, match="on 3 frames with latents of 8x6: use fewer or smaller frames"):
+    few = "on 3 frames with latents of 8x6: use fewer or smaller frames"
+    with pytest.raises(tav_core.TuningError, match=few) as told:
         tune(video_unet)
     assert_clean(unet, weights)
+    assert activations[0]() is None, f"{told.value!r} holds the activations for as long as it is kept"
 
 
 def test_a_loss_that_is_no_number_ends_it_cleanly():
