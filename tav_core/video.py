@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import av
 import numpy as np
@@ -19,13 +18,11 @@ from av.stream import Disposition
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from .choices import LARGEST_SIDE, RESIZE_MODES
+from .video_file import open_video
 from .video_timeline import MOST_FRAMES, Timeline, scan
 from .video_writing import SCALING, save_video
 
 __all__ = ["VideoClip", "VideoInfo", "load_video", "probe_clip", "probe_video", "save_video"]
-
-
-_PLAYLISTS = ("hls", "concat", "dash", "imf")
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ def load_video(
     timeline, numbers = _chosen(path, frames, start, stride)
 
     clip, read = None, 0
-    with _open(path) as container:
+    with open_video(path) as container:
         stream = _video_stream(container, path)
         pixel_aspect = float(stream.sample_aspect_ratio or 1)
         reformatter = VideoReformatter()
@@ -131,7 +128,7 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
         FileNotFoundError: there is no such file.
         ValueError: the file is no video.
     """
-    with _open(path) as container:
+    with open_video(path) as container:
         stream = _video_stream(container, path)
         first = next(_decode(container, stream), None)
         if first is None:
@@ -143,7 +140,7 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
         constant = rate and rate == stream.base_rate and stream.duration
         if constant and count == round(stream.duration * stream.time_base * rate):
             return VideoInfo(count, float(rate), width, height, count / float(rate))
-    with _open(path) as container:
+    with open_video(path) as container:
         timeline = scan(container, _video_stream(container, path))
     return VideoInfo(len(timeline.shown), timeline.fps, width, height, len(timeline.shown) / timeline.fps)
 
@@ -162,7 +159,7 @@ def _check_request(frames: int, start: int, stride: int, width: int | None, heig
 
 def _chosen(path: str | os.PathLike, frames: int, start: int, stride: int) -> tuple[Timeline, np.ndarray]:
     """When the file's frames are on display, and the numbers of the decoded frames to take."""
-    with _open(path) as container:
+    with open_video(path) as container:
         timeline = scan(container, _video_stream(container, path))
     available = len(range(start, len(timeline.shown), stride))
     if available < frames and timeline.complete:
@@ -177,22 +174,6 @@ def _chosen(path: str | os.PathLike, frames: int, start: int, stride: int) -> tu
 
 def _breaks_off(path: str | os.PathLike, start: int) -> ValueError:
     return ValueError(f"{path} breaks off before frame {start} could be read: use a whole file or a lower start.")
-
-
-def _open(path: str | os.PathLike) -> av.container.InputContainer:
-    """The file, open; titles in it may be in any encoding."""
-    if not Path(path).exists():
-        raise FileNotFoundError(f"There is no video file {path}: check the name.")
-    try:
-        # a name with a colon would be taken for a protocol
-        container = av.open(os.path.abspath(path), metadata_errors="replace")
-    except av.FFmpegError as error:
-        reason = error.strerror.lower()
-        raise ValueError(f"{path} is no video that can be read ({reason}): give a whole mp4, webm or GIF.") from error
-    if container.format.name in _PLAYLISTS:
-        container.close()
-        raise ValueError(f"{path} only names other files, as a playlist: give the video itself.")
-    return container
 
 
 def _video_stream(container: av.container.InputContainer, path: str | os.PathLike) -> av.VideoStream:

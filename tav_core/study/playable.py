@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import av
+from ..video_file import open_video
 
 LONGEST = 600  # frames; a copy is held in memory while it is made
 LARGEST = 1024  # pixels of the longer side of a copy, more than the page shows
@@ -39,11 +39,7 @@ def playable(path: Path, folder: Path) -> Path:
 
 
 def _plays(path: Path) -> bool:
-    try:
-        with av.open(os.fspath(path), metadata_errors="replace") as container:
-            streams = container.streams.video
-            codec = streams[0].codec_context if streams else None
-            return bool(codec) and codec.name in _CODECS.get(path.suffix, ()) and codec.pix_fmt in _PIXELS
-    except av.FFmpegError as error:
-        reason = error.strerror.lower()
-        raise ValueError(f"{path} is no video that can be read ({reason}): give a whole mp4, webm or GIF.") from error
+    with open_video(path) as container:
+        streams = container.streams.video
+        codec = streams[0].codec_context if streams else None
+        return bool(codec) and codec.name in _CODECS.get(path.suffix, ()) and codec.pix_fmt in _PIXELS
