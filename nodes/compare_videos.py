@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
 from .newer_schema import search_aliases
-from .results import connected, result_inputs
+from .results import RESULTS, connected, result_inputs
 
 
 class CompareVideos(io.ComfyNode):
@@ -28,8 +30,8 @@ class CompareVideos(io.ComfyNode):
                     "labels",
                     multiline=True,
                     default="",
-                    tooltip="What stands above each video, one line per connected video, the source first. "
-                    "A missing or empty line becomes source, result 1, result 2, ...",
+                    tooltip="What stands above each video, a line for each input: the source's first, then "
+                    "result_1's, and so on. A missing or empty line becomes source, result 1, result 2, ...",
                 ),
                 io.Float.Input(
                     "fps",
@@ -53,7 +55,10 @@ class CompareVideos(io.ComfyNode):
 
     @classmethod
     def execute(cls, source: io.Image.Type, labels: str, fps: float, **results: io.Image.Type) -> io.NodeOutput:
-        clips = [source, *connected(results)]
-        labels = tav_core.comparison_labels(labels, len(clips))
-        shown = [host.shown_video(clip, fps, label) for clip, label in zip(clips, labels)]
-        return io.NodeOutput(tav_core.side_by_side(clips, labels), ui={"tav_comparison": shown})
+        clips = {0: source} | connected(results)
+        lines = tav_core.comparison_labels(labels, RESULTS + 1)
+        names = [lines[number] for number in clips]
+        shown = [host.shown_video(clip, fps, name) for clip, name in zip(clips.values(), names)]
+        # as text: what a node tells in dictionaries, ComfyUI lists as files that the run made
+        ui = {"tav_comparison": [json.dumps(video) for video in shown]}
+        return io.NodeOutput(tav_core.side_by_side(list(clips.values()), names), ui=ui)

@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from .. import tav_core
 from . import host
 from .newer_schema import search_aliases
-from .results import connected, result_inputs
+from .results import RESULTS, connected, result_inputs
 
 
 class EvaluateVideo(io.ComfyNode):
@@ -35,7 +35,7 @@ class EvaluateVideo(io.ComfyNode):
                     "labels",
                     multiline=True,
                     default="",
-                    tooltip="Names of the rows, one line per connected result; result 1, result 2, ... when left out.",
+                    tooltip="Names of the rows, a line for each result input; result 1, result 2, ... when left out.",
                 ),
                 io.Combo.Input(
                     "clip",
@@ -87,11 +87,11 @@ class EvaluateVideo(io.ComfyNode):
         videos = connected(results)
         if not videos:
             raise ValueError("There is nothing to score: connect a video to result_1.")
-        _, *names = tav_core.comparison_labels(f"source\n{labels}", len(videos) + 1)
+        names = tav_core.comparison_labels(f"source\n{labels}", RESULTS + 1)
         table = host.score_results(
             [
-                tav_core.VideoResult(name, frames[..., :3], prompt.strip(), source[..., :3], reconstruction)
-                for name, frames in zip(names, videos)
+                tav_core.VideoResult(names[number], frames[..., :3], prompt.strip(), source[..., :3], reconstruction)
+                for number, frames in videos.items()
             ],
             clip,
             pickscore,

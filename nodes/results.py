@@ -13,7 +13,7 @@ def result_inputs(tooltip: str) -> list[io.Image.Input]:
     return [io.Image.Input(f"result_{number}", optional=True, tooltip=tooltip) for number in range(1, RESULTS + 1)]
 
 
-def connected(results: dict) -> list:
-    """The videos that came in, in the order of the inputs."""
-    videos = (results.get(f"result_{number}") for number in range(1, RESULTS + 1))
-    return [video for video in videos if video is not None]
+def connected(results: dict) -> dict:
+    """The videos that came in, by the number of their input: one between them may be muted or not connected."""
+    videos = {number: results.get(f"result_{number}") for number in range(1, RESULTS + 1)}
+    return {number: video for number, video in videos.items() if video is not None}

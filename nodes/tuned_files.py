@@ -87,8 +87,7 @@ class LoadTuned(io.ComfyNode):
     def execute(cls, model: io.Model.Type, name: str, strength: float) -> io.NodeOutput:
         state, metadata = tav_core.load_tuned(host.tuned_path(name))
         tuned = host.apply_tuned(model, state, metadata, strength)
-        notice = {"name": name, "notice": host.other_base(model, metadata)}
-        return io.NodeOutput(tuned, ui={"tav_notice": [notice]})
+        return io.NodeOutput(tuned, ui={"tav_notice": [name, host.other_base(model, metadata)]})
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None, **_: object) -> float | None:

@@ -28,7 +28,7 @@ _WIDENING = 8
 """How much wider than its tokens a gated feed-forward is inside (arXiv 2002.05202)."""
 
 
-def block(video_unet: VideoUNet, index: int, original: Forward) -> Forward:
+def block(video_unet: VideoUNet, original: Forward, index: int) -> Forward:
     """Of a transformer block: closed by attention over time, if there is one."""
 
     def forward(*args: Any, **kwargs: Any) -> Tensor:
@@ -40,7 +40,7 @@ def block(video_unet: VideoUNet, index: int, original: Forward) -> Forward:
     return forward
 
 
-def self_attention(video_unet: VideoUNet, attention: nn.Module, original: Forward) -> Forward:
+def self_attention(video_unet: VideoUNet, original: Forward, attention: nn.Module) -> Forward:
     """Of a block's ``attn1``: keys and values come from other frames."""
 
     def forward(
@@ -70,7 +70,7 @@ def self_attention(video_unet: VideoUNet, attention: nn.Module, original: Forwar
     return forward
 
 
-def learning_cross_attention(video_unet: VideoUNet, attention: nn.Module, original: Forward) -> Forward:
+def learning_cross_attention(video_unet: VideoUNet, original: Forward, attention: nn.Module) -> Forward:
     """Of an LDM block's ``attn2``: while learning, by our kernel.
 
     ComfyUI computes it with whatever the person started it with, SageAttention for one, that gradients do not pass.
@@ -92,7 +92,7 @@ def learning_cross_attention(video_unet: VideoUNet, attention: nn.Module, origin
     return forward
 
 
-def text_projection(video_unet: VideoUNet, projection: nn.Module, original: Forward) -> Forward:
+def text_projection(video_unet: VideoUNet, original: Forward, projection: nn.Module) -> Forward:
     """Of ``to_k`` and ``to_v`` of a block's ``attn2``: once per video."""
     return lambda tokens: video_unet.text.project(tokens, video_unet.frames, projection, original)
 

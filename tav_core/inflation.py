@@ -16,7 +16,7 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from . import convolution, forwards
-from .attention import TemporalAttention, attention_kernel, check_mode
+from .attention import Kernel, TemporalAttention, attention_kernel, check_mode
 from .inputs import Extra, check_inputs, map_tensors
 from .layout import (
     Block,
@@ -76,11 +76,11 @@ class VideoUNet:
         """What the network computes in; None means the precision of its weights."""
         temporal = self._make_temporal() if temporal_attention is True else temporal_attention or None
         self.learned = LearnedWeights(self.blocks, temporal)
-        self._replacements: list[tuple[nn.Module, str, Callable[[Callable], Callable]]] = []
-        """What :meth:`_find_replacements` found; they hold this object, which holds them."""
+        self._replacements: list[tuple[nn.Module, str, Callable[[VideoUNet, Callable], Callable]]] = []
         self._parameters = [
             (module, name) for module in unet.modules() for name, _ in module.named_parameters(recurse=False)
         ]
+        self._convolutions = [module for module in unet.modules() if isinstance(module, nn.Conv2d)]
         self._overrides = Overrides()
         self._required_grad: list[tuple[nn.Module, str]] = []
         self.text = TextStates()
@@ -108,7 +108,9 @@ class VideoUNet:
         if not self._replacements:
             self._replacements = list(self._find_replacements())
         for module, method, make in self._replacements:
-            self._overrides.set(module, method, make)
+            self._overrides.set(module, method, partial(make, self))
+        for module in self._convolutions:
+            self._overrides.set(module, "_conv_forward", partial(convolution.frozen, module))
         self.learned.attach()
         for module, name in self._parameters:
             parameter = getattr(module, name)
@@ -135,14 +137,20 @@ class VideoUNet:
                 parameter.requires_grad_(True)
 
     @contextmanager
-    def attached(self, frames: int) -> Iterator[VideoUNet]:
-        """Within this, a direct call of the U-Net computes on videos of ``frames`` frames, video-major in the batch."""
+    def attached(self, frames: int, kernel: Kernel | None = None) -> Iterator[VideoUNet]:
+        """Within this, a direct call of the U-Net computes on videos of ``frames`` frames, video-major in the batch.
+
+        Args:
+            kernel: attention kernel for meanwhile, which the attention over time does not take part in.
+        """
+        own, self.kernel = self.kernel, kernel or self.kernel
         self.frames = frames
         self.attach()
         try:
             yield self
         finally:
             self.detach()
+            self.kernel = own
 
     def deflate(self) -> nn.Module:
         """Undo :func:`inflate` and return the U-Net: same modules, same state-dict keys, same outputs.
@@ -151,7 +159,6 @@ class VideoUNet:
             ValueError: it is deflated already.
         """
         self.detach()
-        self._replacements = []  # so that the memory is free at once, and not when Python looks for circles
         return self.unet
 
     def __call__(self, latents: Tensor, timesteps: Tensor | int, context: Tensor, **extra: Extra) -> Tensor:
@@ -237,26 +244,26 @@ class VideoUNet:
         if getattr(self.unet, _INFLATED, None) is not self:
             raise ValueError("This U-Net is not inflated (any more): inflate it first.")
 
-    def _find_replacements(self) -> Iterator[tuple[nn.Module, str, Callable[[Callable], Callable]]]:
-        """Every module that computes something else here, by which method, and what makes that from the original."""
+    def _find_replacements(self) -> Iterator[tuple[nn.Module, str, Callable[[VideoUNet, Callable], Callable]]]:
+        """Every module that computes something else here, by which method, and what makes that from the original.
+
+        None holds this object, which holds them: its memory is free as soon as nobody else does.
+        """
         for i, block in enumerate(self.blocks):
             attn1, attn2 = block.module.attn1, block.module.attn2
-            yield block.module, "forward", partial(forwards.block, self, i)
-            yield block.module.ff, "forward", partial(forwards.feed_forward, self)
-            yield attn1, "forward", partial(forwards.self_attention, self, attn1)
+            yield block.module, "forward", partial(forwards.block, index=i)
+            yield block.module.ff, "forward", forwards.feed_forward
+            yield attn1, "forward", partial(forwards.self_attention, attention=attn1)
             if not self.diffusers_layout:
-                yield attn2, "forward", partial(forwards.learning_cross_attention, self, attn2)
+                yield attn2, "forward", partial(forwards.learning_cross_attention, attention=attn2)
             for projection in (attn2.to_k, attn2.to_v):
-                yield projection, "forward", partial(forwards.text_projection, self, projection)
+                yield projection, "forward", partial(forwards.text_projection, projection=projection)
         for module in recomputed_parts(self.unet):
-            yield module, "forward", partial(forwards.recomputed, self)
+            yield module, "forward", forwards.recomputed
         for module in first_convolutions(self.unet):
-            yield module, "forward", partial(forwards.first_convolution, self)
+            yield module, "forward", forwards.first_convolution
         for norm in joint_norms(self.unet) if self.joint_norm else ():
-            yield norm, "forward", partial(forwards.joint_norm, self)
-        for module in self.unet.modules():
-            if isinstance(module, nn.Conv2d):
-                yield module, "_conv_forward", partial(convolution.frozen, module)
+            yield norm, "forward", forwards.joint_norm
 
     def _make_temporal(self) -> nn.ModuleList:
         def for_block(attn1: nn.Module) -> TemporalAttention:

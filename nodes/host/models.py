@@ -67,8 +67,8 @@ class Inflation:
             self.temporal.to(x.device)  # a model that is loaded in part only streams ComfyUI's own layers
         network = executor.class_obj
         video_unet = self.known[network] = self.known.get(network) or self.video_unet(network)
-        video_unet.kernel = _host_kernel(video_unet, transformer_options)
-        with video_unet.attached(_frames(x, transformer_options)):
+        kernel = _host_kernel(video_unet, transformer_options)
+        with video_unet.attached(_frames(x, transformer_options), kernel):
             return executor(x, timesteps, context, y, control, transformer_options, **kw)
 
 

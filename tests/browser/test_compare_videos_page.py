@@ -28,6 +28,16 @@ CAPTIONS_INSIDE = """() => {
     const { element } = inner.widgets.find(({ name }) => name === 'comparison')
     return [...element.querySelectorAll('figcaption')].map(caption => caption.textContent)
 }"""
+FAR_OUT = """async () => {
+    app.canvas.selectNode(app.graph.nodes.find(node => node.type === 'TAVCompareVideos'))
+    app.canvas.ds.scale = 0.4
+    app.canvas.setDirty(true, true)
+    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
+}"""
+WIDTH = """async () => {
+    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
+    return document.querySelector('.tav-compare').getBoundingClientRect().width / app.canvas.ds.scale
+}"""
 COUNT = "() => document.querySelector('.tav-bar output')?.textContent"
 LEVEL = """(canvas, left) => {
     const { width, height } = canvas
@@ -110,6 +120,24 @@ def test_wipe(compared):
     assert level(compared, 0, 0.86) == near(142)[0]
     compared.page.get_by_title("The video on the left").select_option("lighter")
     assert level(compared, 0, 0.25) == near(142)[0]
+    assert compared.own_errors() == []
+
+
+def test_it_plays_far_out_and_is_as_wide_beside_the_properties_panel(compared):
+    before = compared.page.evaluate(WIDTH)
+    compared.page.evaluate(FAR_OUT)
+    assert compared.page.locator(".tav-compare").is_visible()
+    toggle = compared.page.get_by_role("button", name="Toggle properties panel")
+    if not toggle.count():
+        pytest.skip("this version of the page has no properties panel")
+    toggle.click()
+    try:
+        panel = compared.page.get_by_test_id("properties-panel")
+        panel.get_by_text("labels", exact=True).wait_for()
+        assert compared.page.evaluate(WIDTH) == pytest.approx(before)
+        assert panel.get_by_text("comparison", exact=True).count() == 0
+    finally:
+        toggle.click()
     assert compared.own_errors() == []
 
 

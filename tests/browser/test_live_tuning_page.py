@@ -18,6 +18,12 @@ COPY = """() => {
     graph.id = crypto.randomUUID()
     return app.loadGraphData(graph)
 }"""
+STOP = """async () => {
+    const runs = await (await fetch('/api/queue')).json()
+    const [, , nodes, { extra_pnginfo: { workflow } }] = runs.queue_running[0]
+    const [{ run }] = await (await fetch(`/api/tune_a_video/runs?workflow=${workflow.id}`)).json()
+    await fetch('/api/tune_a_video/stop', { method: 'POST', body: JSON.stringify({ run }) })
+}"""
 POINTS = "() => document.querySelector('.tav-tune .tav-raw')?.getAttribute('d').split('L').length ?? 0"
 FILM = """() => [...document.querySelectorAll('.tav-film button')]
     .map(frame => [frame.textContent, frame.querySelector('img').naturalWidth])"""
@@ -91,6 +97,21 @@ def test_a_copy_of_the_workflow_shows_the_run_that_comfyui_answers_it_with(serve
     assert page.run()[0] == "execution_success"
     wait_for(page, "done")
     assert page.page.evaluate(POINTS) == 4
+    assert page.own_errors() == []
+
+
+def test_the_end_of_another_workflow_is_not_shown(page):
+    """ComfyUI gives the result to whichever node has the same number in the workflow that is open then."""
+    open_graph(page, steps=100_000, preview_every=0, preview_steps=1)
+    page.queue()
+    wait_for(page, "running")
+    page.page.evaluate(COPY)
+    wait_for(page, "idle")
+    with page.page.expect_response("**/tune_a_video/runs/*") as told:
+        page.page.evaluate(STOP)
+    told.value.finished()
+    page.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    wait_for(page, "idle")
     assert page.own_errors() == []
 
 

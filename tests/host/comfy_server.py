@@ -234,12 +234,13 @@ class ComfyServer:
         """The contents of the files that a node showed, in order, of whatever kind (images, latents, videos)."""
         shown = entry["outputs"].get(node.id, {}).values()
         locations = [item for items in shown for item in items if isinstance(item, dict) and "filename" in item]
-        contents = []
-        for location in locations:
-            query = urllib.parse.urlencode({key: location[key] for key in ("filename", "subfolder", "type")})
-            with urllib.request.urlopen(f"{self.url}/view?{query}", timeout=60) as answer:
-                contents.append(answer.read())
-        return contents
+        return [self.file(location) for location in locations]
+
+    def file(self, location: dict) -> bytes:
+        """The contents of a file, by what a node told of where it is (filename, subfolder, type)."""
+        query = urllib.parse.urlencode({key: location[key] for key in ("filename", "subfolder", "type")})
+        with urllib.request.urlopen(f"{self.url}/view?{query}", timeout=60) as answer:
+            return answer.read()
 
     def images(self, entry: dict, node: Node) -> Any:
         """The images that a Save Image or Preview Image node showed: uint8 array [n, height, width, 3]."""

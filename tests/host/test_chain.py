@@ -106,6 +106,17 @@ def test_a_tuned_model_learns_on(server, clip):
     assert difference(server.latent(server.run(graph), result), expected) < 1e-4
 
 
+def test_a_motion_that_is_dropped_leaves_the_memory(server, clip):
+    """ComfyUI tells of one that outlives its MODEL, and then has Python look through all of its memory."""
+    before = server.log.read_text().count("memory leak")
+    for seed in (11, 12):
+        graph = Chain(clip, demo=True)
+        tuned = graph.tune(graph.inflate()[0], steps=1, seed=seed)
+        graph.save(graph.ksample(tuned[0], graph.latents[0], steps=1)[0])
+        server.run(graph)
+    assert server.log.read_text().count("memory leak") == before
+
+
 @pytest.mark.parametrize("plain_first", [True, False])
 def test_two_branches_of_one_checkpoint(server, clip, plain_first):
     """The plain branch gives what it gives alone, whether it runs before or after the inflated one."""

@@ -1,6 +1,7 @@
 """What the page is told of a chosen clip before anything runs, and what Compare Videos makes of videos."""
 
 import io
+import json
 import urllib.parse
 import urllib.request
 
@@ -129,7 +130,7 @@ def test_comparison(server, clip):
     source = load(graph, start=0, stride=1, frames=4, width=64, height=64)
     short = load(graph, video="short.mp4", start=0, stride=1, frames=2, width=64, height=128)
     compared = graph.add(
-        "TAVCompareVideos", source=source[0], result_2=short[0], labels="the clip\n\nnothing", fps=source[1]
+        "TAVCompareVideos", source=source[0], result_2=short[0], labels="the clip\nmuted", fps=source[1]
     )
     shown = graph.add("PreviewImage", images=compared[0])
     entry = server.run(graph)
@@ -142,11 +143,11 @@ def test_comparison(server, clip):
     assert frames[0, :bar, :128].max() > 200 and frames[0, :bar, 136:].max() > 200  # labels
     assert frames[0, :, 129:135].max() < 40
 
-    told = entry["outputs"][compared.id]["tav_comparison"]
+    told = [json.loads(video) for video in entry["outputs"][compared.id]["tav_comparison"]]
     assert [(video["label"], video["fps"], video["size"]) for video in told] == [
         ("the clip", 10, [64, 64]),
-        ("result 1", 10, [64, 128]),
+        ("result 2", 10, [64, 128]),
     ]
-    sheets = [cells(jpeg, video["sheet"]) for jpeg, video in zip(server.files(entry, compared), told)]
+    sheets = [cells(server.file(video), video["sheet"]) for video in told]
     assert levels(sheets[0]) == pytest.approx(LEVELS[:4], abs=3)
     assert levels(sheets[1]) == pytest.approx([200, 100], abs=3)

@@ -130,8 +130,8 @@ def test_another_checkpoint_is_noticed(server, clip, saved):
         sampled = graph.ksample(model[0], sampled[0], steps=1)
     graph.save(sampled[0])
     entry = server.run(graph)
-    own, other = (entry["outputs"][node.id]["tav_notice"][0] for node in loaded)
-    assert own == {"name": saved.name, "notice": ""}
-    assert other["name"] == "stranger.safetensors" and "another checkpoint" in other["notice"]
+    own, other = (entry["outputs"][node.id]["tav_notice"] for node in loaded)
+    assert own == [saved.name, ""]
+    assert other[0] == "stranger.safetensors" and "another checkpoint" in other[1]
     answered_from_cache = server.run(graph)
-    assert answered_from_cache["outputs"][loaded[1].id]["tav_notice"] == [other]
+    assert answered_from_cache["outputs"][loaded[1].id]["tav_notice"] == other

@@ -19,7 +19,7 @@ app.registerExtension({
         node.widgets.find(({ name }) => name === "labels").options.getMaxHeight = () => LABELS_HEIGHT
         const view = new CompareView(node.properties)
         showOnNode(node, "comparison", view.root, MIN_HEIGHT, () => view.end())
-        takeOutput(node, "tav_comparison", (videos) => view.show(videos))
+        takeOutput(node, "tav_comparison", (videos) => view.show(videos.map((video) => JSON.parse(video))))
         after(node, "onConfigure", () => {
             view.properties = node.properties
             view.arrange()

@@ -37,11 +37,18 @@ async function refresh() {
     }
 }
 
-/** Show the run whose result ComfyUI gave, if no message told of it: a copy of a workflow is answered from the cache. */
-async function showResult(panel, [id]) {
-    if (panel.run?.run === id) return
+/**
+ * Show the run whose result ComfyUI gave, if no message told of it: a copy of a workflow is answered from the cache. But
+ * not that of another workflow whose prompt this was: ComfyUI gives it to whichever node has the number here.
+ */
+async function showResult({ node, display_node: shown = node, output, prompt_id: prompt }) {
+    const [id] = output?.tav_run ?? []
+    const panel = panels.get(nodeOf(shown))
+    if (!id || !panel || panel.run?.run === id) return
     const response = await api.fetchApi(`/tune_a_video/runs/${id}`)
-    if (response.ok) panel.show(await response.json())
+    if (!response.ok) return
+    const run = await response.json()
+    if (run.prompt !== prompt || panelOf(run) === panel) panel.show(run)
 }
 
 const ask = {
@@ -55,6 +62,7 @@ for (const kind of ["step", "preview", "end"]) {
         if (panelOf(detail)?.take(detail) === false) refresh()
     })
 }
+api.addEventListener("executed", ({ detail }) => showResult(detail))
 api.addEventListener("reconnected", refresh)
 
 app.registerExtension({
@@ -70,7 +78,6 @@ app.registerExtension({
             panel.expectPreviews(every.value)
             makeRoom(node)
         }
-        after(node, "onExecuted", (output) => output?.tav_run && showResult(panel, output.tav_run))
         after(every, "callback", expect)
         after(node, "onConfigure", expect)
     },

@@ -60,7 +60,13 @@ const MARGIN = 10 // pixels that the classic canvas leaves around an element
  */
 export function showOnNode(node, name, shown, minHeight, onRemove = () => {}) {
     const getMinHeight = () => (typeof minHeight === "function" ? minHeight() : minHeight) + 2 * MARGIN
-    const widget = node.addDOMWidget(name, `tav_${name}`, shown, { serialize: false, getMinHeight })
+    const options = {
+        serialize: false,
+        getMinHeight,
+        hideOnZoom: false,
+        hideInPanel: true, // the properties panel would leave it as narrow as itself
+    }
+    const widget = node.addDOMWidget(name, `tav_${name}`, shown, options)
     widget.serialize = false
     shown.dataset.shows = name
     const end = () => {

@@ -110,9 +110,10 @@ export class TunePanel {
         this.empty.hidden = Boolean(run) && !failed
         this.empty.textContent = run?.reason || say("The loss curve appears here while tuning.")
         this.buttons.hidden = !running
-        this.film.root.hidden = !this.every && !run?.previews.length
+        const every = running ? run.preview_every : this.every
+        this.film.root.hidden = !every && !run?.previews.length
         this.root.style.minHeight = `${this.height}px`
-        this.film.show(run?.previews ?? [], this.every)
+        this.film.show(run?.previews ?? [], every)
         this.curve.show(run)
         if (run) this.tell(run)
     }

@@ -105,7 +105,7 @@ function tellOfFile(node) {
     const about = new About(node)
     const height = () => HEIGHT + (about.notice.textContent ? NOTICE : 0)
     showOnNode(node, "about", about.root, height, () => shown.delete(about))
-    takeOutput(node, "tav_notice", ([told]) => about.warn(told))
+    takeOutput(node, "tav_notice", ([name, notice]) => about.warn({ name, notice }))
 
     const update = () => about.update()
     after(about.choice, "callback", update)
