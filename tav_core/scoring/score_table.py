@@ -68,7 +68,8 @@ class ScoreTable:
     def text(self) -> str:
         """For the terminal: a line per row, a star at the best value of each column, and the notes."""
         upper, lower = zip(("", ""), *(_title_lines(column) for column in self.columns))
-        table = [[f"{line} " for line in upper], [f"{line} " for line in lower]]  # where figures have their star
+        titles = [[f"{line} " for line in upper], [f"{line} " for line in lower]]  # where figures have their star
+        table = titles if self.columns else []
         for row in self.rows:
             stars = ["*" if row in self.best(column) else " " for column in self.columns]
             table.append((row.name, *(self.figure(row, c) + star for c, star in zip(self.columns, stars))))

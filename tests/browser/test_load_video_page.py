@@ -34,6 +34,13 @@ LINK = """([type, output, name]) => {
     app.graph.add(origin)
     origin.connect(output, node, node.inputs.findIndex(input => input.name === name))
 }"""
+REROUTE = """() => {
+    const [node, origin] = app.graph.nodes
+    const reroute = LiteGraph.createNode('Reroute')
+    app.graph.add(reroute)
+    origin.connect(0, reroute, 0)
+    reroute.connect(0, node, node.inputs.findIndex(input => input.name === 'frames'))
+}"""
 WRAP = """() => {
     app.graph.convertToSubgraph(new Set(app.graph.nodes.filter(node => node.type === 'TAVLoadVideo')))
     const outside = app.graph.nodes.find(node => node.subgraph)
@@ -125,6 +132,9 @@ def test_a_number_of_another_node(node):
     wait_for_line(node, "2 frames")
     node.set_node(1, value=4)
     wait_for_line(node, "4 frames")
+    node.page.evaluate(REROUTE)
+    node.set_node(1, value=3)
+    wait_for_line(node, "3 frames")
     node.page.evaluate(LINK, ["GetImageSize", 0, "frames"])
     node.page.wait_for_function(f"() => ({LINE})() === 'No preview: frames comes from another node.'")
     assert node.page.locator(".tav-clip.tav-wrong").count() == 0

@@ -13,9 +13,13 @@ export function chosen(node, name, changed) {
 /** The widget that decides over an input of a node; undefined when a node does that has to run first. */
 function deciding(node, name, changed) {
     const link = node.graph.getLink(node.inputs.find((input) => input.name === name)?.link)
-    if (!link) return node.widgets.find((widget) => widget.name === name)
+    if (!link) return node.widgets?.find((widget) => widget.name === name)
     const origin = node.graph.getNodeById(link.origin_id)
     if (origin?.type.startsWith("Primitive")) return deciding(origin, origin.widgets[0].name, changed)
+    if (origin?.type === "Reroute") {
+        watch(origin, "onConnectionsChange", changed)
+        return deciding(origin, origin.inputs[0].name, changed)
+    }
     if (origin) return undefined
     // It is an input of the subgraph: nodes outside stand for that, and each of several has a value of its own.
     const [outside, another] = openNodes().filter(({ subgraph }) => subgraph === node.graph)
