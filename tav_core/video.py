@@ -7,7 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 import av
@@ -85,16 +85,15 @@ def load_video(
     timeline, numbers = _chosen(path, frames, start, stride)
 
     clip, read = None, 0
-    with open_video(path) as container:
-        stream = _video_stream(container, path)
-        pixel_aspect = float(stream.sample_aspect_ratio or 1)
+    with closing(_numbered_frames(path, timeline, int(numbers[0]))) as numbered:
         reformatter = VideoReformatter()
-        for frame in _pick(_decode(container, stream), numbers):
+        for frame in _pick(numbered, numbers):
             if clip is None:
-                source_width, source_height = (max(8, size // 8 * 8) for size in _display_size(frame, pixel_aspect))
+                source = _display_size(frame, timeline.pixel_aspect)
+                source_width, source_height = (max(8, size // 8 * 8) for size in source)
                 width, height = width or source_width, height or source_height
                 clip = torch.empty(len(numbers), height, width, 3)
-            clip[read] = torch.from_numpy(_picture(reformatter, frame, pixel_aspect, width, height, resize))
+            clip[read] = torch.from_numpy(_picture(reformatter, frame, timeline.pixel_aspect, width, height, resize))
             read += 1
 
     if clip is None:
@@ -196,9 +195,30 @@ def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> I
         yield from stream.decode()  # what the decoder still holds when the end was not reached
 
 
-def _pick(frames: Iterable[av.VideoFrame], numbers: Iterable[int]) -> Iterator[av.VideoFrame]:
+def _numbered_frames(path: str | os.PathLike, timeline: Timeline, number: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Decoded frames with their numbers, from the last keyframe up to frame ``number`` where seeking finds it, else all
+    of them."""
+    for keyframe in (timeline.keyframe_before(number), None):
+        with open_video(path) as container:
+            stream = _video_stream(container, path)
+            frames = _decode(container, stream)
+            if keyframe is None:
+                yield from enumerate(frames)
+                return
+            first, time = keyframe
+            with suppress(av.FFmpegError):
+                container.seek(time, stream=stream)
+            for frame in frames:
+                if frame.pts is None or frame.pts > time:
+                    break
+                if frame.pts == time:
+                    yield first, frame
+                    yield from enumerate(frames, first + 1)
+                    return
+
+
+def _pick(numbered: Iterator[tuple[int, av.VideoFrame]], numbers: Iterable[int]) -> Iterator[av.VideoFrame]:
     """The frames of these numbers (never falling, some repeated), as far as there are any."""
-    numbered = enumerate(frames)
     number, frame = -1, None
     for wanted in numbers:
         while number < wanted:

@@ -11,6 +11,8 @@ import numpy as np
 
 MOST_FRAMES = 2**23
 """More than a day at 60 frames per second."""
+WORTH_SEEKING = 240
+"""Frames, from which on a video is not decoded from its first one."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,23 @@ class Timeline:
         shown: int array [n]; frame i of that rate shows the decoded frame number `shown[i]`, counted from 0.
         fps: that rate, in frames per second.
         complete: False where the file breaks off before its end.
+        pixel_aspect: how wide a pixel is shown, as a multiple of its height.
+        keyframes: int array [k, 2]; of each keyframe, its number as a decoded frame, and its time in the stream's unit.
     """
 
     shown: np.ndarray
     fps: float
     complete: bool
+    pixel_aspect: float
+    keyframes: np.ndarray
+
+    def keyframe_before(self, number: int) -> tuple[int, int] | None:
+        """Number and time of the last keyframe up to a decoded frame; None where the first frame is as good a start, or
+        the file's times cannot be trusted."""
+        index = int(np.searchsorted(self.keyframes[:, 0], number, side="right")) - 1
+        if not self.complete or index < 0 or self.keyframes[index, 0] < WORTH_SEEKING:
+            return None
+        return tuple(self.keyframes[index].tolist())
 
 
 class _Packet(NamedTuple):
@@ -37,7 +51,8 @@ class _Packet(NamedTuple):
 
 def scan(container: av.container.InputContainer, stream: av.VideoStream) -> Timeline:
     """Read all packets, without decoding them, for the time of every frame and for whether the file is whole."""
-    packets, end, complete = [], 0, True
+    packets, complete = [], True
+    ends: dict[int, int] = {}  # by stream, in its own unit: a fraction for every packet would take most of the time
     try:
         for packet in container.demux():
             if packet.is_corrupt:
@@ -47,12 +62,13 @@ def scan(container: av.container.InputContainer, stream: av.VideoStream) -> Time
                 continue
             time = packet.dts if packet.pts is None else packet.pts
             if time is not None:
-                end = max(end, (time + (packet.duration or 0)) * packet.time_base)
+                ends[packet.stream_index] = max(ends.get(packet.stream_index, 0), time + (packet.duration or 0))
             if packet.stream_index == stream.index:
                 packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard))
     except av.FFmpegError:
         complete = False
     times = _times_of_frames(packets)
+    end = max((ticks * container.streams[index].time_base for index, ticks in ends.items()), default=0)
 
     if container.duration and end:
         counts_from_zero = container.format.name in ("matroska,webm", "flv")  # and not from its first frame
@@ -65,7 +81,8 @@ def scan(container: av.container.InputContainer, stream: av.VideoStream) -> Time
     if not complete and packets and packets[-1].dts is not None and None not in times:
         times = _before_gap(times, packets[-1].dts)
     shown, fps = _shown(times, stream)
-    return Timeline(shown, fps, complete and len(times) > 0)
+    pixel_aspect = float(stream.sample_aspect_ratio or 1)
+    return Timeline(shown, fps, complete and len(times) > 0, pixel_aspect, _keyframes(packets, times))
 
 
 def _times_of_frames(packets: list[_Packet]) -> list[int | None]:
@@ -79,6 +96,16 @@ def _times_of_frames(packets: list[_Packet]) -> list[int | None]:
     if all(packet.pts is not None for packet in decodable):
         decodable = [packet for packet in decodable if packet.pts >= decodable[0].pts]
     return [packet.pts for packet in decodable if not packet.hidden]
+
+
+def _keyframes(packets: list[_Packet], times: list[int | None]) -> np.ndarray:
+    """:attr:`Timeline.keyframes`; none where a time is missing or comes twice."""
+    if None in times or len(set(times)) < len(times):
+        return np.empty((0, 2), np.int64)
+    times = np.sort(np.array(times, np.int64))
+    own = np.array(sorted(p.pts for p in packets if p.keyframe and not p.hidden and p.pts is not None), np.int64)
+    own = own[np.isin(own, times)]
+    return np.stack([np.searchsorted(times, own), own], axis=1)
 
 
 def _before_gap(times: list[int], last_decoding_time: int) -> list[int]:

@@ -62,6 +62,25 @@ def test_a_constant_rate_gives_exactly_the_decoded_frames(tmp_path, name, codec,
     assert info.duration == pytest.approx(30 / float(fps), abs=0.02)
 
 
+@pytest.mark.parametrize(
+    "name, codec, pix_fmt, options",
+    [
+        ("clip.mp4", "libx264", "yuv420p", {"g": 25, "bf": 3, "x264-params": "open-gop=1"}),
+        ("clip.ts", "libx264", "yuv420p", {"g": 25, "bf": 3}),
+        ("clip.webm", "libvpx-vp9", "yuv420p", {"g": 25, "deadline": "realtime"}),
+        ("clip.gif", "gif", "rgb8", {}),
+    ],
+)
+def test_far_into_a_video(tmp_path, name, codec, pix_fmt, options):
+    """Frames are the same ones wherever decoding begins, at a keyframe or at the first frame."""
+    count, period = 300, 30
+    pictures = [flat(number % period) for number in range(count)]
+    path = write(tmp_path / name, pictures, codec, pix_fmt=pix_fmt, **options)
+    for start in (240, 263, count - 9):
+        clip = load_video(path, frames=3, start=start, stride=4)
+        assert numbers(clip.frames) == [(start + 4 * i) % period for i in range(3)]
+
+
 def test_a_variable_rate_keeps_the_speed_of_the_motion(tmp_path):
     times = [number / 5 for number in range(6)] + [1 + number / 20 for number in range(1, 17)]  # 1 s slow, 0.8 s fast
     path = write(tmp_path / "clip.mp4", [flat(number) for number in range(22)], times=times)
