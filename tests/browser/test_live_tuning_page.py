@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 from comfy_server import Graph
-from workflow_page import RENDERERS
+from workflow_page import RENDERERS, WATCH
 
 SEEDS = count()
 LOOK = """() => {
@@ -83,6 +83,14 @@ def test_curve_and_filmstrip(tuning):
     assert tuning.page.locator(".tav-large span").inner_text() == "after step 6"
     tuning.page.keyboard.press("Escape")
     tuning.page.locator(".tav-large").wait_for(state="detached")  # browsers tell that a dialog closed a moment later
+
+    tuning.page.locator(".tav-curve").hover()  # where the mouse stays while another run begins
+    tuning.set("TAVOneShotTune", seed=next(SEEDS), preview_every=0)
+    tuning.page.evaluate(WATCH)
+    end = tuning.page.evaluate("() => { app.queuePrompt(0); return window.ended }")
+    assert end[0] == "execution_success", end[1]
+    wait_for(tuning, "done")
+    assert tuning.page.locator(".tav-tip").inner_text().startswith("step ")
     assert tuning.own_errors() == []
 
 

@@ -69,6 +69,7 @@ export class LossCurve {
         this.svg = document.createElementNS(SVG, "svg")
         this.svg.setAttribute("role", "img")
         this.tip = element("div.tav-tip", { hidden: "" })
+        this.losses = [] // as they are drawn: the run may have more by now, or be another
         this.root = element("div.tav-curve", {}, this.svg, this.tip)
         this.root.addEventListener("pointermove", (event) => this.point(event))
         this.root.addEventListener("pointerleave", () => this.point(null))
@@ -91,8 +92,9 @@ export class LossCurve {
         if (!width || !height) return // collapsed, or out of sight
         this.svg.replaceChildren()
         this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`)
-        const losses = this.run?.losses ?? []
+        const losses = (this.losses = this.run?.losses.slice() ?? [])
         this.svg.setAttribute("aria-label", say("Loss of {steps} steps", { steps: losses.length }))
+        this.tip.hidden = !this.pointed || !losses.length
         if (!losses.length) return
         this.means = runningMean(losses)
         this.last = this.run.state === "running" ? this.run.steps : losses.length
@@ -143,7 +145,7 @@ export class LossCurve {
 
     /** The mouse is over the curve, or (null) has left it. */
     point(event) {
-        const steps = this.run?.losses.length
+        const steps = this.losses.length
         this.pointed = null
         if (event && steps && this.area) {
             const box = this.svg.getBoundingClientRect() // in pixels of the screen: the canvas may be zoomed
@@ -157,11 +159,12 @@ export class LossCurve {
     }
 
     drawPointer() {
-        const loss = this.run.losses[this.pointed - 1], mean = this.means[this.pointed - 1]
-        const x = this.x(this.pointed)
+        const step = Math.min(this.pointed, this.losses.length)
+        const loss = this.losses[step - 1], mean = this.means[step - 1]
+        const x = this.x(step)
         shape("line", { class: "tav-pointer", x1: x, x2: x, y1: TOP, y2: this.area.bottom }, this.pointer)
         shape("circle", { class: "tav-dot", cx: x, cy: this.y(loss), r: 3 }, this.pointer)
-        const values = { step: this.pointed, loss: short(loss), mean: short(mean) }
+        const values = { step, loss: short(loss), mean: short(mean) }
         this.tip.textContent = say("step {step} · loss {loss} · mean {mean}", values)
         const room = this.root.clientWidth - this.tip.offsetWidth
         this.tip.style.left = `${Math.max(0, Math.min(room, x - this.tip.offsetWidth / 2))}px`

@@ -9,7 +9,7 @@ const ARROWS = { ArrowLeft: -1, ArrowRight: 1 }
 
 export const FILM_STYLE = `
 .tav-film { display: flex; flex: none; gap: 6px; height: ${FILM_HEIGHT}px; overflow-x: auto; overflow-y: hidden;
-    scrollbar-width: thin; align-items: flex-start; }
+    scrollbar-width: thin; scrollbar-color: var(--descrip-text) transparent; align-items: flex-start; }
 .tav-film p { margin: auto; color: var(--descrip-text); text-align: center; }
 .tav-film button { flex: none; padding: 0; border: 0; outline: none; background: none; color: var(--descrip-text); cursor: zoom-in;
     font: 10px/14px sans-serif; }

@@ -127,6 +127,7 @@ function rewind(video) {
   video.pause()
   return new Promise(done => {
     video.addEventListener("seeked", done, { once: true })
+    setTimeout(done, PAUSE) // at the end of a video, WebKitGTK does not tell that it went back
     video.currentTime = 0
   })
 }
