@@ -143,9 +143,9 @@ class VideoUNet:
         Args:
             kernel: attention kernel for meanwhile, which the attention over time does not take part in.
         """
-        own, self.kernel = self.kernel, kernel or self.kernel
         self.frames = frames
         self.attach()
+        own, self.kernel = self.kernel, kernel or self.kernel
         try:
             yield self
         finally:

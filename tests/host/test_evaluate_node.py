@@ -49,14 +49,14 @@ def scores_of(entry: dict, shown: Node) -> dict:
 
 def test_scores_are_those_of_the_core_with_either_clip(server, clip, vision):
     graph = Evaluation(clip)
-    results = {"result_1": graph.source[0], "result_2": graph.negative[0]}
-    node, shown = graph.evaluate(clip="auto", pickscore="auto", labels="as it is", **results)
+    results = {"result_1": graph.source[0], "result_3": graph.negative[0]}
+    node, shown = graph.evaluate(clip="auto", pickscore="auto", labels="as it is\nmuted", **results)
     loaded = graph.add("SmallClipVision", folder=str(vision))
     _, vision_shown = graph.evaluate(clip_vision=loaded[0], **results)
     entry = server.run(graph)
 
     whole, alone = scores_of(entry, shown), scores_of(entry, vision_shown)
-    assert [row["name"] for row in whole["results"]] == ["as it is", "result 2"]
+    assert [row["name"] for row in whole["results"]] == ["as it is", "result 3"]
     frames = tav_core.load_video(server.folder / "input" / clip, 6, width=96, height=64, resize="crop").frames
     scorer = tav_core.ClipScorer.load(vision)
     for row, vision_row, video in zip(whole["results"], alone["results"], (frames, 1 - frames)):
