@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from traceback import clear_frames
 
 import torch
@@ -101,12 +102,8 @@ def tune(
                 for group in optimizer.param_groups:
                     group["lr"] = settings.learning_rate_at(step)
                 with _memory_shortage_told(latents):
-                    loss = _loss(video_unet, schedule, latents, context, noise, timesteps, extra)
-                    scaler.scale(loss).backward()
-                    losses.append(_finite(loss.item(), step))
-                    scaler.unscale_(optimizer)
-                    nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
-                    scaler.step(optimizer)
+                    compute = partial(_loss, video_unet, schedule, latents, context, noise, timesteps, extra)
+                    losses.append(_learn(compute, step, list(parameters.values()), optimizer, scaler, settings))
                 scaler.update()
                 optimizer.zero_grad(set_to_none=True)
                 if on_step is not None and on_step(step + 1, losses[-1]) is False:
@@ -145,6 +142,24 @@ def _loss(
     noise = _usable(noise.to(latents))
     prediction = video_unet(schedule.add_noise(latents, noise, timesteps), timesteps, context, **extra)
     return F.mse_loss(prediction.float(), schedule.target(latents, noise, timesteps))
+
+
+def _learn(
+    compute_loss: Callable[[], Tensor],
+    step: int,
+    parameters: list[nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    settings: TuneSettings,
+) -> float:
+    """One step; returns its loss. What it holds is let go when it fails."""
+    loss = compute_loss()
+    scaler.scale(loss).backward()
+    value = _finite(loss.item(), step)
+    scaler.unscale_(optimizer)
+    nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
+    scaler.step(optimizer)
+    return value
 
 
 @contextmanager

@@ -112,3 +112,9 @@ def tuned(video_unet: tav_core.VideoUNet) -> tav_core.VideoUNet:
     """The same, as if it had learned something."""
     video_unet.load_tuned_state_dict(random_tuning(video_unet))
     return video_unet
+
+
+def assert_clean(unet: nn.Module, weights: dict[str, Tensor]) -> None:
+    """The network holds what it held, and nothing of the learning."""
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in unet.state_dict().items())
+    assert all(p.grad is None and not p.requires_grad for p in unet.parameters())
