@@ -18,6 +18,10 @@ COPY = """() => {
     graph.id = crypto.randomUUID()
     return app.loadGraphData(graph)
 }"""
+OPEN_SOON = """() => Promise.race([
+    app.loadGraphData(app.graph.serialize()).then(() => 'open'),
+    new Promise(done => setTimeout(() => done('waiting'), 10_000)),
+])"""
 STOP = """async () => {
     const runs = await (await fetch('/api/queue')).json()
     const [, , nodes, { extra_pnginfo: { workflow } }] = runs.queue_running[0]
@@ -79,8 +83,9 @@ def test_curve_and_filmstrip(tuning):
     assert tuning.page.locator(".tav-tip").inner_text().startswith("step ")
     tuning.page.locator(".tav-film button").first.click()
     assert tuning.page.locator(".tav-large span").inner_text() == "after step 3"
-    tuning.page.keyboard.press("ArrowRight")
-    assert tuning.page.locator(".tav-large span").inner_text() == "after step 6"
+    for key, step in (("ArrowRight", 6), ("ArrowRight", 8), ("ArrowLeft", 6)):  # at the last, its button is disabled
+        tuning.page.keyboard.press(key)
+        assert tuning.page.locator(".tav-large span").inner_text() == f"after step {step}"
     tuning.page.keyboard.press("Escape")
     tuning.page.locator(".tav-large").wait_for(state="detached")  # browsers tell that a dialog closed a moment later
 
@@ -104,8 +109,28 @@ def test_a_copy_of_the_workflow_shows_the_run_that_comfyui_answers_it_with(serve
     wait_for(page, "idle")
     assert page.run()[0] == "execution_success"
     wait_for(page, "done")
+    page.page.evaluate("() => app.loadGraphData(app.graph.serialize())")  # as undo does, and a change of tabs
+    wait_for(page, "done")
     assert page.page.evaluate(POINTS) == 4
     assert page.own_errors() == []
+
+
+def test_a_workflow_opens_before_the_server_answers(page):
+    """Until then ComfyUI would take what the person does for changes of the workflow before it."""
+    page.new_graph("TAVOneShotTune", "TAVSaveTuned")
+    held = []
+    asked = ("**/tune_a_video/runs?*", "**/history?*")
+    for path in asked:
+        page.page.route(path, lambda route: held.append(route))
+    try:
+        assert page.page.evaluate(OPEN_SOON) == "open"
+        page.page.wait_for_timeout(0)  # Playwright hands out what it holds
+        assert len(held) == len(asked)
+    finally:
+        for route in held:
+            route.continue_()
+        for path in asked:
+            page.page.unroute(path)
 
 
 def test_the_end_of_another_workflow_is_not_shown(page):

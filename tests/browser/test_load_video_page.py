@@ -51,10 +51,10 @@ SET_OUTSIDE = """value => {
     widget.value = value
     widget.callback?.(value)
 }"""
-DROP = """async target => {
+DROP = """async ([target, name]) => {
     const answer = await fetch('/api/view?filename=grey.mp4&type=input')
     const dataTransfer = new DataTransfer()
-    dataTransfer.items.add(new File([await answer.blob()], 'dropped.mp4', { type: 'video/mp4' }))
+    dataTransfer.items.add(new File([await answer.blob()], name, { type: 'video/mp4' }))
     const node = app.graph.nodes[0]
     const canvas = app.canvas.canvas.getBoundingClientRect()
     const { offset, scale } = app.canvas.ds
@@ -188,9 +188,29 @@ def test_a_dropped_file_is_uploaded_and_chosen(server, node, target):
     wait_for_line(node, "3 frames")
     dropped = server.folder / "input" / "dropped.mp4"
     dropped.unlink(missing_ok=True)
-    node.page.evaluate(DROP, target)
+    node.page.evaluate(DROP, [target, dropped.name])
     node.page.wait_for_function("() => app.graph.nodes[0].widgets[0].value === 'dropped.mp4'")
     assert dropped.read_bytes() == (server.folder / "input" / "grey.mp4").read_bytes()
     wait_for_line(node, "3 frames")
     assert node.page.evaluate("() => app.graph.nodes.length") == 1
     assert node.own_errors() == []
+
+
+def test_of_two_uploads_the_later_one_counts(node):
+    wait_for_line(node, "3 frames")
+    held = []
+    node.page.route("**/upload/image", lambda route: held.append(route), times=1)
+    node.page.evaluate(DROP, [None, "first.mp4"])
+    wait_for_line(node, "Uploading first.mp4 …")
+    node.page.evaluate(DROP, [None, "second.mp4"])
+    node.page.wait_for_function("() => app.graph.nodes[0].widgets[0].value === 'second.mp4'")
+    wait_for_line(node, "3 frames")
+    assert held[0].request.failure, "the first was not given up"
+    assert node.own_errors() == []
+
+
+def test_an_upload_that_fails_is_told_with_the_name_of_the_file(node):
+    wait_for_line(node, "3 frames")
+    node.page.route("**/upload/image", lambda route: route.abort(), times=1)
+    node.page.evaluate(DROP, [None, "lost.mp4"])
+    wait_for_line(node, "lost.mp4 could not be uploaded: ")

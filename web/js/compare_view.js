@@ -27,7 +27,7 @@ const STYLE = `
     white-space: nowrap; }
 .tav-stage .tav-wipe canvas { cursor: ew-resize; touch-action: none; }
 .tav-stage figcaption select { flex: 1 1 0; min-width: 0; }
-.tav-bar { display: flex; align-items: center; gap: 6px; }
+.tav-bar { display: flex; flex-wrap: wrap; align-items: center; gap: 6px; }
 .tav-compare:not(:has(canvas)) .tav-bar { visibility: hidden; }
 .tav-bar input { flex: 1; min-width: 40px; margin: 0; accent-color: var(--input-text); }
 .tav-bar output { font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -213,9 +213,13 @@ export class CompareView {
 
     /** A choice of the video on one side of the wipe. */
     choice(side, chosen) {
-        const onchange = ({ target }) => this.set({ [side]: target.selectedIndex })
+        const title = say(`The video on the ${side}`)
+        const onchange = ({ target }) => {
+            this.set({ [side]: target.selectedIndex })
+            this.stage.querySelector(`[title="${title}"]`).focus() // it is a new one
+        }
         const options = this.videos.map(({ label }) => element("option", {}, label))
-        const select = element("select", { onchange, title: say(`The video on the ${side}`) }, ...options)
+        const select = element("select", { onchange, title }, ...options)
         select.selectedIndex = chosen
         return select
     }

@@ -39,8 +39,8 @@ const tell = ({ fps, duration, ...counts }) =>
         ...counts,
     })
 
-async function get(route, signal) {
-    const response = await api.fetchApi(route, { signal })
+async function send(route, options) {
+    const response = await api.fetchApi(route, options)
     if (!response.ok) throw new Error(`${response.status} ${response.statusText}`)
     return response
 }
@@ -83,11 +83,11 @@ class ClipPreview {
         const open = choice.find(([, value]) => value === undefined)
         if (open) return this.without(say("No preview: {input} comes from another node.", { input: open[0] }))
         const query = new URLSearchParams(choice)
-        const facts = await (await get(`/tune_a_video/clip?${query}`, signal)).json()
+        const facts = await (await send(`/tune_a_video/clip?${query}`, { signal })).json()
         if (facts.error) return this.fail(facts.error)
         this.tell(facts, Number(query.get("frames")))
 
-        const response = await get(`/tune_a_video/clip/frames?${query}`, signal)
+        const response = await send(`/tune_a_video/clip/frames?${query}`, { signal })
         if (response.headers.get("Content-Type") !== "image/jpeg") return this.fail((await response.json()).error)
         const layout = {}
         for (const name of LAYOUT) layout[name] = Number(response.headers.get(`Sheet-${name}`))
@@ -121,6 +121,16 @@ class ClipPreview {
         this.root.classList.add("tav-wrong")
     }
 
+    /** A file is on its way to the server; returns what is aborted when another follows. */
+    uploading({ name }) {
+        clearTimeout(this.timer)
+        this.request?.abort()
+        this.root.classList.remove("tav-loading")
+        this.without(say("Uploading {file} …", { file: name }))
+        this.upload?.abort()
+        return (this.upload = new AbortController())
+    }
+
     draw() {
         const context = clear(this.canvas)
         this.sheet?.draw(context, this.playback.frame, fit(this.canvas, this.sheet.size))
@@ -135,16 +145,21 @@ class ClipPreview {
     }
 }
 
-/** Send a file to ComfyUI's input folder and choose it. */
+/** Send a file to ComfyUI's input folder and choose it, unless another is sent meanwhile. */
 async function upload(node, preview, file) {
+    const { signal } = preview.uploading(file)
     const body = new FormData()
     body.append("image", file)
-    const answer = await api.fetchApi("/upload/image", { method: "POST", body })
-    if (!answer.ok) {
-        const reason = `${answer.status} ${answer.statusText}`
-        return preview.fail(say("{file} could not be uploaded: {reason}", { file: file.name, reason }))
+    try {
+        const answer = await send("/upload/image", { method: "POST", body, signal })
+        choose(node, await answer.json())
+    } catch ({ message: reason }) {
+        if (!signal.aborted) preview.fail(say("{file} could not be uploaded: {reason}", { file: file.name, reason }))
     }
-    const { name, subfolder } = await answer.json()
+}
+
+/** Choose a file of ComfyUI's input folder. */
+function choose(node, { name, subfolder }) {
     const value = subfolder ? `${subfolder}/${name}` : name
     const widget = widgetOf(node, "video")
     if (!widget.options.values.includes(value)) widget.options.values.push(value)
@@ -160,16 +175,16 @@ const videoAmong = (files) => [...files].find((file) => file.type.startsWith("vi
 function takeFiles(node, preview) {
     const take = (files) => {
         const file = videoAmong(files)
-        if (file) upload(node, preview, file).catch((error) => preview.fail(error.message))
+        if (file) upload(node, preview, file)
         return Boolean(file)
     }
     const picker = element("input", { type: "file", accept: "video/*,.mkv,.gif", onchange: () => take(picker.files) })
-    const choose = () => {
+    const pick = () => {
         picker.value = "" // so that the same file can be chosen again
         picker.click()
     }
     const options = { serialize: false, canvasOnly: true } // in the other renderer, a button is beside the file's name
-    const button = node.addWidget("button", "upload", "image", choose, options)
+    const button = node.addWidget("button", "upload", "image", pick, options)
     button.label = say("choose a video to upload")
     node.onDragOver = (event) => [...(event.dataTransfer?.items ?? [])].some((item) => item.kind === "file")
     node.onDragDrop = (event) => take(event.dataTransfer?.files ?? [])

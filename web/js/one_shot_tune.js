@@ -18,23 +18,45 @@ function makeRoom(node) {
     if (node.size[1] < least) node.setSize([node.size[0], least])
 }
 
-let asking = false
+const openPanels = () => openNodes().flatMap((node) => panels.get(node) ?? [])
+
+let asking = null // of which workflow
 
 /** Show the last runs of this workflow as the server keeps them: after a reload, and when messages were missed. */
 async function refresh() {
-    const open = openNodes().flatMap((node) => panels.get(node) ?? [])
-    if (asking || !open.length) return
-    asking = true
+    const workflow = root().id
+    if (asking === workflow || !openPanels().length) return
+    asking = workflow
     try {
-        const query = new URLSearchParams({ workflow: root().id })
-        const runs = await (await api.fetchApi(`/tune_a_video/runs?${query}`)).json()
+        const runs = await (await api.fetchApi(`/tune_a_video/runs?${new URLSearchParams({ workflow })}`)).json()
         const shown = new Map(runs.map((run) => [panelOf(run), run]))
-        for (const panel of open) panel.show(shown.get(panel) ?? null)
+        for (const [panel, run] of await borrowed(workflow)) shown.set(panel, run)
+        if (workflow !== root().id) return // another was opened meanwhile
+        for (const panel of openPanels()) panel.show(shown.get(panel) ?? null)
     } catch (error) {
         console.warn("Tune-A-Video: how far the tuning is could not be read:", error)
     } finally {
-        asking = false
+        if (asking === workflow) asking = null
     }
+}
+
+/** A run as the server keeps it; null when it does not any more. */
+async function fetchRun(id) {
+    const response = await api.fetchApi(`/tune_a_video/runs/${id}`)
+    return response.ok ? response.json() : null
+}
+
+// Of a node that ComfyUI answered from its cache with a run of another workflow, the page keeps that run's id, over a
+// reload too: the server does not know that this node shows it.
+const KEPT = "TuneAVideo.run"
+const keyOf = ({ workflow, node }) => `${KEPT} ${workflow} ${node}`
+
+/** The panels of this workflow that show such a run, and the runs. */
+async function borrowed(workflow) {
+    const start = keyOf({ workflow, node: "" })
+    const kept = Object.entries(sessionStorage).filter(([key]) => key.startsWith(start))
+    const runs = await Promise.all(kept.map(async ([key, id]) => [key.slice(start.length), await fetchRun(id)]))
+    return runs.flatMap(([node, run]) => (run ? [[panels.get(nodeOf(node)), run]] : []))
 }
 
 /**
@@ -45,10 +67,11 @@ async function showResult({ node, display_node: shown = node, output, prompt_id:
     const [id] = output?.tav_run ?? []
     const panel = panels.get(nodeOf(shown))
     if (!id || !panel || panel.run?.run === id) return
-    const response = await api.fetchApi(`/tune_a_video/runs/${id}`)
-    if (!response.ok) return
-    const run = await response.json()
-    if (run.prompt !== prompt || panelOf(run) === panel) panel.show(run)
+    const workflow = root().id
+    const run = await fetchRun(id)
+    if (!run || (run.prompt === prompt && panelOf(run) !== panel)) return
+    if (run.workflow !== workflow) sessionStorage.setItem(keyOf({ workflow, node: shown }), id)
+    panel.show(run)
 }
 
 const ask = {
@@ -56,7 +79,10 @@ const ask = {
     cancel: (run) => api.interrupt(run.prompt),
 }
 
-api.addEventListener("tune_a_video.start", ({ detail }) => panelOf(detail)?.show(detail))
+api.addEventListener("tune_a_video.start", ({ detail }) => {
+    sessionStorage.removeItem(keyOf(detail))
+    panelOf(detail)?.show(detail)
+})
 for (const kind of ["step", "preview", "end"]) {
     api.addEventListener(`tune_a_video.${kind}`, ({ detail }) => {
         if (panelOf(detail)?.take(detail) === false) refresh()
@@ -82,5 +108,7 @@ app.registerExtension({
         after(node, "onConfigure", expect)
     },
 
-    afterConfigureGraph: refresh,
+    afterConfigureGraph() {
+        refresh() // ComfyUI would wait for what this returns, with the workflow of before still the active one
+    },
 })

@@ -24,18 +24,15 @@ function give(node, output) {
 const locator = (node) => (node.graph.isRootGraph === false ? `${node.graph.id}:${node.id}` : String(node.id))
 
 const taking = () => openNodes().filter((node) => takers.has(node))
+const waiting = () => taking().filter((node) => !served.has(node))
 
 /** After a reload, ComfyUI has forgotten in the page what it still knows on the server. */
 async function giveFromHistory() {
-    const waiting = taking().filter((node) => !served.has(node))
-    if (!waiting.length) return
+    if (!waiting().length) return
     const history = await (await api.fetchApi("/history?max_items=32")).json()
     const runs = Object.values(history).reverse()
     const ours = runs.filter(({ prompt }) => prompt[3]?.extra_pnginfo?.workflow?.id === root().id)
-    for (const node of waiting) {
-        const told = ours.map(({ outputs }) => outputOf(outputs, node)).find(Boolean)
-        if (!served.has(node)) give(node, told)
-    }
+    for (const node of waiting()) give(node, ours.map(({ outputs }) => outputOf(outputs, node)).find(Boolean))
 }
 
 /** What a run says of a node, which has several ids there where several nodes stand for its subgraph. */
@@ -47,7 +44,10 @@ function outputOf(outputs, node) {
 app.registerExtension({
     name: "TuneAVideo.Outputs",
 
-    afterConfigureGraph: giveFromHistory,
+    afterConfigureGraph() {
+        // without waiting, as ComfyUI would for what this returns, with the workflow of before still the active one
+        giveFromHistory().catch((error) => console.warn("Tune-A-Video: what runs gave could not be read:", error))
+    },
 
     /** ComfyUI shows again what it kept: of another tab, or of a run chosen in its queue. */
     onNodeOutputsUpdated(outputs) {

@@ -17,7 +17,7 @@ export const FILM_STYLE = `
 .tav-film button:hover, .tav-film button:focus-visible { color: var(--input-text); }
 .tav-film button:hover img, .tav-film button:focus-visible img { outline: 2px solid var(--tav-accent);
     outline-offset: -2px; }
-.tav-large { padding: 12px; border: 1px solid var(--border-color); border-radius: 8px; max-width: 95vw;
+.tav-large { padding: 12px; outline: none; border: 1px solid var(--border-color); border-radius: 8px; max-width: 95vw;
     background: var(--comfy-menu-bg); color: var(--input-text); font: 13px/1.4 sans-serif; }
 .tav-large::backdrop { background: rgb(0 0 0 / 60%); }
 .tav-large img { display: block; width: min(80vw, 80vh, 640px); border-radius: 4px; }
@@ -76,7 +76,7 @@ export class Filmstrip {
         const step = (by) => () => turn(index + by)
         const back = element("button", { type: "button", "aria-label": say("previous"), onclick: step(-1) }, "‹")
         const on = element("button", { type: "button", "aria-label": say("next"), onclick: step(1) }, "›")
-        const dialog = element("dialog.tav-large", {}, picture, element("div", {}, back, caption, on))
+        const dialog = element("dialog.tav-large", { tabindex: -1 }, picture, element("div", {}, back, caption, on))
         const turn = (to) => {
             if (!this.previews[to]) return
             index = to
@@ -84,6 +84,7 @@ export class Filmstrip {
             picture.alt = caption.textContent = say("after step {step}", this.previews[to])
             back.disabled = to === 0
             on.disabled = to === this.previews.length - 1
+            if (document.activeElement.disabled) dialog.focus() // a disabled button hears no keys
         }
         dialog.addEventListener("keydown", (event) => {
             event.stopPropagation() // ComfyUI has keys of its own

@@ -5,6 +5,7 @@ import { app } from "../../../scripts/app.js"
 const CHINESE = {
     "choose a video to upload": "选择要上传的视频",
     "{file} could not be uploaded: {reason}": "无法上传 {file}：{reason}",
+    "Uploading {file} …": "正在上传 {file}…",
     "{frames} frames · {fps} fps · {seconds} s · {width} × {height}":
         "{frames} 帧 · {fps} fps · {seconds} 秒 · {width} × {height}",
     "from {clip}": "取自 {clip}",
