@@ -121,7 +121,7 @@ class ClipPreview {
         this.root.classList.add("tav-wrong")
     }
 
-    /** A file is on its way to the server; returns what is aborted when another follows. */
+    /** A file is on its way to the server; returns what is aborted when another is sent or chosen. */
     uploading({ name }) {
         clearTimeout(this.timer)
         this.request?.abort()
@@ -145,7 +145,7 @@ class ClipPreview {
     }
 }
 
-/** Send a file to ComfyUI's input folder and choose it, unless another is sent meanwhile. */
+/** Send a file to ComfyUI's input folder and choose it, unless another is sent or chosen meanwhile. */
 async function upload(node, preview, file) {
     const { signal } = preview.uploading(file)
     const body = new FormData()
@@ -223,6 +223,7 @@ app.registerExtension({
         })
         const update = () => preview.update()
         for (const name of CHOICE) after(widgetOf(node, name), "callback", update)
+        after(widgetOf(node, "video"), "callback", () => preview.upload?.abort())
         after(node, "onConfigure", update)
         after(node, "onConnectionsChange", update)
         after(node, "onAdded", () => {
