@@ -123,9 +123,8 @@ def test_a_workflow_opens_before_the_server_answers(page):
     for path in asked:
         page.page.route(path, lambda route: held.append(route))
     try:
-        assert page.page.evaluate(OPEN_SOON) == "open"
-        page.page.wait_for_timeout(0)  # Playwright hands out what it holds
-        assert len(held) == len(asked)
+        with page.page.expect_request(asked[0]), page.page.expect_request(asked[1]):
+            assert page.page.evaluate(OPEN_SOON) == "open"
     finally:
         for route in held:
             route.continue_()

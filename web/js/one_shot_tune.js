@@ -46,10 +46,9 @@ async function fetchRun(id) {
     return response.ok ? response.json() : null
 }
 
-// Of a node that ComfyUI answered from its cache with a run of another workflow, the page keeps that run's id, over a
+// Of a node that ComfyUI answered from its cache with the run of another node, the page keeps that run's id, over a
 // reload too: the server does not know that this node shows it.
-const KEPT = "TuneAVideo.run"
-const keyOf = ({ workflow, node }) => `${KEPT} ${workflow} ${node}`
+const keyOf = ({ workflow, node }) => `TuneAVideo.run ${workflow} ${node}`
 
 /** The panels of this workflow that show such a run, and the runs. */
 async function borrowed(workflow) {
@@ -70,7 +69,7 @@ async function showResult({ node, display_node: shown = node, output, prompt_id:
     const workflow = root().id
     const run = await fetchRun(id)
     if (!run || (run.prompt === prompt && panelOf(run) !== panel)) return
-    if (run.workflow !== workflow) sessionStorage.setItem(keyOf({ workflow, node: shown }), id)
+    sessionStorage.setItem(keyOf({ workflow, node: shown }), id)
     panel.show(run)
 }
 
