@@ -27,9 +27,9 @@ from torch.utils.checkpoint import set_checkpoint_early_stop
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import tav_core
-from tav_core import forwards
 from tav_core.files import replacing
-from tav_core.session import peak_memory
+from tav_core.network import patches
+from tav_core.terminal.session import peak_memory
 
 WAYS = ("ours", "published")
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -45,7 +45,7 @@ class PublishedVideoUNet(tav_core.VideoUNet):
         self.recomputation.keeping = nullcontext
 
     def _find_replacements(self) -> Iterator[tuple]:
-        ours = (forwards.text_projection, forwards.feed_forward, forwards.first_convolution)
+        ours = (patches.text_projection, patches.feed_forward, patches.first_convolution)
         for module, method, make in super()._find_replacements():
             if getattr(make, "func", make) not in ours:  # those that take arguments are partial functions
                 yield module, method, make

@@ -22,7 +22,7 @@ from tav_core.demo import MODEL
 from tav_core.demo.judge import read
 from tav_core.demo.world import Words, all_words
 from tav_core.files import replacing
-from tav_core.pictures import picture
+from tav_core.pictures.image import picture
 
 NAMES = ("colour", "background", "shape", "style")
 

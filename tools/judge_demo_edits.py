@@ -26,16 +26,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import tav_core
-from tav_core.contact_sheet import contact_sheet
+from tav_core.checkpoint.pipeline import Pipeline
 from tav_core.demo.clips import draw_clip, track
 from tav_core.demo.demo import FRAMES, MODEL, demo_config
 from tav_core.demo.judge import compare, drift
 from tav_core.demo.world import COLOURS, SHAPES, STYLES, Words
 from tav_core.experiments.ablation_rows import ROWS, Row, choose_rows
 from tav_core.files import replacing
-from tav_core.motion import motion_fidelity
-from tav_core.pictures import eight_bits
-from tav_core.pipeline import Pipeline
+from tav_core.pictures.contact_sheet import contact_sheet
+from tav_core.pictures.image import eight_bits
+from tav_core.scoring.motion import motion_fidelity
 
 EDITS = ("subject", "background", "attribute", "style")
 Option = TypeVar("Option")

@@ -20,7 +20,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ... import tav_core
-from ...tav_core.layout import find_blocks
+from ...tav_core.network.structure import find_blocks
 from .folders import KEY
 
 PREFIX = "diffusion_model."

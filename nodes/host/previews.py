@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ... import tav_core
 from ...tav_core.files import replacing
-from ...tav_core.pictures import picture
+from ...tav_core.pictures.image import picture
 from .folders import KEY
 from .kept import digest
 from .live import Run

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ... import tav_core
-from ...tav_core.layout import find_blocks
-from ...tav_core.tune_settings import PRECISIONS
+from ...tav_core.diffusion.settings import PRECISIONS
+from ...tav_core.network.structure import find_blocks
 from . import kept
 from .live import Run
 from .models import (

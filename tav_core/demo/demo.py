@@ -13,16 +13,16 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from .. import commands
-from ..config import Config, TrainData, ValidationData
 from ..files import replacing, write_text
-from ..pictures import picture
-from ..plots import loss_plot
-from ..run_folder import STATE
-from ..session import Session
+from ..pictures.image import picture
+from ..pictures.loss_plot import loss_plot
+from ..saved.tuned import load_tune_state
+from ..terminal import runs
+from ..terminal.config import Config, TrainData, ValidationData
+from ..terminal.run_folder import STATE
+from ..terminal.session import Session
 from ..text_table import text_table
-from ..tuned import load_tune_state
-from ..video import VideoClip, save_video
+from ..video.reading import VideoClip, save_video
 from . import MODEL
 from .clips import example_clip
 from .judge import compare
@@ -71,15 +71,15 @@ def demo(session: Session) -> None:
         data = session.config.train_data
         clip = example_clip(parse_caption(data.prompt), "arc", data.n_sample_frames, seed=3)
         session.clip = VideoClip(clip, FPS, FPS, len(clip))
-    commands.check_before_tuning(session)
+    runs.check_before_tuning(session)
     source = session.clip.frames
     save_video(folder / SOURCE, source, session.clip.fps)
     # for what other commands may do with the folder
     data = replace(session.config.train_data, video_path=str(folder / SOURCE))
     session.config = replace(session.config, train_data=data)
-    before = commands.sample(session, commands.invert(session), folder / UNTUNED)
-    commands.tune(session)
-    after = commands.sample(session, commands.invert(session))
+    before = runs.sample(session, runs.invert(session), folder / UNTUNED)
+    runs.tune(session)
+    after = runs.sample(session, runs.invert(session))
     losses = loss_plot(load_tune_state(folder / STATE).losses)
     with replacing(folder / PLOT) as partial:
         picture(losses).save(partial)

@@ -10,18 +10,18 @@ from dataclasses import asdict, dataclass, replace
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import commands
-from ..config import Config
-from ..contact_sheet import contact_sheet
 from ..files import write_text
-from ..interrupt import Interrupted
-from ..run_folder import CONFIG, STATE, check_same_tuning
-from ..scoring.edit_scores import Scorers, Scores, mean_scores
-from ..scoring.evaluate import VideoResult, score_video
-from ..scoring.reconstruction import reconstruct
-from ..scoring.score_table import ScoreRow, ScoreTable
-from ..session import Session
-from ..video import save_video
+from ..pictures.contact_sheet import contact_sheet
+from ..scoring.scorers import Scorers, Scores, mean_scores
+from ..scoring.scores import VideoResult, score_video
+from ..scoring.table import ScoreRow, ScoreTable
+from ..terminal import runs
+from ..terminal.config import Config
+from ..terminal.interrupt import Interrupted
+from ..terminal.reconstruction import reconstruct
+from ..terminal.run_folder import CONFIG, STATE, check_same_tuning
+from ..terminal.session import Session
+from ..video.reading import save_video
 from .ablation_rows import ROWS, Row
 
 FIGURES, SHEET, SOURCE = "ablation.json", "ablation.png", "source.mp4"
@@ -63,9 +63,9 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False
             resumed was tuned with other settings.
         Interrupted: Ctrl-C while tuning, once the state is saved.
     """
-    commands.check_prompts(session)
+    runs.check_prompts(session)
     if any(row.tuned for row in rows):
-        commands.check_before_tuning(session)
+        runs.check_before_tuning(session)
     if session.config.resume_from_checkpoint:
         for row in rows:
             if (session.folder / row.name / STATE).exists():
@@ -76,11 +76,11 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False
         start = time.perf_counter()
         try:
             if row.tuned:
-                commands.tune(of_row)
+                runs.tune(of_row)
             else:
                 replace(of_row.config, resume_from_checkpoint=None).save(of_row.folder / CONFIG)
-            inverted = commands.invert(of_row) if session.config.validation_data.use_inv_latent else None
-            videos = commands.sample(of_row, inverted)
+            inverted = runs.invert(of_row) if session.config.validation_data.use_inv_latent else None
+            videos = runs.sample(of_row, inverted)
             rebuilt = reconstruct(of_row) if rebuild else None
         finally:
             of_row.deflate()

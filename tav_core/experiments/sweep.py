@@ -14,14 +14,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .. import commands
-from ..config import Config
 from ..errors import TuningError
 from ..files import write_text
-from ..interrupt import Interrupted
-from ..run_folder import CONFIG, LOSSES, STATE, with_prompts
-from ..scoring.edit_scores import load_scorers
-from ..session import Session
+from ..scoring.scorers import load_scorers
+from ..terminal import runs
+from ..terminal.config import Config
+from ..terminal.interrupt import Interrupted
+from ..terminal.run_folder import CONFIG, LOSSES, STATE, with_prompts
+from ..terminal.session import Session
 from .sweep_items import Item
 from .sweep_table import Outcome, as_text, write_tables
 
@@ -92,7 +92,7 @@ def run_item(item: Item, models: ScoreModels) -> Outcome:
         session = Session(replace(config, resume_from_checkpoint=resumed))
         _ = session.clip, session.pipeline  # before the last result goes: it stays when these are not there
         (folder / RESULT).unlink(missing_ok=True)
-        videos = commands.run(session)
+        videos = runs.run(session)
         scorers = load_scorers(models.clip, models.pickscore)
         outcome = Outcome(
             item.name,

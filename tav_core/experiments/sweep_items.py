@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..config import Config
+from ..terminal.config import Config
 from . import tgve
 
 

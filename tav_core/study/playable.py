@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..video_file import open_video
+from ..video.container import open_video
 
 LONGEST = 600  # frames; a copy is held in memory while it is made
 LARGEST = 1024  # pixels of the longer side of a copy, more than the page shows
@@ -22,7 +22,7 @@ def playable(path: Path, folder: Path) -> Path:
     if _plays(path):
         return path
     # only a video that must be converted costs the time to load torch
-    from ..video import load_video, probe_video, save_video
+    from ..video.reading import load_video, probe_video, save_video
 
     info = probe_video(path)
     if info.frames > LONGEST:

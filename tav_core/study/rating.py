@@ -11,8 +11,8 @@ from itertools import combinations
 from pathlib import Path
 
 from .answers import FILE, QUESTIONS, Answer, AnswerLog, read_answers, subject
+from .folder import Clip, Results
 from .playable import playable
-from .results import Clip, Results
 
 LONGEST_NAME = 60
 

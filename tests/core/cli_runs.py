@@ -6,8 +6,8 @@ import torch
 import yaml
 
 import tav_core
-from tav_core import cli
 from tav_core.files import file_name
+from tav_core.terminal import cli
 
 PROMPTS = ["a cat, cartoon style", "a dog / on: the beach?"]
 NAMES = [file_name(prompt) for prompt in PROMPTS]

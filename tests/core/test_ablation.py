@@ -15,10 +15,10 @@ from tiny_checkpoint import make_folder
 from tiny_clip import make_clip
 
 import tav_core
-from tav_core import cli, commands
-from tav_core.config import Config, TrainData, ValidationData
 from tav_core.experiments.ablation import ROWS, RowResult, run_rows
-from tav_core.session import Session
+from tav_core.terminal import cli, runs
+from tav_core.terminal.config import Config, TrainData, ValidationData
+from tav_core.terminal.session import Session
 
 PROMPTS = ("a cat", "a dog")
 
@@ -82,7 +82,7 @@ def test_every_row_renders_with_its_own_network(session: Session, results: list[
 def test_the_full_row_is_what_run_renders(world: Path, results: list[RowResult]):
     """Nothing that another row did has an influence."""
     (full,) = [result for result in results if result.row.name == "full"]
-    alone = commands.run(Session(config(world, "alone")))
+    alone = runs.run(Session(config(world, "alone")))
     assert alone.keys() == full.videos.keys()
     assert all(torch.equal(alone[prompt], full.videos[prompt]) for prompt in alone)
 
@@ -91,7 +91,7 @@ def test_command_stopped_between_rows_keeps_what_is_finished(world: Path, monkey
     file, folder, clip = world / "settings.yaml", world / "stopped", make_clip(world / "clip")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(world / "empty"))
     config(world, "stopped").save(file)
-    sample, finished = commands.sample, []
+    sample, finished = runs.sample, []
 
     def sample_once(*arguments):
         if finished:
@@ -101,14 +101,14 @@ def test_command_stopped_between_rows_keeps_what_is_finished(world: Path, monkey
 
     command = ["ablate", "--config", str(file), "--clip", str(clip), "--rows", "untuned", "full"]
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "sample", sample_once)
+        patch.setattr(runs, "sample", sample_once)
         assert cli.main(command) == 130
     assert "Finished rows: untuned." in capsys.readouterr().err
     assert [row["name"] for row in json.loads((folder / "ablation.json").read_text())["rows"]] == ["untuned"]
     with Image.open(folder / "ablation.png") as sheet:
         small = sheet.height
     tuned = []
-    monkeypatch.setattr(commands, "tune_unet", lambda *a, **o: tuned.append(o["state"]) or tav_core.tune(*a, **o))
+    monkeypatch.setattr(runs, "tune_unet", lambda *a, **o: tuned.append(o["state"]) or tav_core.tune(*a, **o))
     assert cli.main([*command, "--resume"]) == 0
     rows, table = json.loads((folder / "ablation.json").read_text())["rows"], capsys.readouterr().out
     assert [row["name"] for row in rows] == ["untuned", "full"]

@@ -14,8 +14,8 @@ from networks import LAYOUTS, MODES, inputs, random_tuning, small_unet
 from torch import Tensor, nn
 
 import tav_core
-from tav_core import attention
-from tav_core.attention import in_parts
+from tav_core.network import attention
+from tav_core.network.attention import in_parts
 
 VIDEOS, FRAMES = 2, 4
 

@@ -17,10 +17,10 @@ pytest.importorskip("transformers")
 from cli_runs import NAMES, PROMPTS, STEPS, run, settings
 
 import tav_core
-from tav_core import cli, config
 from tav_core.files import file_name, unused_path, write_text
-from tav_core.inverted import load_inverted, save_inverted
-from tav_core.session import Session
+from tav_core.saved.inverted import load_inverted, save_inverted
+from tav_core.terminal import cli, config
+from tav_core.terminal.session import Session
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +42,7 @@ def test_want_of_memory_while_loading_is_no_damaged_checkpoint(cli_world: Path, 
     def full(path: Path, *arguments: object) -> None:
         torch.empty(2**60)
 
-    monkeypatch.setattr("tav_core.pipeline._load_folder", full)
+    monkeypatch.setattr("tav_core.checkpoint.pipeline._load_folder", full)
     run(cli_world, "full", code=1)
     assert capsys.readouterr().err.splitlines()[-1].startswith("tav: The memory does not suffice: ")
 
@@ -235,7 +235,7 @@ def test_size_flags_count_for_clip_and_videos(cli_world: Path):
 def test_help_explains_every_command_without_loading_torch():
     script = """
 import sys
-from tav_core import cli
+from tav_core.terminal import cli
 for command in cli.COMMANDS:
     try:
         cli.main([command, "--help"])

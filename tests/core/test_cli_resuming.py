@@ -13,13 +13,13 @@ pytest.importorskip("transformers")
 from cli_runs import NAMES, learned, run
 
 import tav_core
-from tav_core import cli
-from tav_core.interrupt import StopRequest
-from tav_core.inverted import load_inverted
+from tav_core.saved.inverted import load_inverted
+from tav_core.terminal import cli
+from tav_core.terminal.interrupt import StopRequest
 
 
 def test_ctrl_c_saves_and_resume_equals_uninterrupted(cli_world: Path, finished: Path, monkeypatch, capsys):
-    from tav_core import commands
+    from tav_core.terminal import runs
 
     def tune_and_press(*arguments, on_step, **options):
         def press(step, loss):
@@ -30,7 +30,7 @@ def test_ctrl_c_saves_and_resume_equals_uninterrupted(cli_world: Path, finished:
         return tav_core.tune(*arguments, on_step=press, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "tune_unet", tune_and_press)
+        patch.setattr(runs, "tune_unet", tune_and_press)
         folder = run(cli_world, "resumed", code=130)
     assert "step 3 of 4" in capsys.readouterr().err
     assert not (folder / "tuned.safetensors").exists()
@@ -78,26 +78,26 @@ def test_a_second_press_ends_at_once(number: int):
 
 
 def test_ctrl_c_while_a_preview_is_sampled_writes_no_part_of_it(cli_world: Path, monkeypatch):
-    from tav_core import commands
+    from tav_core.terminal import runs
 
     def sample_and_press(*arguments, **options):
         os.kill(os.getpid(), signal.SIGINT)
         return tav_core.ddim_sample(*arguments, **options)
 
-    monkeypatch.setattr(commands, "ddim_sample", sample_and_press)
+    monkeypatch.setattr(runs, "ddim_sample", sample_and_press)
     folder = run(cli_world, "pressed", code=130, validation_steps=1)
     assert (folder / "tune-state.safetensors").is_file() and not list(folder.rglob("*.mp4"))
 
 
 def test_ctrl_c_in_a_preview_saves_too(cli_world: Path, finished: Path, monkeypatch, capsys):
-    from tav_core import commands
+    from tav_core.terminal import runs
 
     def invert_and_press(*arguments, **options):
         os.kill(os.getpid(), signal.SIGINT)
         return tav_core.ddim_invert(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "ddim_invert", invert_and_press)
+        patch.setattr(runs, "ddim_invert", invert_and_press)
         folder = run(cli_world, "previewed", code=130, validation_steps=2)
     assert "step 2 of 4" in capsys.readouterr().err
     run(cli_world, "previewed", "--resume")
@@ -116,7 +116,7 @@ def test_saving_and_sampling_while_tuning_change_nothing(cli_world: Path, finish
 
 def test_a_failed_tuning_leaves_the_one_before_as_it_was(cli_world: Path, monkeypatch, capsys):
     """With its own configuration: resuming must not go on with what another clip taught."""
-    from tav_core import commands
+    from tav_core.terminal import runs
 
     folder = run(cli_world, "again")
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
@@ -125,7 +125,7 @@ def test_a_failed_tuning_leaves_the_one_before_as_it_was(cli_world: Path, monkey
         raise tav_core.TuningError("The device ran out of memory.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(commands, "tune_unet", out_of_memory)
+        patch.setattr(runs, "tune_unet", out_of_memory)
         run(cli_world, "again", "--start", "2", code=2)
     run(cli_world, "again", "--set", "trainable_modules=[nonsense]", code=2)
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before

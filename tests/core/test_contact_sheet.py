@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageFont
 
-from tav_core.contact_sheet import contact_sheet
+from tav_core.pictures.contact_sheet import contact_sheet
 
 
 def test_contact_sheet_shows_the_rows_under_their_labels(tmp_path):

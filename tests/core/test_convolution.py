@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tav_core import convolution
+from tav_core.network import frozen_convolution
 
 
 @pytest.mark.parametrize("size", [6, 24])
@@ -15,7 +15,7 @@ def test_every_kind_computes_what_it_did(options, size):
     layer = nn.Conv2d(4, 6, 3, padding=1, **options).requires_grad_(False)
     x = torch.randn(2, 4, size, size, requires_grad=True)
     for weight in (layer.weight, layer.weight + 1):  # the latter is patched for one use
-        ours = convolution.frozen(layer, layer._conv_forward)(x, weight, layer.bias)
+        ours = frozen_convolution.frozen(layer, layer._conv_forward)(x, weight, layer.bias)
         theirs = layer._conv_forward(x, weight, layer.bias)
         torch.testing.assert_close(ours, theirs)
         gradients = (torch.autograd.grad(out.square().sum(), x)[0] for out in (ours, theirs))

@@ -8,12 +8,12 @@ import torch
 from einops import rearrange
 
 import tav_core
-from tav_core import cli
+from tav_core.checkpoint.pipeline import Pipeline
 from tav_core.demo.clips import example_clip
 from tav_core.demo.demo import CLIP, EDITS, FRAMES, demo_config
 from tav_core.demo.judge import compare, read
 from tav_core.demo.world import all_words
-from tav_core.pipeline import Pipeline
+from tav_core.terminal import cli
 
 MODEL = Path(tav_core.__file__).parent / "demo" / "model"
 

@@ -18,7 +18,7 @@ from tiny_clip import make_clip
 from transformers import CLIPModel, CLIPTokenizer
 
 import tav_core
-from tav_core import cli
+from tav_core.terminal import cli
 
 PROMPT = "a red circle on a blue background"
 

@@ -21,7 +21,7 @@ from networks import (
 from torch import Tensor, nn
 
 import tav_core
-from tav_core import forwards
+from tav_core.network import patches
 
 
 @pytest.fixture(params=LAYOUTS)
@@ -136,7 +136,7 @@ def test_a_long_video_is_fed_forward_in_groups_of_frames(unet, monkeypatch, chec
 
     at_once, tokens = prediction_and_gradients(), []
     video_unet.blocks[0].module.ff.net[0].register_forward_hook(lambda _, args, output: tokens.append(len(args[0])))
-    monkeypatch.setattr(forwards, "LARGEST_ACTIVATION", x[0].nbytes)
+    monkeypatch.setattr(patches, "LARGEST_ACTIVATION", x[0].nbytes)
     torch.testing.assert_close(prediction_and_gradients(), at_once, rtol=1e-4, atol=1e-6)
     assert max(tokens) < x.shape[0] * x.shape[2]
 

@@ -97,6 +97,6 @@ def test_motion_fidelity_sees_colour_and_minds_neither_size_nor_length():
 
 
 def test_motion_fidelity_without_opencv_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("tav_core.motion.find_spec", lambda name: None)
+    monkeypatch.setattr("tav_core.scoring.motion.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install opencv-python-headless"):
         tav_core.motion_fidelity(moving(0, 1, 0), moving(0, 1, 0))

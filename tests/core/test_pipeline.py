@@ -13,7 +13,7 @@ pytest.importorskip("transformers")
 from safetensors.torch import load_file, save_file
 from tiny_checkpoint import make_file, make_folder
 
-from tav_core.pipeline import Pipeline
+from tav_core.checkpoint.pipeline import Pipeline
 
 FRAMES = torch.rand(5, 16, 24, 3, generator=torch.Generator().manual_seed(1))
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import tav_core
-from tav_core import recomputation
+from tav_core.network import checkpointing
 
 
-@pytest.mark.parametrize("dropout, room", [(0.0, recomputation.LARGEST_KEPT), (0.3, 5000)])
+@pytest.mark.parametrize("dropout, room", [(0.0, checkpointing.LARGEST_KEPT), (0.3, 5000)])
 def test_gradient_checkpointing_keeps_less_and_changes_nothing(dropout, room, monkeypatch):
-    monkeypatch.setattr(recomputation, "LARGEST_KEPT", room)
+    monkeypatch.setattr(checkpointing, "LARGEST_KEPT", room)
     x, timesteps, context = inputs()
 
     def backward(checkpointing: bool) -> tuple[int, dict[str, Tensor]]:
@@ -42,9 +42,9 @@ def test_gradient_checkpointing_keeps_less_and_changes_nothing(dropout, room, mo
         torch.testing.assert_close(gradient, plain[name], msg=name)
 
 
-@pytest.mark.parametrize("room", [recomputation.LARGEST_KEPT, 5000])
+@pytest.mark.parametrize("room", [checkpointing.LARGEST_KEPT, 5000])
 def test_gradient_checkpointing_computes_self_attention_and_convolutions_once_where_there_is_room(room, monkeypatch):
-    monkeypatch.setattr(recomputation, "LARGEST_KEPT", room)
+    monkeypatch.setattr(checkpointing, "LARGEST_KEPT", room)
 
     class Calls(TorchDispatchMode):
         def __torch_dispatch__(self, operation, types, args=(), kwargs=None):

@@ -15,9 +15,9 @@ import yaml
 
 from tav_core import save_video
 from tav_core.study.answers import Answer, AnswerLog, read_answers
+from tav_core.study.folder import read_results
 from tav_core.study.rating import Study, UnknownName
 from tav_core.study.report import compare, write_report
-from tav_core.study.results import read_results
 from tav_core.study.server import StudyServer
 from tav_core.study.statistics import wilson_interval
 
@@ -286,7 +286,7 @@ def test_the_command_starts_without_torch(folder):
     answers = AnswerLog(folder / "answers.jsonl")
     answers.append(answer("anna"))
     code = (
-        "import sys; from tav_core.cli import main; from tav_core.study import rating, results, server\n"
+        "import sys; from tav_core.terminal.cli import main; from tav_core.study import rating, results, server\n"
         f"rating.Study(results.read_results({str(folder)!r}))\n"
         f"assert main(['study', {str(folder)!r}, '--report']) == 0\n"
         f"assert main(['study', {str(folder / 'nowhere')!r}]) == 2\n"

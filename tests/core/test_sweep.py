@@ -19,14 +19,14 @@ from tiny_checkpoint import make_folder
 from tiny_clip import make_clip
 
 import tav_core
-from tav_core import cli, commands
-from tav_core.config import Config
 from tav_core.experiments import sweep as sweeping
 from tav_core.experiments import tgve
 from tav_core.experiments.sweep import ScoreModels, sweep
 from tav_core.experiments.sweep_items import folder_items, tgve_items
 from tav_core.experiments.sweep_table import Outcome
-from tav_core.run_folder import note_prompts, with_prompts
+from tav_core.terminal import cli, runs
+from tav_core.terminal.config import Config
+from tav_core.terminal.run_folder import note_prompts, with_prompts
 
 ITEMS = ("a-fine", "b-without-a-clip", "c-fine")
 LIST = """\
@@ -120,7 +120,7 @@ def test_a_repeat_that_cannot_start_keeps_what_is_finished(world: Path, in_order
 
 
 def test_stopped_while_tuning_goes_on_there(world: Path, in_order: Path, monkeypatch, capsys):
-    folder, tune, resumed = world / "stopped", commands.tune_unet, []
+    folder, tune, resumed = world / "stopped", runs.tune_unet, []
     command = ["sweep", str(world / "configs"), "--output", str(folder), "--set", "checkpointing_steps=1"]
 
     def press(*arguments, state, **options):
@@ -129,10 +129,10 @@ def test_stopped_while_tuning_goes_on_there(world: Path, in_order: Path, monkeyp
             os.kill(os.getpid(), signal.SIGINT)
         return tune(*arguments, state=state, **options)
 
-    monkeypatch.setattr(commands, "tune_unet", press)
+    monkeypatch.setattr(runs, "tune_unet", press)
     assert cli.main([*command, "--steps", "3"]) == 130
     assert "Stopped with 0 of 3 items finished" in capsys.readouterr().err
-    monkeypatch.setattr(commands, "tune_unet", lambda *a, **o: resumed.append(len(o["state"].losses)) or tune(*a, **o))
+    monkeypatch.setattr(runs, "tune_unet", lambda *a, **o: resumed.append(len(o["state"].losses)) or tune(*a, **o))
     items = folder_items(world / "configs", folder, {"checkpointing_steps": 1, "max_train_steps": 3})[:1]
     assert not sweep(items, folder)[0].error
     assert resumed == [0, 1, 2]

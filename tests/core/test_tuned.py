@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import tav_core
-from tav_core.inverted import load_inverted, save_inverted
+from tav_core.saved.inverted import load_inverted, save_inverted
 
 METADATA = {"prompt": "a man is skiing — schön", "frames": 24, "fps": 8.0, "learning_rate": 3e-5, "other": None}
 WRONG = {

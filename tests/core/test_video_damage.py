@@ -6,7 +6,7 @@ import pytest
 import torch
 from numbered_clips import flat, numbers, write
 
-from tav_core.video import load_video, probe_video
+from tav_core.video.reading import load_video, probe_video
 
 pytestmark = pytest.mark.filterwarnings("error:.*breaks off")
 

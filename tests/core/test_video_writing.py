@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tav_core.video import load_video, probe_video, save_video
+from tav_core.video.reading import load_video, probe_video, save_video
 
 
 def moving_squares(count: int, width: int, height: int) -> torch.Tensor:

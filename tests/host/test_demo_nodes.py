@@ -9,11 +9,11 @@ from safetensors.torch import save_file
 from workflow_file import api_graph
 
 import tav_core
+from tav_core.checkpoint.pipeline import Pipeline
 from tav_core.demo import MODEL
 from tav_core.demo.clips import example_clip
 from tav_core.demo.judge import compare, read
 from tav_core.demo.world import Words, parse_caption
-from tav_core.pipeline import Pipeline
 
 CLIP = {"colour": "red", "shape": "circle", "background": "blue", "style": "plain", "motion": "line", "frames": 4}
 CAPTION, EDIT = "a red circle on a blue background", "a striped red circle on a green background"

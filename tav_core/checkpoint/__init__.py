@@ -1,0 +1,1 @@
+"""Stable Diffusion checkpoints outside ComfyUI: a diffusers folder or a single ``.safetensors`` file."""

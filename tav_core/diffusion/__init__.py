@@ -1,0 +1,1 @@
+"""The noise schedule, DDIM inversion and sampling, and one-shot tuning."""

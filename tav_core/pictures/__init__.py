@@ -1,0 +1,1 @@
+"""Pictures of frames, losses and scores, drawn with Pillow."""

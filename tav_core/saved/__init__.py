@@ -1,0 +1,1 @@
+"""The files that this project writes: tuned weights, the state to resume a tuning from, and inverted latents."""

@@ -1,0 +1,43 @@
+"""The file of an inverted clip: where sampling starts, and the clean latents it came from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .safetensors_file import INVERTED, opened, save_tensors
+
+
+def save_inverted(path: str | os.PathLike, inverted: Tensor, clean: Tensor, metadata: dict) -> None:
+    """Write latents ``[b, c, f, h, w]``, inverted and clean, as safetensors.
+
+    Args:
+        path: ends in ``.safetensors``.
+        metadata: anything JSON holds; by custom ``prompt``, ``fps`` and ``steps``.
+
+    Raises:
+        ValueError: another ending.
+        OSError: it cannot be written, for want of space for one.
+    """
+    save_tensors(path, {"inverted": inverted.float(), "clean": clean.float()}, INVERTED, metadata)
+
+
+def load_inverted(path: str | os.PathLike) -> tuple[Tensor, Tensor, dict]:
+    """Read what :func:`save_inverted` wrote: inverted latents, clean latents, metadata.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds something else, or is damaged.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"There is no file of inverted latents {path}: invert the clip first.")
+    with opened(Path(path)) as (file, kind, metadata):
+        if kind != INVERTED:
+            raise ValueError(f"{path} holds no inverted latents: give the file that inverting a clip wrote.")
+        inverted, clean = (file.get_tensor(name) for name in ("inverted", "clean"))
+    if inverted.ndim != 5 or inverted.shape != clean.shape or {inverted.dtype, clean.dtype} != {torch.float32}:
+        raise ValueError(f"{path} holds no latents [b, c, f, h, w] of a clip: invert the clip again.")
+    return inverted, clean, metadata

@@ -1,0 +1,218 @@
+"""Files of learned weights: the tuned file that people share, and the state that a stopped tuning resumes from."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from datetime import date
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..diffusion.settings import PRECISIONS
+from ..diffusion.tuning import TuneState
+from ..network.structure import architecture
+from ..network.video_unet import VideoUNet
+from ..pictures.image import picture
+from .safetensors_file import STATE, TUNED, opened, save_tensors
+
+FORMAT_VERSION = 1
+PREVIEW_SIZE = 256
+"""Longest side of a preview frame in pixels."""
+_PRECISIONS = (torch.float64, *PRECISIONS.values())
+_LEARNED = (".attn1.to_q.", ".attn2.to_q.", ".attn_temp.", ".norm_temp.")
+
+
+def save_tuned(path: str | os.PathLike, state: dict[str, Tensor], metadata: dict) -> None:
+    """Write the tuned file: safetensors with the published parameter names.
+
+    Args:
+        path: ends in ``.safetensors``.
+        state: from :meth:`VideoUNet.tuned_state_dict`.
+        metadata: anything JSON holds; by custom what :func:`tuned_metadata` gives. The format version is added. It
+            stands as JSON under the key ``tune_a_video`` of the file's header.
+
+    Raises:
+        ValueError: another ending.
+        OSError: it cannot be written, for want of space for one.
+    """
+    save_tensors(path, state, TUNED, {"format_version": FORMAT_VERSION, **metadata})
+
+
+def tuned_metadata(
+    video_unet: VideoUNet,
+    base_fingerprint: str,
+    *,
+    frames: int,
+    width: int,
+    height: int,
+    steps: int,
+    learning_rate: float,
+    prompt: str = "",
+    fps: float | None = None,
+) -> dict:
+    """What a tuned file says of itself.
+
+    Args:
+        video_unet: the network that was tuned, for the kind of base network and how it was inflated.
+        base_fingerprint: :func:`fingerprint` of the checkpoint it was tuned on.
+        frames: of the clip.
+        width, height: its size in pixels.
+        steps: tuning steps taken.
+        learning_rate: of the tuning.
+        prompt: what the clip was said to show; empty if unknown.
+        fps: frame rate of the clip; None if unknown.
+
+    Returns:
+        These, and ``base_architecture``, ``attention``, ``temporal_attention``, ``joint_norm``
+        and ``date`` (ISO 8601, today). ``preview`` may be added from :func:`preview_frame`.
+    """
+    return {
+        "base_architecture": architecture(video_unet.unet),
+        "base_fingerprint": base_fingerprint,
+        "prompt": prompt,
+        "frames": frames,
+        "width": width,
+        "height": height,
+        "fps": fps,
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "attention": video_unet.attention,
+        "temporal_attention": video_unet.temporal is not None,
+        "joint_norm": video_unet.joint_norm,
+        "date": date.today().isoformat(),
+    }
+
+
+def preview_frame(frame: Tensor) -> str:
+    """A frame ``[h, w, 3]``, float 0..1, as text for the metadata: a JPEG of at most 256 pixels a side in base64."""
+    image = picture(frame)
+    image.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE))
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=85)
+    return base64.b64encode(data.getvalue()).decode("ascii")
+
+
+def load_tuned_metadata(path: str | os.PathLike) -> dict:
+    """The metadata alone of what :func:`load_tuned` reads, from the header: no weights are read.
+
+    Raises:
+        FileNotFoundError: there is no such file, or none in the folder.
+        ValueError: the file is a pickle or no safetensors file, or its header is damaged.
+    """
+    with opened(_weights_file(Path(path))) as (_, kind, metadata):
+        return metadata if kind == TUNED else {}
+
+
+def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
+    """Read a tuned file, or the tuned parameters of a published Tune-A-Video checkpoint.
+
+    Args:
+        path: a file of :func:`save_tuned`, or a published U-Net in the diffusers layout: its ``.safetensors``, or the
+            folder that holds it (the U-Net's or the whole pipeline's). Of a U-Net, what the published code tunes by
+            default is read.
+
+    Returns:
+        The parameters by published name, and the metadata (empty for a published checkpoint).
+
+    Raises:
+        FileNotFoundError: there is no such file, or none in the folder.
+        ValueError: the file is a pickle, no safetensors file, damaged, holds no tuned parameters or such that are no
+            numbers, or has a newer format.
+    """
+    with opened(_weights_file(Path(path))) as (file, kind, metadata):
+        if kind == STATE:
+            raise ValueError(
+                f"{path} is the state that a tuning resumes from: give the tuned file that lies beside it."
+            )
+        if metadata.get("format_version", 0) > FORMAT_VERSION:
+            raise ValueError(
+                f"{path} has format version {metadata['format_version']}, this program reads up to {FORMAT_VERSION}: "
+                "update Tune-A-Video."
+            )
+        names = list(file.keys())
+        if kind != TUNED:
+            names = [name for name in names if any(part in name for part in _LEARNED)]
+            if not any(".attn_temp." in name for name in names):
+                raise ValueError(
+                    f"{path} holds no tuned video weights: expected a file saved by Save Tuned Video Model or a "
+                    "published Tune-A-Video U-Net."
+                )
+        state = {name: file.get_tensor(name) for name in names}
+    for name, tensor in state.items():
+        if tensor.dtype not in _PRECISIONS:
+            raise ValueError(
+                f"{path} holds {name} as {tensor.dtype}: convert it to float32, float16 or bfloat16, as which tuned "
+                "weights can be read."
+            )
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"{path} holds values that are no numbers (first in {name}): get the file again, or tune again with a "
+                "lower learning rate."
+            )
+    return state, metadata
+
+
+def save_tune_state(path: str | os.PathLike, state: TuneState, base_fingerprint: str = "") -> None:
+    """Write what tuning resumes from.
+
+    Args:
+        path: ends in ``.safetensors``.
+        base_fingerprint: :func:`fingerprint` of the checkpoint that is tuned; empty if unknown.
+
+    Raises:
+        ValueError, OSError: as for :func:`save_tuned`.
+    """
+    tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
+    for name, values in state.optimizer.items():
+        tensors |= {f"optimizer/{name}/{key}": value for key, value in values.items()}
+    tensors["generator"] = state.generator
+    metadata = {"scaler": state.scaler, "losses": state.losses, "base_fingerprint": base_fingerprint}
+    save_tensors(path, tensors, STATE, metadata)
+
+
+def load_tune_state(path: str | os.PathLike, base_fingerprint: str = "") -> TuneState:
+    """Read what :func:`save_tune_state` wrote.
+
+    Args:
+        base_fingerprint: of the checkpoint that is to be tuned on; empty if unknown.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file holds something else, is damaged, or comes from another checkpoint.
+    """
+    with opened(Path(path)) as (file, kind, metadata):
+        if kind != STATE:
+            raise ValueError(f"{path} holds no saved tuning state: give the file that an interrupted tuning left.")
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        saved_on = metadata.pop("base_fingerprint")
+        state = TuneState({}, {}, tensors.pop("generator"), **metadata)
+        torch.Generator().set_state(state.generator)  # these two fail here, and not when the tuning is under way
+        sum(state.losses)
+        for key, tensor in tensors.items():
+            part, name = key.split("/", 1)
+            if part == "weights":
+                state.weights[name] = tensor
+            else:
+                name, value = name.rsplit("/", 1)
+                state.optimizer.setdefault(name, {})[value] = tensor
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path} is no whole tuning state ({error}): start anew.") from error
+    if saved_on and base_fingerprint and saved_on != base_fingerprint:
+        raise ValueError(f"{path} comes from another checkpoint: resume with the one it was saved with, or start anew.")
+    return state
+
+
+def _weights_file(path: Path) -> Path:
+    """The file that holds the U-Net when ``path`` is a folder of the diffusers layout."""
+    if not path.is_dir():
+        return path
+    name = "diffusion_pytorch_model"
+    candidates = [folder / f"{name}{ending}" for ending in (".safetensors", ".bin") for folder in (path / "unet", path)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise FileNotFoundError(f"The folder {path} holds no {name}.safetensors: give the folder of a diffusers U-Net.")

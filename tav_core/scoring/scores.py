@@ -1,0 +1,116 @@
+"""Scores of any videos, side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from torch import Tensor
+
+from . import metrics
+from .clip import CLIP_MODEL, PICKSCORE_MODEL, ClipScorer, how_to_get
+from .motion import MISSING_OPENCV, motion_fidelity
+from .table import ScoreRow, ScoreTable
+
+_MEASURES = {CLIP_MODEL: "frame consistency and textual alignment", PICKSCORE_MODEL: "PickScore"}
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """A video to score."""
+
+    name: str
+    frames: Tensor
+    """``[f, h, w, 3]`` in 0..1."""
+    prompt: str = ""
+    """What it is to show; without one there is no textual alignment and no PickScore."""
+    source: Tensor | None = None
+    """The frames that it was made from, ``[f, h, w, 3]``, frame by frame; without them there is no motion fidelity."""
+    rebuilt: bool = False
+    """It is the source rebuilt, not an edit: PSNR and SSIM are measured, and nothing else."""
+
+
+def score_video(
+    result: VideoResult,
+    clip: ClipScorer | None = None,
+    pickscore: ClipScorer | None = None,
+    embed_images: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, float]:
+    """Scores of one video by name, as far as there is what they are measured with; see :mod:`tav_core.scoring.metrics`.
+
+    A single frame has no consistency and no motion.
+
+    Args:
+        clip: for frame consistency, consecutive consistency and textual alignment.
+        pickscore: the PickScore model.
+        embed_images: frames ``[f, h, w, 3]`` -> CLIP image embeddings ``[f, d]``; for both consistencies instead of
+            ``clip``, which knows the same and text besides.
+
+    Raises:
+        ValueError: a video differs in shape from what it rebuilds.
+    """
+    frames, prompt = result.frames, result.prompt
+    if result.rebuilt:
+        return {"psnr": metrics.psnr(frames, result.source), "ssim": metrics.ssim(frames, result.source)}
+    scores = {}
+    images, text = clip.embed(frames, prompt) if clip else (None, None)
+    embeddings = embed_images(frames) if embed_images else images
+    if embeddings is not None and len(frames) > 1:
+        scores["frame_consistency"] = metrics.frame_consistency(embeddings)
+        scores["consecutive_consistency"] = metrics.consecutive_consistency(embeddings)
+    if clip and prompt:
+        scores["textual_alignment"] = metrics.textual_alignment(images, text)
+    if pickscore and prompt:
+        scores["pick_score"] = metrics.pick_score(*pickscore.embed(frames, prompt), pickscore.logit_scale)
+    if result.source is not None and min(len(frames), len(result.source)) > 1 and find_spec("cv2"):
+        scores["motion_fidelity"] = motion_fidelity(result.source, frames)
+    return scores
+
+
+def score_videos(
+    results: Sequence[VideoResult],
+    clip: ClipScorer | None = None,
+    pickscore: ClipScorer | None = None,
+    embed_images: Callable[[Tensor], Tensor] | None = None,
+    notes: Sequence[str] = (),
+    on_video: Callable[[int], None] | None = None,
+) -> ScoreTable:
+    """Scores of several videos as a table; arguments and errors as for :func:`score_video`.
+
+    Args:
+        notes: what else to say below the table, such as why there is no CLIP.
+        on_video: called with the number of videos scored so far, after each.
+    """
+    notes = list(notes)
+    if any(result.source is not None and not result.rebuilt for result in results) and not find_spec("cv2"):
+        notes.append(MISSING_OPENCV)
+    rows = []
+    for number, result in enumerate(results, start=1):
+        rows.append(ScoreRow(result.name, score_video(result, clip, pickscore, embed_images), result.prompt))
+        if on_video:
+            on_video(number)
+    if not any(row.scores for row in rows):
+        notes.insert(0, "Nothing could be measured.")
+    return ScoreTable(rows, list(dict.fromkeys(notes)))
+
+
+def find_scorer(weights: str | os.PathLike | None, default: str) -> tuple[ClipScorer | None, str]:
+    """The CLIP model in a folder that was given, or the default one if it is on this machine.
+
+    Args:
+        default: :data:`tav_core.CLIP_MODEL` or :data:`tav_core.PICKSCORE_MODEL`.
+
+    Returns:
+        the model, or None and a sentence: what it would measure, and how to get it.
+
+    Raises:
+        FileNotFoundError, ValueError: the folder that was given holds none, or the default model is damaged.
+    """
+    if weights is not None:
+        return ClipScorer.load(weights), ""
+    try:
+        return ClipScorer.load(default), ""
+    except FileNotFoundError:
+        return None, f"For {_MEASURES[default]}, {how_to_get(default)}"

@@ -1,0 +1,122 @@
+"""Scores of several videos as a table: for the terminal, for programs, and as a picture."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..files import replacing, write_text
+from ..pictures.table import draw_table
+from ..text_table import text_table
+
+_TITLES = {
+    "frame_consistency": "frame\nconsistency",
+    "consecutive_consistency": "consecutive\nframes",
+    "textual_alignment": "textual\nalignment",
+    "pick_score": "PickScore",
+    "motion_fidelity": "motion\nfidelity",
+    "psnr": "PSNR\nin dB",
+    "ssim": "SSIM",
+}
+_DIGITS = {"ssim": 4}
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One video's scores by name, of which every one is better when it is higher."""
+
+    name: str
+    scores: dict[str, float]
+    prompt: str = ""
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """A row per video. Videos may have different scores; what could not be measured is said in ``notes``."""
+
+    rows: Sequence[ScoreRow]
+    notes: Sequence[str] = ()
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the scores that any row has, in the order in which they are shown: known ones first."""
+        there = dict.fromkeys(name for row in self.rows for name in row.scores)
+        return [name for name in _TITLES if name in there] + [name for name in there if name not in _TITLES]
+
+    def figure(self, row: ScoreRow, column: str) -> str:
+        """A score as it is shown; "-" where there is none."""
+        if column not in row.scores:
+            return "-"
+        return f"{row.scores[column]:.{_DIGITS.get(column, 2)}f}"
+
+    def best(self, column: str) -> list[ScoreRow]:
+        """The rows with the highest figure of a column, several when they show the same; none when all do."""
+        scored = [row for row in self.rows if column in row.scores]
+        highest = self.figure(max(scored, key=lambda row: row.scores[column]), column)
+        best = [row for row in scored if self.figure(row, column) == highest]
+        return best if len(best) < len(scored) else []
+
+    def text(self) -> str:
+        """For the terminal: a line per row, a star at the best value of each column, and the notes."""
+        upper, lower = zip(("", ""), *(_title_lines(column) for column in self.columns))
+        titles = [[f"{line} " for line in upper], [f"{line} " for line in lower]]  # where figures have their star
+        table = titles if self.columns else []
+        for row in self.rows:
+            stars = ["*" if row in self.best(column) else " " for column in self.columns]
+            table.append((row.name, *(self.figure(row, c) + star for c, star in zip(self.columns, stars))))
+        lines = text_table(table)
+        if any("*" in line for line in lines[2:]):
+            lines.append("* best of its column")
+        return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
+
+    def json(self) -> str:
+        """For programs: ``{"results": [{"name", "prompt", "scores", "best"}], "notes"}``, ``best`` naming columns.
+
+        An infinite value (the PSNR of equal videos) is the string "inf", as JSON has no number for it.
+        """
+        results = [
+            {
+                "name": row.name,
+                "prompt": row.prompt,
+                "scores": {
+                    column: "inf" if math.isinf(row.scores[column]) else round(row.scores[column], 6)
+                    for column in self.columns
+                    if column in row.scores
+                },
+                "best": [column for column in self.columns if row in self.best(column)],
+            }
+            for row in self.rows
+        ]
+        return json.dumps({"results": results, "notes": list(self.notes)}, indent=2, ensure_ascii=False)
+
+    def image(self) -> Tensor:
+        """As a picture ``[h, w, 3]``, float 0 to 1, the best value of each column on a coloured field."""
+        return torch.from_numpy(np.asarray(self._picture(), np.float32) / 255)
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write ``scores.json`` and ``scores.png`` into a folder, which is created if need be."""
+        write_text(Path(folder) / "scores.json", self.json())
+        with replacing(Path(folder) / "scores.png") as partial:
+            self._picture().save(partial, format="PNG")
+
+    def _picture(self) -> Image.Image:
+        lines = [
+            (row.name, [(self.figure(row, column), row in self.best(column)) for column in self.columns])
+            for row in self.rows
+        ]
+        return draw_table([_title_lines(column) for column in self.columns], lines, self.notes)
+
+
+def _title_lines(column: str) -> tuple[str, str]:
+    """What stands above a column; the upper line may be empty."""
+    upper, _, lower = _TITLES.get(column, column.replace("_", "\n", 1).replace("_", " ")).rpartition("\n")
+    return upper, lower

@@ -1,0 +1,231 @@
+"""Flags that stand for keys of a :class:`Config`, as the subcommands share them, and the configuration they make."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ..choices import ATTENTION_MODES, RESIZE_MODES
+from ..files import check_writable
+from .config import Config, setting_names
+from .run_folder import TUNED
+
+if TYPE_CHECKING:
+    from .session import Session
+
+_SETTINGS_NOTE = "Every key of the YAML can be given: --set KEY=VALUE, e.g. --set validation_data.num_inv_steps=20."
+_OF_BOTH = {
+    "train_data.n_sample_frames": "validation_data.video_length",
+    "train_data.width": "validation_data.width",
+    "train_data.height": "validation_data.height",
+}
+"""A flag for the size of the clip also stands for the size of the videos, which start from the inverted clip."""
+
+
+def read_config(arguments: argparse.Namespace, default: Config | None = None) -> Config:
+    """What the arguments say: the YAML file, or ``default``, or the published settings, with the flags on top.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, or a value does not fit.
+    """
+    file = getattr(arguments, "config", None)
+    config = Config.read(file) if file else default or Config()
+    return config.with_values(given_values(arguments))
+
+
+def given_values(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the flags say, by configuration key, as :meth:`Config.with_values` takes it.
+
+    Raises:
+        ValueError: ``--set`` without a value, or with one that is no YAML.
+    """
+    names = set(setting_names())
+    given = {name: value for name, value in vars(arguments).items() if name in names}
+    for clip, video in _OF_BOTH.items():
+        if clip in given:
+            given[video] = given[clip]
+    for setting in arguments.set:
+        name, separator, value = setting.partition("=")
+        if not separator:
+            raise ValueError(f"--set takes KEY=VALUE, not {setting!r}.")
+        try:
+            given[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"The value of --set {setting} is no YAML: put text in quotes.") from error
+    return given
+
+
+def open_session(config: Config, tuned: Path | str | None = None, strength: float = 1.0) -> Session:
+    """A :class:`Session`, whose arguments and errors these are, with the loading libraries kept quiet.
+
+    Raises:
+        OSError: the output folder cannot be written to; also what the session raises.
+    """
+    quiet_libraries()
+    from .session import Session
+
+    session = Session(config, tuned, strength)
+    check_writable(session.folder)
+    return session
+
+
+def open_tuned_session(arguments: argparse.Namespace) -> Session:
+    """A :class:`Session` with the tuned weights that the arguments name.
+
+    Raises:
+        FileNotFoundError, ValueError: there are none, or as for :func:`open_session` and :func:`read_config`.
+    """
+    config = read_config(arguments)
+    if arguments.untuned:
+        return open_session(replace(config, temporal_attention=False))  # it adds nothing before it is tuned
+    file = Path(arguments.tuned or Path(config.output_dir) / TUNED)
+    if not file.exists():
+        raise FileNotFoundError(f"There is no {file}: run 'tav tune' first, or give --tuned FILE or --untuned.")
+    return open_session(config, file, arguments.strength)
+
+
+def quiet_libraries() -> None:
+    """Leave progress bars and notes to us."""
+    # torch and all that stands on it is loaded only here, so that --help answers at once
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for logging in (diffusers_logging, transformers_logging):
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+
+
+def report(session: Session) -> None:
+    """Say where the results are, and where the time went."""
+    print(f"Written to {session.folder}\n{session.summary()}")
+
+
+def flag(parser: Any, name: str, key: str, **options: Any) -> None:
+    """A flag ``name`` that stands for the configuration key ``key``; ``options`` as for ``add_argument``."""
+    parser.add_argument(name, dest=key, default=argparse.SUPPRESS, **options)
+
+
+def add_prompts(parser: argparse.ArgumentParser, help: str = "what to render") -> None:
+    flag(
+        parser,
+        "--prompt",
+        "validation_data.prompts",
+        action="append",
+        metavar="TEXT",
+        help=f"{help}; may be given several times",
+    )
+
+
+def add_from_noise(parser: argparse.ArgumentParser) -> None:
+    flag(
+        parser,
+        "--from-noise",
+        "validation_data.use_inv_latent",
+        action="store_const",
+        const=False,
+        help="start from noise of the seed instead of the inverted clip",
+    )
+
+
+def add_config_file(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="YAML with settings, e.g. the config.yaml of an earlier run")
+
+
+def add_clip(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the clip")
+    flag(group, "--video", "train_data.video_path", metavar="FILE", help="mp4, webm, GIF or whatever FFmpeg decodes")
+    flag(group, "--frames", "train_data.n_sample_frames", metavar="N", help="how many frames (default 24)")
+    flag(group, "--start", "train_data.sample_start_idx", metavar="N", help="first frame, counted from 0")
+    flag(group, "--stride", "train_data.sample_frame_rate", metavar="N", help="take every N-th frame (default 1)")
+    flag(group, "--width", "train_data.width", metavar="PIXELS", help="a multiple of 8 (default 512)")
+    flag(group, "--height", "train_data.height", metavar="PIXELS", help="a multiple of 8 (default 512)")
+    flag(group, "--resize", "train_data.resize", choices=RESIZE_MODES, help="for a clip of another shape")
+
+
+def add_tuning(parser: argparse.ArgumentParser) -> Any:
+    """How to tune; returns the group, for flags that belong with these."""
+    group = parser.add_argument_group("tuning")
+    flag(group, "--steps", "max_train_steps", metavar="N", help="tuning steps (default 500)")
+    flag(group, "--learning-rate", "learning_rate", metavar="X", help="default 3e-5")
+    return group
+
+
+def add_tuning_of_one(parser: argparse.ArgumentParser) -> None:
+    """How to tune one network, and to go on with it."""
+    group = add_tuning(parser)
+    _add_attention(group, "what self-attention becomes")
+    flag(
+        group,
+        "--no-temporal-attention",
+        "temporal_attention",
+        action="store_const",
+        const=False,
+        help="leave the attention over time out",
+    )
+    flag(
+        group,
+        "--per-frame-norm",
+        "joint_norm",
+        action="store_const",
+        const=False,
+        help="group norms look at each frame alone",
+    )
+    flag(group, "--save-every", "checkpointing_steps", metavar="N", help="save the state every N steps (default 500)")
+    flag(
+        group,
+        "--resume",
+        "resume_from_checkpoint",
+        action="store_const",
+        const="latest",
+        help="go on from the state in the output folder",
+    )
+    flag(
+        group,
+        "--resume-from",
+        "resume_from_checkpoint",
+        metavar="FILE",
+        help="go on from the state in FILE, tune-state.safetensors of another folder",
+    )
+
+
+def add_tuned(parser: argparse.ArgumentParser) -> None:
+    """What the network has learned, as :func:`open_tuned_session` takes it."""
+    group = parser.add_argument_group("tuned weights")
+    group.add_argument("--tuned", metavar="FILE", help="tuned weights (default: tuned.safetensors of --output)")
+    group.add_argument("--strength", type=float, default=1.0, metavar="X", help="0 (untuned) to 1 (default)")
+    group.add_argument("--untuned", action="store_true", help="none: a quick edit with the checkpoint as it is")
+    _add_attention(group, "what self-attention becomes with --untuned; otherwise it is what was tuned")
+
+
+def _add_attention(group: Any, help: str) -> None:
+    flag(group, "--attention", "attention", choices=ATTENTION_MODES, help=help)
+
+
+def add_scoring(parser: argparse.ArgumentParser) -> None:
+    """Where the models lie that scores are measured with."""
+    group = parser.add_argument_group("scores")
+    group.add_argument("--clip", metavar="FOLDER", help="CLIP model (default: ViT-L/14 in the Hugging Face cache)")
+    group.add_argument("--pickscore", metavar="FOLDER", help="PickScore model (default: the one in that cache)")
+
+
+def add_general(parser: argparse.ArgumentParser) -> None:
+    """Checkpoint, output folder, machine, and ``--set``."""
+    group = parser.add_argument_group("general")
+    flag(group, "--model", "pretrained_model_path", metavar="PATH", help="diffusers folder or .safetensors checkpoint")
+    flag(group, "--output", "output_dir", metavar="FOLDER", help="where results go (default: outputs)")
+    flag(group, "--tokenizer", "tokenizer_path", metavar="FOLDER", help="vocab.json and merges.txt for a single file")
+    flag(group, "--seed", "seed", metavar="N", help="default 33")
+    flag(group, "--device", "device", metavar="NAME", help="auto (default: CUDA or the CPU), cpu, cuda:1, mps, xpu")
+    flag(
+        group,
+        "--precision",
+        "mixed_precision",
+        choices=("auto", "fp32", "fp16", "bf16"),
+        help="auto (default): fp16 on CUDA, fp32 elsewhere",
+    )
+    group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of the YAML")
+    parser.epilog = f"{parser.epilog}\n\n{_SETTINGS_NOTE}"

@@ -1,0 +1,242 @@
+"""The settings of a run, in the layout of the published ``configs/*.yaml``, with a few keys of our own."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+import os
+import reprlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import yaml
+
+from ..choices import ATTENTION_MODES, LARGEST_SIDE, RESIZE_MODES
+from ..files import write_text
+
+_LARGEST_SEED = 2**64 - 1
+_RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "among": (lambda value, choices: value in choices, "one of"),
+    "least": (operator.ge, "at least"),
+    "above": (operator.gt, "above"),
+    "below": (operator.lt, "below"),
+    "most": (operator.le, "at most"),
+    "multiple": (lambda value, of: value % of == 0, "a multiple of"),
+}
+
+
+def _setting(default: Any, **rules: Any) -> Any:
+    """A field with a default, and the rules for its values by their names in ``_RULES``."""
+    return field(default=default, metadata=rules)
+
+
+@dataclass
+class TrainData:
+    """The clip to learn from."""
+
+    video_path: str = ""
+    prompt: str = ""
+    n_sample_frames: int = _setting(24, least=1)
+    width: int = _setting(512, least=8, most=LARGEST_SIDE, multiple=8)
+    height: int = _setting(512, least=8, most=LARGEST_SIDE, multiple=8)
+    sample_start_idx: int = _setting(0, least=0)
+    sample_frame_rate: int = _setting(1, least=1)
+    """Take every n-th frame."""
+    resize: str = _setting("stretch", among=RESIZE_MODES)
+    """Ours. How frames of another shape come to the size."""
+
+
+@dataclass
+class ValidationData:
+    """The videos to render."""
+
+    prompts: tuple[str, ...] = ()
+    video_length: int | None = _setting(None, least=1)
+    """Frames, width and height: those of the clip when left out."""
+    width: int | None = _setting(None, least=8, most=LARGEST_SIDE, multiple=8)
+    height: int | None = _setting(None, least=8, most=LARGEST_SIDE, multiple=8)
+    num_inference_steps: int = _setting(50, least=1, most=1000)
+    guidance_scale: float = _setting(12.5, least=0)
+    use_inv_latent: bool = True
+    """Start from the inverted clip; otherwise from noise of the seed."""
+    num_inv_steps: int = _setting(50, least=1, most=1000)
+    negative_prompt: str = ""
+    """Ours. What guidance leads away from."""
+
+
+@dataclass
+class Config:
+    """Everything that a run is told. The names are the published ones; the docstrings mark what is ours."""
+
+    pretrained_model_path: str = ""
+    """A diffusers folder, or a single-file ``.safetensors`` checkpoint."""
+    output_dir: str = "outputs"
+    train_data: TrainData = field(default_factory=TrainData)
+    validation_data: ValidationData = field(default_factory=ValidationData)
+    validation_steps: int = _setting(100, least=1)
+    """Render the prompts every so many steps while tuning."""
+    trainable_modules: tuple[str, ...] | None = None
+    """None for the published choice: ``attn1.to_q``, ``attn2.to_q``, ``attn_temp``."""
+    train_batch_size: int = _setting(1, least=1)
+    """With one clip there is nothing to batch: this and ``gradient_accumulation_steps`` only count for ``scale_lr``."""
+    max_train_steps: int = _setting(500, least=1)
+    learning_rate: float = _setting(3e-5, above=0)
+    scale_lr: bool = False
+    lr_scheduler: str = _setting("constant", among=("constant", "constant_with_warmup", "linear", "cosine"))
+    lr_warmup_steps: int = _setting(0, least=0)
+    adam_beta1: float = _setting(0.9, least=0, below=1)
+    adam_beta2: float = _setting(0.999, least=0, below=1)
+    adam_weight_decay: float = _setting(1e-2, least=0)
+    adam_epsilon: float = _setting(1e-8, above=0)
+    max_grad_norm: float = _setting(1.0, above=0)
+    gradient_accumulation_steps: int = _setting(1, least=1)
+    gradient_checkpointing: bool = True
+    checkpointing_steps: int = _setting(500, least=1)
+    """Save the state to resume from every so many steps."""
+    resume_from_checkpoint: str | None = None
+    """``latest`` (in the output folder) or the file of a saved state."""
+    mixed_precision: str = _setting("auto", among=("auto", "no", "fp32", "fp16", "bf16"))
+    """What the networks are held and computed in. ``auto`` is ours: fp16 on CUDA, fp32 elsewhere; ``no`` is fp32."""
+    use_8bit_adam: bool = False
+    enable_xformers_memory_efficient_attention: bool = False
+    seed: int = _setting(33, least=0, most=_LARGEST_SEED)
+
+    attention: str = _setting("sparse_causal", among=ATTENTION_MODES)
+    """Ours, like all that follow. What self-attention becomes."""
+    temporal_attention: bool = True
+    joint_norm: bool = True
+    device: str = "auto"
+    """``auto`` (CUDA where there is one), or a torch device such as ``cpu`` or ``cuda:1``."""
+    tokenizer_path: str | None = None
+    """Folder with ``vocab.json`` and ``merges.txt``, for single-file checkpoints."""
+    prediction_type: str = _setting("auto", among=("auto", "epsilon", "v_prediction"))
+    """What the network predicts, where a single-file checkpoint does not tell."""
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """The configuration with ``values`` in place of the defaults; a setting of None keeps its default.
+
+        Raises:
+            ValueError: an unknown key (the message names the nearest known one), or a value that does not fit.
+        """
+        return _fill(cls, values, "")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> Config:
+        """The configuration in the YAML file ``path``.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is no YAML, or says something that :meth:`from_dict` refuses.
+        """
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"There is no configuration file {path}: check the name and the folder.")
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: of dates, long numbers, encodings
+            line = getattr(error, "problem_mark", None)
+            where = f" (line {line.line + 1})" if line else ""
+            raise ValueError(f"{path} is not readable as YAML{where}: see configs/ for an example.") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} holds no settings: it must consist of lines 'key: value', see configs/.")
+        try:
+            return cls.from_dict(values)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+
+    def with_values(self, values: dict[str, Any]) -> Config:
+        """A copy with ``values`` in place, by name (``train_data.prompt``); errors as in :meth:`from_dict`."""
+        nested = asdict(self)
+        for name, value in values.items():
+            *groups, key = name.split(".")
+            inner = nested
+            for group in groups:
+                inner = inner.setdefault(group, {})
+                if not isinstance(inner, dict):
+                    raise ValueError(f"The key {name!r} is unknown: {_nearest(key)}")
+            inner[key] = value
+        return self.from_dict(nested)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the configuration as YAML that :meth:`read` reads."""
+        write_text(path, yaml.safe_dump(_plain(asdict(self)), sort_keys=False, allow_unicode=True))
+
+
+def _fill(kind: type, values: dict[str, Any], prefix: str) -> Any:
+    hints = get_type_hints(kind)
+    settings = {f.name: f for f in fields(kind)}
+    filled = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if key not in settings:
+            raise ValueError(f"The key {name!r} is unknown: {_nearest(str(key))}")
+        if is_dataclass(hints[key]):
+            if not isinstance(value, dict):
+                raise ValueError(f"{name} must hold further settings, indented below it, not {reprlib.repr(value)}.")
+            filled[key] = _fill(hints[key], value, f"{name}.")
+        elif value is not None:
+            filled[key] = _checked(_convert(value, hints[key], name), settings[key].metadata, name)
+    return kind(**filled)
+
+
+def _convert(value: Any, hint: Any, name: str) -> Any:
+    """``value`` as YAML gives it, in the type of its field; YAML reads 3e-5 as text, and 1984 as a number."""
+    if get_origin(hint) is UnionType:
+        hint = get_args(hint)[0]
+    if get_origin(hint) is tuple:
+        return tuple(_convert(v, str, name) for v in ([value] if isinstance(value, str) else _listed(value, name)))
+    if hint is bool:
+        if isinstance(value, bool):
+            return value
+        raise ValueError(f"{name} must be true or false, not {reprlib.repr(value)}.")
+    if hint is str and isinstance(value, (str, int, float)):
+        return "no" if value is False else str(value)
+    if hint in (int, float) and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        with suppress(ValueError, OverflowError):
+            if hint is float or isinstance(value, int) or str(value).isdigit():
+                return hint(value)  # not through a float, which does not hold large seeds
+            if float(value).is_integer():
+                return int(float(value))
+    wanted = {int: "a whole number", float: "a number", str: "text"}[hint]
+    raise ValueError(f"{name} must be {wanted}, not {reprlib.repr(value)}.")
+
+
+def _listed(value: Any, name: str) -> list:
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{name} must be a list, not {reprlib.repr(value)}.")
+    return list(value)
+
+
+def _checked(value: Any, allowed: Mapping[str, Any], name: str) -> Any:
+    for rule, bound in allowed.items():
+        holds, wanted = _RULES[rule]
+        if not holds(value, bound):
+            shown = ", ".join(bound) if rule == "among" else bound
+            raise ValueError(f"{name} is {reprlib.repr(value)}, but must be {wanted} {shown}.")
+    return value
+
+
+def setting_names(kind: type = Config, prefix: str = "") -> Iterator[str]:
+    """The keys of a configuration as :meth:`Config.with_values` takes them, those of groups included."""
+    for name, hint in get_type_hints(kind).items():
+        if is_dataclass(hint):
+            yield from setting_names(hint, f"{prefix}{name}.")
+        yield f"{prefix}{name}"
+
+
+def _nearest(key: str) -> str:
+    names = sorted(setting_names())
+    known = {name.rsplit(".", 1)[-1]: name for name in names}
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"did you mean {known[close[0]]!r}?" if close else f"the known ones are {', '.join(names)}."
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with lists in place of tuples, which YAML has no plain form for."""
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    return list(value) if isinstance(value, tuple) else value

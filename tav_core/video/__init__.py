@@ -1,0 +1,1 @@
+"""Reading clips frame by frame, and writing videos; PyAV does all decoding and encoding."""

@@ -1,0 +1,288 @@
+"""Clips in and out of tensors: H.264, VP9, GIF and whatever else FFmpeg decodes in, mp4 and GIF out.
+
+Reading is here, the timing of frames in video_timeline.py, writing in video_writing.py.
+"""
+
+import math
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+
+import av
+import numpy as np
+import torch
+from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Disposition
+from av.video.reformatter import ColorRange, VideoReformatter
+
+from ..choices import LARGEST_SIDE, RESIZE_MODES
+from .container import open_video
+from .timeline import MOST_FRAMES, Timeline, scan
+from .writing import SCALING, save_video
+
+__all__ = ["VideoClip", "VideoInfo", "load_video", "probe_clip", "probe_video", "save_video"]
+
+
+@dataclass(frozen=True)
+class VideoClip:
+    """Frames of a video.
+
+    Attributes:
+        frames: float32 tensor [f, h, w, 3], RGB in 0..1.
+        fps: frames per second at which `frames` plays at the speed of the source: `source_fps / stride`.
+        source_fps: frames per second of the file; where the rate varies, the constant one that frames are counted in.
+        source_frames: frames of the file at that rate (of a file that breaks off: those that are there).
+    """
+
+    frames: torch.Tensor
+    fps: float
+    source_fps: float
+    source_frames: int
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file holds: `width` and `height` in pixels as displayed (rotated), `duration` in seconds."""
+
+    frames: int
+    fps: float
+    width: int
+    height: int
+    duration: float
+
+
+def load_video(
+    path: str | os.PathLike,
+    frames: int = 24,
+    start: int = 0,
+    stride: int = 1,
+    width: int | None = 512,
+    height: int | None = 512,
+    resize: str = "stretch",
+) -> VideoClip:
+    """Decode `frames` frames of a video, every `stride`-th from frame `start` (counted from 0), at one size.
+
+    Frame i is the frame on display at i / source_fps seconds: in a file of constant rate exactly the i-th decoded
+    frame; where the rate varies, frames are repeated or left out so that motion keeps its speed. Frames are turned and
+    mirrored as the file asks for, by quarter turns. Only those up to the last one needed are decoded, and none is held
+    at full size.
+
+    Args:
+        path: a file that FFmpeg can decode.
+        frames, start, stride: at least 1, 0 and 1.
+        width, height: size of the result in pixels, a multiple of 8; None takes the source's, rounded down to one.
+        resize: "stretch" to the size, "crop" (fill it and cut off what stands out) or "pad" (fit inside, black bars).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: an argument is out of range, the file is no video, or it holds fewer frames than asked for.
+
+    A file that breaks off gives the frames that could be read, with a warning when these are fewer than asked for.
+    """
+    _check_request(frames, start, stride, width, height, resize)
+    timeline, numbers = _chosen(path, frames, start, stride)
+
+    clip, read = None, 0
+    with closing(_numbered_frames(path, timeline, int(numbers[0]))) as numbered:
+        reformatter = VideoReformatter()
+        for frame in _pick(numbered, numbers):
+            if clip is None:
+                source = _display_size(frame, timeline.pixel_aspect)
+                source_width, source_height = (max(8, size // 8 * 8) for size in source)
+                width, height = width or source_width, height or source_height
+                clip = torch.empty(len(numbers), height, width, 3)
+            clip[read] = torch.from_numpy(_picture(reformatter, frame, timeline.pixel_aspect, width, height, resize))
+            read += 1
+
+    if clip is None:
+        raise _breaks_off(path, start)
+    if read < frames:
+        warnings.warn(f"{path} breaks off: only {read} of the {frames} frames asked for could be read.", stacklevel=2)
+    clip = clip[:read].div_(255)
+    return VideoClip(clip, timeline.fps / stride, timeline.fps, len(timeline.shown))
+
+
+def probe_clip(
+    path: str | os.PathLike,
+    frames: int = 24,
+    start: int = 0,
+    stride: int = 1,
+    width: int = 512,
+    height: int = 512,
+    resize: str = "stretch",
+) -> VideoInfo:
+    """What :func:`load_video` gives for the same arguments, or the error that it raises, without decoding a frame."""
+    _check_request(frames, start, stride, width, height, resize)
+    timeline, numbers = _chosen(path, frames, start, stride)
+    fps = timeline.fps / stride
+    return VideoInfo(len(numbers), fps, width, height, len(numbers) / fps)
+
+
+def probe_video(path: str | os.PathLike) -> VideoInfo:
+    """Number of frames, rate, displayed size and duration, from the header where it says so, else by reading the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is no video.
+    """
+    with open_video(path) as container:
+        stream = _video_stream(container, path)
+        first = next(_decode(container, stream), None)
+        if first is None:
+            raise ValueError(f"{path} breaks off before its first frame: use a whole file.")
+        width, height = _display_size(first, float(stream.sample_aspect_ratio or 1))
+        count, rate = stream.frames, stream.average_rate
+        # A header is believed when its count, duration and rates tell the same story (an edit list breaks the first,
+        # a variable rate the last).
+        constant = rate and rate == stream.base_rate and stream.duration
+        if constant and count == round(stream.duration * stream.time_base * rate):
+            return VideoInfo(count, float(rate), width, height, count / float(rate))
+    with open_video(path) as container:
+        timeline = scan(container, _video_stream(container, path))
+    return VideoInfo(len(timeline.shown), timeline.fps, width, height, len(timeline.shown) / timeline.fps)
+
+
+def _check_request(frames: int, start: int, stride: int, width: int | None, height: int | None, resize: str) -> None:
+    for name, value, least in (("frames", frames, 1), ("start", start, 0), ("stride", stride, 1)):
+        if not least <= value <= MOST_FRAMES:
+            bound = f"at least {least}" if value < least else f"at most {MOST_FRAMES}"
+            raise ValueError(f"{name} is {value}, but must be {bound}.")
+    for name, value in (("width", width), ("height", height)):
+        if value is not None and (not 8 <= value <= LARGEST_SIDE or value % 8):
+            raise ValueError(f"{name} is {value}, but must be a positive multiple of 8, at most {LARGEST_SIDE}.")
+    if resize not in RESIZE_MODES:
+        raise ValueError(f"resize is {resize!r}, but must be one of {', '.join(RESIZE_MODES)}.")
+
+
+def _chosen(path: str | os.PathLike, frames: int, start: int, stride: int) -> tuple[Timeline, np.ndarray]:
+    """When the file's frames are on display, and the numbers of the decoded frames to take."""
+    with open_video(path) as container:
+        timeline = scan(container, _video_stream(container, path))
+    available = len(range(start, len(timeline.shown), stride))
+    if available < frames and timeline.complete:
+        raise ValueError(
+            f"{path} has {len(timeline.shown)} frames, which gives {available} with start {start} and stride {stride}, "
+            f"but {frames} were asked for: ask for fewer frames, or lower start or stride."
+        )
+    if available == 0:
+        raise _breaks_off(path, start)
+    return timeline, timeline.shown[start::stride][:frames]
+
+
+def _breaks_off(path: str | os.PathLike, start: int) -> ValueError:
+    return ValueError(f"{path} breaks off before frame {start} could be read: use a whole file or a lower start.")
+
+
+def _video_stream(container: av.container.InputContainer, path: str | os.PathLike) -> av.VideoStream:
+    # an attached picture is the cover of an audio file
+    stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
+    if stream is None or stream.codec_context is None:
+        raise ValueError(f"{path} has no video stream that can be decoded: give a file with moving pictures.")
+    stream.thread_type = "AUTO"
+    return stream
+
+
+def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    """Decoded frames in the order of display, up to the end or to where the file breaks off."""
+    with suppress(av.FFmpegError):
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                break
+            yield from packet.decode()
+    with suppress(av.FFmpegError):
+        yield from stream.decode()  # what the decoder still holds when the end was not reached
+
+
+def _numbered_frames(path: str | os.PathLike, timeline: Timeline, number: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Decoded frames with their numbers, from the last keyframe up to frame ``number`` where seeking finds it, else all
+    of them."""
+    for keyframe in (timeline.keyframe_before(number), None):
+        with open_video(path) as container:
+            stream = _video_stream(container, path)
+            frames = _decode(container, stream)
+            if keyframe is None:
+                yield from enumerate(frames)
+                return
+            first, time = keyframe
+            with suppress(av.FFmpegError):
+                container.seek(time, stream=stream)
+            for frame in frames:
+                if frame.pts is None or frame.pts > time:
+                    break
+                if frame.pts == time:
+                    yield first, frame
+                    yield from enumerate(frames, first + 1)
+                    return
+
+
+def _pick(numbered: Iterator[tuple[int, av.VideoFrame]], numbers: Iterable[int]) -> Iterator[av.VideoFrame]:
+    """The frames of these numbers (never falling, some repeated), as far as there are any."""
+    number, frame = -1, None
+    for wanted in numbers:
+        while number < wanted:
+            number, frame = next(numbered, (math.inf, None))
+        if frame is None:
+            return
+        yield frame
+
+
+def _display_size(frame: av.VideoFrame, pixel_aspect: float) -> tuple[int, int]:
+    width, height = max(1, round(frame.width * pixel_aspect)), frame.height
+    sideways, _, _ = _orientation(frame)
+    return (height, width) if sideways else (width, height)
+
+
+def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
+    """How a frame comes upright: whether its rows become columns, and whether it is mirrored after that, from left to
+    right and from top to bottom; of a matrix that is no quarter turn, the nearest."""
+    matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    if matrix is None:
+        return False, False, False
+    # (x, y) is shown at (a x + c y, b x + d y)
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    sideways = abs(b) + abs(c) > abs(a) + abs(d)
+    return (True, c < 0, b < 0) if sideways else (False, a < 0, d < 0)
+
+
+def _picture(
+    reformatter: VideoReformatter, frame: av.VideoFrame, pixel_aspect: float, width: int, height: int, resize: str
+) -> np.ndarray:
+    """One frame upright as uint8 RGB [height, width, 3]."""
+    inner_width, inner_height = width, height
+    if resize != "stretch":
+        shown_width, shown_height = _display_size(frame, pixel_aspect)
+        scales = width / shown_width, height / shown_height
+        scale = max(scales) if resize == "crop" else min(scales)
+        inner_width, inner_height = max(1, round(shown_width * scale)), max(1, round(shown_height * scale))
+
+    sideways, mirrored, upside_down = _orientation(frame)
+    # RGB is full range whatever is asked for, but PyAV 14 minds the colour space only where the two ranges differ.
+    other_range = ColorRange.MPEG if frame.color_range == ColorRange.JPEG else ColorRange.JPEG
+    try:
+        picture = reformatter.reformat(
+            frame,
+            width=inner_height if sideways else inner_width,
+            height=inner_width if sideways else inner_height,
+            format="rgb24",
+            interpolation=SCALING,
+            src_color_range=frame.color_range,
+            dst_color_range=other_range,
+        ).to_ndarray()
+    except av.FFmpegError as error:
+        raise ValueError(
+            f"Frames of {frame.width}x{frame.height} cannot be brought to {width}x{height} by {resize!r}: use 'pad', "
+            "or a size of about their shape."
+        ) from error
+    picture = picture.swapaxes(0, 1) if sideways else picture
+    picture = picture[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
+
+    if resize == "crop":
+        top, left = (inner_height - height) // 2, (inner_width - width) // 2
+        picture = picture[top : top + height, left : left + width]
+    elif resize == "pad":
+        top, left = (height - inner_height) // 2, (width - inner_width) // 2
+        bars = (top, height - inner_height - top), (left, width - inner_width - left), (0, 0)
+        picture = np.pad(picture, bars)
+    return np.ascontiguousarray(picture)
