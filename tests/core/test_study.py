@@ -286,8 +286,8 @@ def test_the_command_starts_without_torch(folder):
     answers = AnswerLog(folder / "answers.jsonl")
     answers.append(answer("anna"))
     code = (
-        "import sys; from tav_core.terminal.cli import main; from tav_core.study import rating, results, server\n"
-        f"rating.Study(results.read_results({str(folder)!r}))\n"
+        "import sys; from tav_core.terminal.cli import main; from tav_core.study import folder, rating, server\n"
+        f"rating.Study(folder.read_results({str(folder)!r}))\n"
         f"assert main(['study', {str(folder)!r}, '--report']) == 0\n"
         f"assert main(['study', {str(folder / 'nowhere')!r}]) == 2\n"
         "assert 'torch' not in sys.modules"
