@@ -1,4 +1,4 @@
-"""Times a tuning step, DDIM inversion and sampling on a random network of full SD 1.5 size.
+"""Time a tuning step, DDIM inversion and sampling on a random network of full SD 1.5 size.
 
     python bench/bench.py                               # 8 frames of 128x128 on the CPU, ours and the published way
     python bench/bench.py --device cuda --frames 24 --size 512 --precision fp16
@@ -36,19 +36,16 @@ DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class PublishedVideoUNet(tav_core.VideoUNet):
-    """Projects the text for every frame, feeds all tokens forward at once, convolves as torch does, and computes all of
-    a part again when it recomputes."""
+    """A video U-Net that projects the text for every frame, feeds all tokens forward at once, convolves as torch does,
+    and saves nothing inside a checkpointed module."""
 
     def __init__(self, unet: torch.nn.Module, **options: Any) -> None:
         super().__init__(unet, **options)
-        self._convolutions = []
-        self.recomputation.keeping = nullcontext
+        self.checkpointing.saving = nullcontext
 
-    def _find_replacements(self) -> Iterator[tuple]:
-        ours = (patches.text_projection, patches.feed_forward, patches.first_convolution)
-        for module, method, make in super()._find_replacements():
-            if getattr(make, "func", make) not in ours:  # those that take arguments are partial functions
-                yield module, method, make
+    def find_patches(self) -> Iterator[tuple]:
+        ours = patches.text_projection, patches.feed_forward, patches.first_convolution, patches.frozen_convolution
+        return (found for found in super().find_patches() if found[-1] not in ours)
 
 
 def spelled_out_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""What settings can be chosen from, for the command line and the nodes too; nothing heavy is imported for these."""
+"""Choices of settings, for the command line and the nodes; importing this is cheap."""
 
 ATTENTION_MODES = ("sparse_causal", "spatial", "first_frame", "previous_frame", "full")
-"""What a frame attends to: frame 0 and the frame before it, itself, frame 0, the frame before it, all frames."""
+"""What a frame attends to: frame 0 and the previous frame, itself, frame 0, the previous frame, all frames."""
 RESIZE_MODES = ("stretch", "crop", "pad")
-"""How frames of another shape come to a size: distorted, with their edges cut off, or with black bars."""
+"""How frames of another aspect ratio are fitted: stretched, cropped, or padded with black."""
 LARGEST_SIDE = 2**14
-"""Of a frame, in pixels; H.264 takes no larger ones."""
+"""Width or height of a frame, in pixels: the limit of H.264."""

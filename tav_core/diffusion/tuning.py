@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import TuningError, is_memory_shortage
-from ..network.inputs import Extra, map_tensors
-from ..network.video_unet import VideoUNet
+from ..network.video_unet import Extra, VideoUNet, map_tensors
 from .schedule import NoiseSchedule
 from .settings import PRECISIONS, TuneSettings
 
@@ -85,7 +84,7 @@ def tune(
         latents, context = (_usable(x.detach()) for x in (latents.float(), context))
         extra = map_tensors(extra, lambda value: _usable(value.detach()))
         parameters = video_unet.trainable_parameters(settings.trainable_modules)
-        video_unet.learned.move(latents.device)  # before the optimizer takes them up
+        video_unet.tuned.move(latents.device)  # before the optimizer takes them up
         generator = torch.Generator().manual_seed(settings.seed)
         losses = list(state.losses) if state is not None else []
         steps = range(len(losses), settings.steps)

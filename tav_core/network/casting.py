@@ -1,4 +1,4 @@
-"""Computing in another precision than the weights are stored in, without a second copy of the network."""
+"""Computation in another precision than the weights are stored in, without a second copy of the network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WEIGHTED = {F.linear, F.conv2d, torch.conv2d, F.group_norm, F.layer_norm}
 
 
 class CastWeights(TorchFunctionMode):
-    """Within this, weights follow the precision of the input they meet: each is cast for its one use."""
+    """Cast weights to the precision of the input they meet, each for one use."""
 
     def __torch_function__(
         self, function: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None

@@ -1,7 +1,9 @@
-"""Gradient checkpointing that does not compute again what is costly to compute and small to hold.
+"""Selective activation checkpointing (Chen et al., arXiv 1604.06174).
 
-Within a recomputed part, only the inputs stay in memory, and, of what :meth:`Recomputation.keeping` surrounds, the
-results of attention, matrix products and convolutions, as far as there is room for them.
+Inside a checkpointed module, the outputs of attention, matrix products and convolutions under
+:meth:`SelectiveCheckpointing.saving` are kept up to a budget of bytes per call; the backward pass recomputes the rest.
+(``torch.utils.checkpoint.create_selective_checkpoint_contexts`` decides before an operation runs in the oldest torch
+that is supported, when the size of its output is unknown.)
 """
 
 from __future__ import annotations
@@ -16,73 +18,73 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.checkpoint import checkpoint
 
-_COSTLY = ("attention", "flash", "aten::convolution", "aten::mm")
-"""Parts of these operations' names; those of attention differ by device and kernel."""
-LARGEST_KEPT = 256 << 20
-"""Bytes of their results that are held at once."""
+SAVED_OPERATIONS = ("attention", "flash", "aten::convolution", "aten::mm")
+"""Parts of the names of operations worth saving; those of attention differ by device and kernel."""
+LARGEST_SAVED = 256 << 20
+"""Bytes of their outputs that are saved per call of the network."""
 
 
-class Recomputation:
-    """The recomputed part of a network that is being computed, for the first time or again."""
+class SelectiveCheckpointing:
+    """Checkpoints modules of a network and saves chosen outputs inside them."""
 
     def __init__(self) -> None:
-        self._keeping: AbstractContextManager = nullcontext()
-        self.room = 0
-        """Bytes that may still be kept."""
+        self._mode: AbstractContextManager = nullcontext()
+        self.budget = 0
+        """Bytes that may still be saved in the current call."""
 
     def begin(self) -> None:
-        """A call of the network begins, which keeps nothing of an earlier one."""
-        self.room = LARGEST_KEPT
+        """Reset the budget for a new call of the network."""
+        self.budget = LARGEST_SAVED
 
     def run(self, compute: Callable[..., Tensor], *args: Any, preserve_rng_state: bool, **kwargs: Any) -> Tensor:
-        """What ``compute`` gives, whose inner activations are computed again in the backward pass."""
-        results: deque = deque()
-        modes = iter((_Keep(self, results), _TakeKept(self, results)))
+        """Return ``compute(*args, **kwargs)`` and recompute its activations in the backward pass."""
+        outputs: deque = deque()
+        modes = iter((_Save(self, outputs), _Reuse(self, outputs)))  # forward, then recomputation
 
-        def first_time_or_again(*args: Any, **kwargs: Any) -> Tensor:
-            outer, self._keeping = self._keeping, next(modes)
+        def compute_in_mode(*args: Any, **kwargs: Any) -> Tensor:
+            outer, self._mode = self._mode, next(modes)
             try:
                 return compute(*args, **kwargs)
             finally:
-                self._keeping = outer
+                self._mode = outer
 
-        return checkpoint(
-            first_time_or_again, *args, use_reentrant=False, preserve_rng_state=preserve_rng_state, **kwargs
-        )
+        return checkpoint(compute_in_mode, *args, use_reentrant=False, preserve_rng_state=preserve_rng_state, **kwargs)
 
-    def keeping(self) -> AbstractContextManager:
-        """Within this, the results of costly operations are kept, if a recomputed part is under way."""
-        return self._keeping
+    def saving(self) -> AbstractContextManager:
+        """Return a context that saves outputs of :data:`SAVED_OPERATIONS`, if a checkpointed module is running."""
+        return self._mode
 
 
-class _Keep(TorchDispatchMode):
-    """Puts the results of costly operations aside, in order; None where there is no room for one."""
+class _Save(TorchDispatchMode):
+    """Append the outputs of operations worth saving to a queue; None where the budget is spent."""
 
-    def __init__(self, recomputation: Recomputation, results: deque) -> None:
+    def __init__(self, checkpointing: SelectiveCheckpointing, outputs: deque) -> None:
         super().__init__()
-        self.recomputation, self.results = recomputation, results
+        self.checkpointing, self.outputs = checkpointing, outputs
 
     def __torch_dispatch__(
         self, operation: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
     ) -> object:
         result = operation(*args, **(kwargs or {}))
-        if _is_costly(operation):
+        if _is_saved(operation):
             size = sum(tensor.nbytes for tensor in tree_leaves(result) if isinstance(tensor, Tensor))
-            fits = size <= self.recomputation.room
-            self.recomputation.room -= size * fits
-            self.results.append(tree_map_only(Tensor, Tensor.detach, result) if fits else None)
+            if size <= self.checkpointing.budget:
+                self.checkpointing.budget -= size
+                self.outputs.append(tree_map_only(Tensor, Tensor.detach, result))
+            else:
+                self.outputs.append(None)
         return result
 
 
-class _TakeKept(_Keep):
-    """Gives these results instead of computing them, in the same order."""
+class _Reuse(_Save):
+    """Return the saved outputs in their order instead of computing them."""
 
     def __torch_dispatch__(
         self, operation: Callable, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
     ) -> object:
-        kept = self.results.popleft() if _is_costly(operation) else None
-        return operation(*args, **(kwargs or {})) if kept is None else kept
+        saved = self.outputs.popleft() if _is_saved(operation) else None
+        return operation(*args, **(kwargs or {})) if saved is None else saved
 
 
-def _is_costly(operation: Callable) -> bool:
-    return any(part in operation.name() for part in _COSTLY)
+def _is_saved(operation: Callable) -> bool:
+    return any(part in operation.name() for part in SAVED_OPERATIONS)

@@ -1,8 +1,9 @@
-"""Replacing a method on single modules, and taking the replacement off again without a trace."""
+"""Replacement of methods on single modules, which comes off again without a trace."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
@@ -17,13 +18,13 @@ class Overrides:
     def __init__(self) -> None:
         self._replaced: list[tuple[nn.Module, str, Callable | None]] = []
 
-    def set(self, module: nn.Module, method: str, make: Callable[[Callable], Callable]) -> None:
-        """Replace a method of ``module`` by ``make(original method)``."""
+    def set(self, module: nn.Module, method: str, patch: Callable, state: object) -> None:
+        """Let ``module.method(...)`` call ``patch(state, module, original method, ...)``."""
         self._replaced.append((module, method, module.__dict__.get(method)))
-        setattr(module, method, make(getattr(module, method)))
+        setattr(module, method, partial(patch, state, module, getattr(module, method)))
 
     def clear(self) -> None:
-        """Take every override off, the newest first."""
+        """Remove every override, the newest first."""
         while self._replaced:
             module, method, previous = self._replaced.pop()
             if previous is None:

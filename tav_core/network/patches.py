@@ -1,7 +1,7 @@
-"""What the modules of an inflated network compute in place of their own forwards.
+"""The changed computations: each function replaces one method of one kind of module in an inflated U-Net.
 
-Each function makes the forward of one kind of module, for the :class:`VideoUNet` whose call is under way; ``original``
-is the forward that it replaces or wraps.
+All have the form ``patch(state, module, original, ...)``: the state of the current call, the patched module, the method
+that is replaced, and that method's own arguments. Frames ride in the batch, video-major: ``[(b f), ...]``.
 """
 
 from __future__ import annotations
@@ -9,141 +9,133 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .attention import attend, video_attention
-
-if TYPE_CHECKING:
-    from .video_unet import VideoUNet
+from .attention import attend, key_frames, video_attention
+from .frozen_convolution import FrozenConvolution, is_plain
+from .state import VideoState
 
 Forward = Callable[..., Tensor]
 
 LARGEST_ACTIVATION = 128 << 20
 """Bytes of a feed-forward's inner activations that are held at once."""
 _WIDENING = 8
-"""How much wider than its tokens a gated feed-forward is inside (arXiv 2002.05202)."""
+"""Inner width of a gated feed-forward (arXiv 2002.05202), in multiples of its tokens' width."""
 
 
-def block(video_unet: VideoUNet, original: Forward, index: int) -> Forward:
-    """Of a transformer block: closed by attention over time, if there is one."""
-
-    def forward(*args: Any, **kwargs: Any) -> Tensor:
-        tokens = original(*args, **kwargs)
-        if video_unet.temporal is None:
-            return tokens
-        return tokens + video_unet.temporal[index](tokens, video_unet.frames)
-
-    return forward
+def transformer_block(state: VideoState, block: nn.Module, original: Forward, *args: Any, **kwargs: Any) -> Tensor:
+    """Close a transformer block with temporal attention, if there is one."""
+    tokens = original(*args, **kwargs)
+    if not state.temporal_of:
+        return tokens
+    return tokens + state.temporal_of[block](tokens, state.frames)
 
 
-def self_attention(video_unet: VideoUNet, original: Forward, attention: nn.Module) -> Forward:
-    """Of a block's ``attn1``: keys and values come from other frames."""
+def self_attention(
+    state: VideoState,
+    attention: nn.Module,
+    original: Forward,
+    tokens: Tensor,
+    encoder_hidden_states: Tensor | None = None,
+    context: Tensor | None = None,
+    value: Tensor | None = None,
+    mask: Tensor | None = None,
+    attention_mask: Tensor | None = None,
+    **kwargs: object,
+) -> Tensor:
+    """Compute a block's ``attn1`` with keys and values of other frames (Tune-A-Video, section 3.2)."""
+    if any(given is not None for given in (encoder_hidden_states, mask, attention_mask)):
+        raise ValueError(
+            "Self-attention with a mask or other tokens cannot be inflated: use an SD 1.x, 2.x or SDXL U-Net."
+        )
+    keys = tokens if context is None else context
+    query, key = attention.to_q(tokens), attention.to_k(keys)
+    value = attention.to_v(keys if value is None else value)
+    # HyperTile cuts the queries of a frame into tiles, a batch each; cut the keys likewise, so that tiles see tiles
+    frames, tiles = state.frames, len(query) // len(key)
+    query = rearrange(query, "(b f t) n c -> (b t f) n c", f=frames, t=tiles)
+    key, value = (rearrange(x, "(b f) (t m) c -> (b t f) m c", f=frames, t=tiles) for x in (key, value))
+    seen = key_frames(state.attention, range(frames))
+    with state.checkpointing.saving():
+        out = video_attention(query, key, value, attention.heads, seen, state.kernel)
+    return attention.to_out[0](rearrange(out, "(b t f) n c -> (b f t) n c", f=frames, t=tiles))
 
-    def forward(
-        tokens: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        context: Tensor | None = None,
-        value: Tensor | None = None,
-        mask: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        **kwargs: object,
-    ) -> Tensor:
-        if any(given is not None for given in (encoder_hidden_states, mask, attention_mask)):
-            raise ValueError(
-                "Self-attention with a mask or other tokens cannot be inflated: use an SD 1.x, 2.x or SDXL U-Net."
-            )
-        keys = tokens if context is None else context
-        query, key = attention.to_q(tokens), attention.to_k(keys)
-        value = attention.to_v(keys if value is None else value)
-        # HyperTile cuts the queries of a frame into tiles, a batch each; its keys are cut here, and a tile sees tiles
-        frames, tiles = video_unet.frames, len(query) // len(key)
-        query = rearrange(query, "(b f t) n c -> (b t f) n c", f=frames, t=tiles)
-        key, value = (rearrange(x, "(b f) (t m) c -> (b t f) m c", f=frames, t=tiles) for x in (key, value))
-        with video_unet.recomputation.keeping():
-            out = video_attention(query, key, value, attention.heads, frames, video_unet.attention, video_unet.kernel)
-        return attention.to_out[0](rearrange(out, "(b t f) n c -> (b f t) n c", f=frames, t=tiles))
 
-    return forward
+def cross_attention(
+    state: VideoState,
+    attention: nn.Module,
+    original: Forward,
+    tokens: Tensor,
+    context: Tensor | None = None,
+    value: Tensor | None = None,
+    mask: Tensor | None = None,
+    **kwargs: Any,
+) -> Tensor:
+    """Compute an LDM block's ``attn2`` with our kernel while learning.
 
-
-def learning_cross_attention(video_unet: VideoUNet, original: Forward, attention: nn.Module) -> Forward:
-    """Of an LDM block's ``attn2``: while learning, by our kernel.
-
-    ComfyUI computes it with whatever the person started it with, SageAttention for one, that gradients do not pass.
+    ComfyUI computes it with the kernel it was started with, and gradients do not pass all of them (SageAttention).
     """
-
-    def forward(
-        tokens: Tensor,
-        context: Tensor | None = None,
-        value: Tensor | None = None,
-        mask: Tensor | None = None,
-        **kwargs: Any,
-    ) -> Tensor:
-        if mask is not None or not torch.is_grad_enabled():
-            return original(tokens, context=context, value=value, mask=mask, **kwargs)
-        query, key = attention.to_q(tokens), attention.to_k(context)
-        value = attention.to_v(context if value is None else value)
-        return attention.to_out(attend(query, key, value, attention.heads, video_unet.kernel))
-
-    return forward
+    if mask is not None or not torch.is_grad_enabled():
+        return original(tokens, context=context, value=value, mask=mask, **kwargs)
+    query, key = attention.to_q(tokens), attention.to_k(context)
+    value = attention.to_v(context if value is None else value)
+    return attention.to_out(attend(query, key, value, attention.heads, state.kernel))
 
 
-def text_projection(video_unet: VideoUNet, original: Forward, projection: nn.Module) -> Forward:
-    """Of ``to_k`` and ``to_v`` of a block's ``attn2``: once per video."""
-    return lambda tokens: video_unet.text.project(tokens, video_unet.frames, projection, original)
+def text_projection(state: VideoState, projection: nn.Module, original: Forward, tokens: Tensor) -> Tensor:
+    """Apply ``to_k`` or ``to_v`` of a block's ``attn2`` once per video."""
+    return state.text_cache.project(tokens, state.frames, projection, original)
 
 
-def joint_norm(video_unet: VideoUNet, original: Forward) -> Forward:
-    """Of a group norm: statistics over all frames of a video."""
-
-    def forward(x: Tensor) -> Tensor:
-        if video_unet.frames == 1:
-            return original(x)
-        height = x.shape[-2]
-        joint = original(rearrange(x, "(b f) c h w -> b c (f h) w", f=video_unet.frames))
-        return rearrange(joint, "b c (f h) w -> (b f) c h w", h=height)
-
-    return forward
+def joint_norm(state: VideoState, norm: nn.Module, original: Forward, x: Tensor) -> Tensor:
+    """Apply a group norm with statistics over all frames of a video."""
+    if state.frames == 1:
+        return original(x)
+    joint = original(rearrange(x, "(b f) c h w -> b c (f h) w", f=state.frames))
+    return rearrange(joint, "b c (f h) w -> (b f) c h w", h=x.shape[-2])
 
 
-def recomputed(video_unet: VideoUNet, original: Forward) -> Forward:
-    """Of a part whose inner activations are computed again in the backward pass when that is asked for."""
-
-    def compute(*args: Any, **kwargs: Any) -> Tensor:
-        with video_unet.casting():
-            return original(*args, **kwargs)
-
-    def forward(*args: Any, **kwargs: Any) -> Tensor:
-        if video_unet.gradient_checkpointing and torch.is_grad_enabled():
-            dropout = video_unet.unet.training
-            return video_unet.recomputation.run(compute, *args, preserve_rng_state=dropout, **kwargs)
+def checkpointed(state: VideoState, module: nn.Module, original: Forward, *args: Any, **kwargs: Any) -> Tensor:
+    """Recompute a module's inner activations in the backward pass, where gradient checkpointing is on."""
+    if not (state.gradient_checkpointing and torch.is_grad_enabled()):
         return original(*args, **kwargs)
 
-    return forward
+    def compute(*args: Any, **kwargs: Any) -> Tensor:
+        with state.casting():  # the backward pass runs outside the context of the call
+            return original(*args, **kwargs)
+
+    return state.checkpointing.run(compute, *args, preserve_rng_state=state.unet.training, **kwargs)
 
 
-def first_convolution(video_unet: VideoUNet, original: Forward) -> Forward:
-    """Of a residual block: its result is kept when the block is computed again, which needs nothing of the second; but
-    not of the first block, where no gradient passes."""
+def first_convolution(state: VideoState, convolution: nn.Module, original: Forward, x: Tensor) -> Tensor:
+    """Save the output of a residual block's first convolution, so that recomputing the block runs neither.
 
-    def forward(x: Tensor) -> Tensor:
-        with video_unet.recomputation.keeping() if x.requires_grad else nullcontext():
-            return original(x)
-
-    return forward
+    Not in the first block of the network: its input needs no gradient.
+    """
+    with state.checkpointing.saving() if x.requires_grad else nullcontext():
+        return original(x)
 
 
-def feed_forward(video_unet: VideoUNet, original: Forward) -> Forward:
-    """Of a block's ``ff``: a long video's frames go through it in groups, as the activations inside are the largest of
-    the network; while learning, each group's are computed again when its turn comes."""
-    recompute = recomputed(video_unet, original)
+def feed_forward(state: VideoState, module: nn.Module, original: Forward, tokens: Tensor) -> Tensor:
+    """Apply a block's feed-forward to groups of frames, as its inner activations are the largest of the network.
 
-    def forward(tokens: Tensor) -> Tensor:
-        groups = math.ceil(tokens.nbytes * _WIDENING / LARGEST_ACTIVATION)
-        return original(tokens) if groups == 1 else torch.cat([recompute(group) for group in tokens.chunk(groups)])
+    While learning, each group is checkpointed by itself.
+    """
+    groups = math.ceil(tokens.nbytes * _WIDENING / LARGEST_ACTIVATION)
+    if groups == 1:
+        return original(tokens)
+    return torch.cat([checkpointed(state, module, original, group) for group in tokens.chunk(groups)])
 
-    return forward
+
+def frozen_convolution(
+    state: VideoState, convolution: nn.Conv2d, original: Forward, x: Tensor, weight: Tensor, bias: Tensor | None
+) -> Tensor:
+    """Compute ``_conv_forward`` of a convolution without saving its input, which only the weight's gradient needs."""
+    learning = torch.is_grad_enabled() and x.requires_grad and not weight.requires_grad
+    if learning and is_plain(convolution, original):
+        return FrozenConvolution.apply(x, weight, bias, convolution)
+    return original(x, weight, bias)

@@ -1,7 +1,7 @@
-"""Finds the places in a Stable Diffusion U-Net that the method touches, in both layouts in use.
+"""The places in a Stable Diffusion U-Net that inflating changes, found in both layouts in use.
 
 The diffusers layout is ``UNet2DConditionModel``; the LDM layout is the network of the original Stable Diffusion code,
-which ComfyUI builds. Both are told by their structure, so that neither library has to be installed.
+which ComfyUI builds. They are recognized by their structure, so neither library has to be installed.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Block:
-    """One transformer block of the U-Net, under the two names it goes by."""
+    """A transformer block of the U-Net and its two names."""
 
     published_name: str
-    """Name in the published Tune-A-Video U-Net, e.g. ``down_blocks.0.attentions.0.transformer_blocks.0``."""
-    host_name: str
+    """Name in the published network, e.g. ``down_blocks.0.attentions.0.transformer_blocks.0``; diffusers' name too."""
+    name: str
     """Name in this network, e.g. ``input_blocks.1.1.transformer_blocks.0``."""
     module: nn.Module
 
 
 def is_diffusers_layout(unet: nn.Module) -> bool:
-    """True for a diffusers ``UNet2DConditionModel``, False for an LDM-layout U-Net.
+    """Return True for a diffusers ``UNet2DConditionModel``, False for an LDM-layout U-Net.
 
     Raises:
         ValueError: the network is neither.
@@ -36,32 +36,32 @@ def is_diffusers_layout(unet: nn.Module) -> bool:
     if hasattr(unet, "input_blocks") and hasattr(unet, "output_blocks"):
         return False
     raise ValueError(
-        f"A {type(unet).__name__} is no Stable Diffusion U-Net: expected down_blocks/up_blocks (diffusers) or "
+        f"A {type(unet).__name__} is not a Stable Diffusion U-Net: expected down_blocks/up_blocks (diffusers) or "
         "input_blocks/output_blocks (LDM); use an SD 1.x, SD 2.x or SDXL checkpoint."
     )
 
 
 def in_channels(unet: nn.Module) -> int:
-    """How many channels the latents have that ``unet`` takes."""
+    """Return the number of channels of the latents that ``unet`` takes."""
     return (unet.conv_in if is_diffusers_layout(unet) else unet.input_blocks[0][0]).in_channels
 
 
 def context_dim(blocks: list[Block]) -> int:
-    """How wide the text states are that the network of ``blocks`` takes."""
+    """Return the width of the text embeddings that the network of ``blocks`` takes."""
     return blocks[0].module.attn2.to_k.in_features
 
 
 def find_blocks(unet: nn.Module) -> list[Block]:
-    """The transformer blocks of ``unet`` in the order of the published network (down, up, mid, as it lists them).
+    """Return the transformer blocks of ``unet`` in the order of the published network: down, up, mid.
 
     Raises:
         ValueError: the network has no transformer blocks with self- and cross-attention.
     """
     names = _diffusers_transformers(unet) if is_diffusers_layout(unet) else _ldm_transformers(unet)
     blocks = [
-        Block(f"{published}.transformer_blocks.{i}", f"{host}.transformer_blocks.{i}", block)
-        for published, host in names
-        for i, block in enumerate(unet.get_submodule(host).transformer_blocks)
+        Block(f"{published}.transformer_blocks.{i}", f"{own}.transformer_blocks.{i}", block)
+        for published, own in names
+        for i, block in enumerate(unet.get_submodule(own).transformer_blocks)
     ]
     if not blocks or not all(getattr(b.module, "attn1", None) and getattr(b.module, "attn2", None) for b in blocks):
         raise ValueError(
@@ -72,16 +72,16 @@ def find_blocks(unet: nn.Module) -> list[Block]:
 
 
 def joint_norms(unet: nn.Module) -> list[nn.GroupNorm]:
-    """Group norms whose statistics run over all frames of a video: all but the one opening a spatial transformer."""
+    """Return the group norms with statistics over all frames: all but those opening a spatial transformer."""
     opening = {id(m.norm) for m in unet.modules() if hasattr(m, "transformer_blocks")}
     return [m for m in unet.modules() if isinstance(m, nn.GroupNorm) and id(m) not in opening]
 
 
-def recomputed_parts(unet: nn.Module) -> list[nn.Module]:
-    """The modules that gradient checkpointing computes again, each of which then keeps nothing but its input.
+def checkpointed_modules(unet: nn.Module) -> list[nn.Module]:
+    """Return the modules that gradient checkpointing recomputes.
 
-    Residual blocks (LDM ``ResBlock``, diffusers ``ResnetBlock2D``) and spatial transformers; of one with several
-    blocks, as in SDXL, each block by itself, so that not all of them are held at once.
+    These are residual blocks (LDM ``ResBlock``, diffusers ``ResnetBlock2D``) and spatial transformers; where one has
+    several blocks, as in SDXL, each block is checkpointed by itself, so that only one is held at a time.
     """
     parts = []
     for module in unet.modules():
@@ -94,13 +94,13 @@ def recomputed_parts(unet: nn.Module) -> list[nn.Module]:
 
 
 def first_convolutions(unet: nn.Module) -> list[nn.Module]:
-    """The first of the two convolutions of every residual block."""
+    """Return the first of the two convolutions of every residual block."""
     blocks = filter(_is_residual, unet.modules())
     return [block.conv1 if hasattr(block, "conv1") else block.in_layers[-1] for block in blocks]
 
 
 def architecture(unet: nn.Module) -> str:
-    """A short name of the base network, e.g. ``SD 1.x (16 blocks, channels 320-1280, context 768)``."""
+    """Return a short name of the base network, e.g. ``SD 1.x (16 blocks, channels 320-1280, context 768)``."""
     blocks = find_blocks(unet)
     dim = context_dim(blocks)
     channels = [b.module.attn1.to_q.in_features for b in blocks]
@@ -110,19 +110,19 @@ def architecture(unet: nn.Module) -> str:
 
 @torch.no_grad()
 def fingerprint(unet: nn.Module, originals: Mapping[str, Tensor] | None = None) -> str:
-    """Sixteen hex digits that tell one set of base weights from another.
+    """Return sixteen hex digits that identify the base weights.
 
-    Taken over the signs of the self-attention keys of every block, which neither tuning nor rounding changes: the same
-    checkpoint gives the same digits in every precision and in both layouts.
+    They are a hash of the signs of the self-attention key weights of every block, which neither tuning nor rounding
+    changes: the same checkpoint gives the same digits in every precision and in both layouts.
 
     Args:
-        originals: weights by the network's own names, taken instead of those it holds: a host may have merged a LoRA
-            into these.
+        originals: weights by the network's own names to use instead of those it holds, into which a host may have
+            merged a LoRA.
     """
     digest = hashlib.sha256()
     for block in find_blocks(unet):
         weight = block.module.attn1.to_k.weight
-        weight = (originals or {}).get(f"{block.host_name}.attn1.to_k.weight", weight)
+        weight = (originals or {}).get(f"{block.name}.attn1.to_k.weight", weight)
         weight = weight.detach().to("cpu", torch.float16)  # float8 has no signbit
         digest.update(torch.signbit(weight).contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
@@ -135,7 +135,7 @@ def _diffusers_transformers(unet: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def _ldm_transformers(unet: nn.Module) -> Iterator[tuple[str, str]]:
-    """(published name, LDM name) of every spatial transformer.
+    """Yield (published name, LDM name) of every spatial transformer.
 
     The published network counts resolution levels and, within a level, attentions; the LDM network counts input and
     output blocks. A level ends with an input block that only downsamples, or with an output block that upsamples.
@@ -164,5 +164,5 @@ def _ldm_transformers(unet: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 def _is_residual(module: nn.Module) -> bool:
-    """LDM's ``ResBlock`` or diffusers' ``ResnetBlock2D``."""
+    """Return whether ``module`` is LDM's ``ResBlock`` or diffusers' ``ResnetBlock2D``."""
     return hasattr(module, "in_layers") or (hasattr(module, "conv1") and hasattr(module, "norm2"))

@@ -1,4 +1,4 @@
-"""The text states of a video: one set for all its frames, projected once per video instead of once per frame."""
+"""Cross-attention keys and values, projected once per video instead of once per frame and kept over a sampling loop."""
 
 from __future__ import annotations
 
@@ -10,52 +10,52 @@ from einops import repeat
 from torch import Tensor, nn
 
 
-class TextStates:
-    """The text states of the call of a video U-Net under way, and their keys and values where these are kept."""
+class TextCache:
+    """The text embeddings of the current call of a video U-Net, and their projections."""
 
     def __init__(self) -> None:
         self._per_video: Tensor | None = None
         self._per_frame: Tensor | None = None
-        self._kept: dict[nn.Module, Tensor] | None = None
-        self._kept_of: Tensor | None = None
+        self._cached: dict[nn.Module, Tensor] | None = None
+        self._cached_for: Tensor | None = None
 
     def begin(self, context: Tensor, videos: int, frames: int, dtype: torch.dtype) -> Tensor:
-        """Take the context of the call that begins, ``[b, tokens, dim]`` or ``[1, tokens, dim]`` for all videos.
+        """Set the text embeddings of a call, ``[b, tokens, dim]`` or ``[1, tokens, dim]`` for all videos.
 
         Returns:
-            ``[(b f), tokens, dim]`` in the precision ``dtype`` of the network.
+            ``[(b f), tokens, dim]`` in the network's precision ``dtype``.
         """
-        if self._kept is not None and self._kept_of is not context:
-            self._kept, self._kept_of = {}, context
+        if self._cached is not None and self._cached_for is not context:
+            self._cached, self._cached_for = {}, context
         self._per_video = context.to(dtype)
         self._per_frame = _per_frame(self._per_video, videos, frames)
         return self._per_frame
 
     def end(self) -> None:
-        """Let go of the context of the last call."""
+        """Free the text embeddings of the last call."""
         self._per_video = self._per_frame = None
 
     def project(self, tokens: Tensor, frames: int, projection: nn.Module, original: Callable) -> Tensor:
-        """What ``original``, the forward of ``projection``, gives for ``tokens`` ``[(b f), n, d]``."""
+        """Return ``original(tokens)`` for tokens ``[(b f), n, d]``; ``original`` is the forward of ``projection``."""
         if tokens is not self._per_frame:
             return original(tokens)
-        projected = None if self._kept is None else self._kept.get(projection)
+        projected = None if self._cached is None else self._cached.get(projection)
         if projected is None:
             projected = original(self._per_video)
-            if self._kept is not None and not projected.requires_grad:
-                self._kept[projection] = projected
+            if self._cached is not None and not projected.requires_grad:
+                self._cached[projection] = projected
         return _per_frame(projected, len(tokens) // frames, frames)
 
     @contextmanager
     def constant(self) -> Iterator[None]:
-        """Within this, projections are kept for as long as the same context comes in every call."""
-        outer = self._kept, self._kept_of
-        self._kept, self._kept_of = {}, None
+        """Keep projections, within this context, for as long as every call passes the same context tensor."""
+        outer = self._cached, self._cached_for
+        self._cached, self._cached_for = {}, None
         try:
             yield
         finally:
-            self._kept, self._kept_of = outer
+            self._cached, self._cached_for = outer
 
 
-def _per_frame(states: Tensor, videos: int, frames: int) -> Tensor:
-    return repeat(states.expand(videos, -1, -1), "b n d -> (b f) n d", f=frames)
+def _per_frame(embeddings: Tensor, videos: int, frames: int) -> Tensor:
+    return repeat(embeddings.expand(videos, -1, -1), "b n d -> (b f) n d", f=frames)

@@ -1,8 +1,8 @@
-"""The weights that tuning learns, kept beside the network: float32 copies of projections, and temporal attention."""
+"""The tuned weights, kept beside the network: float32 copies of projections, and the temporal attention."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -12,16 +12,17 @@ from .overrides import Overrides
 from .structure import Block
 
 PUBLISHED_MODULES = ("attn1.to_q", "attn2.to_q", "attn_temp")
-"""What the published code tunes."""
+"""The modules of every block that the published code tunes."""
 _PROJECTIONS = tuple(f"{attention}.to_{x}" for attention in ("attn1", "attn2") for x in "qkv")
 _TEMPORAL = ("attn_temp", "norm_temp")
 
 
-class LearnedWeights:
-    """Learned versions of the projections of every block, and the temporal attention.
+class TunedWeights:
+    """Tuned versions of the projections of every block, and the temporal attention, by published name.
 
-    The network's own projections are never written to: a learned one takes the place of the module's forward while
-    attached. It comes into being when it is first asked for, so an untuned network carries no copies.
+    The network's own projections are never written to: while attached, a tuned weight takes the place of the module's
+    own. It is created when first asked for, so an untuned network carries no copies. :class:`.VideoUNet` documents the
+    methods that it shares with this class.
     """
 
     def __init__(self, blocks: list[Block], temporal: nn.ModuleList | None) -> None:
@@ -34,31 +35,36 @@ class LearnedWeights:
         self._attached = False
 
     def attach(self) -> None:
-        """Let the learned projections take effect."""
+        """Let the tuned projections take effect."""
         self._attached = True
         for name in self._projections:
             self._override(name)
 
     def detach(self) -> None:
-        """Give the network its own projections back."""
+        """Let the network's own projections take effect again."""
         self._overrides.clear()
         self._attached = False
 
+    def move(self, device: torch.device) -> None:
+        """Move all tuned weights to ``device``."""
+        if self.temporal is not None and next(self.temporal.parameters()).device != device:
+            self.temporal.to(device)
+        for parameter in self._projections.values():
+            if parameter.device != device:
+                parameter.data = parameter.data.to(device)
+
     def trainable_parameters(self, modules: tuple[str, ...] | None = None) -> dict[str, nn.Parameter]:
-        """See :meth:`VideoUNet.trainable_parameters`."""
         if modules is None:
             modules = PUBLISHED_MODULES if self.temporal is not None else PUBLISHED_MODULES[:2]
         choices = _PROJECTIONS + (_TEMPORAL if self.temporal is not None else ())
         unknown = [m for m in modules if m not in choices]
         if unknown or not modules:
-            raise ValueError(
-                f"Nothing to tune is called {', '.join(map(repr, unknown)) or '(empty list)'} in this network: "
-                f"choose from {', '.join(choices)}."
-            )
+            names = ", ".join(map(repr, unknown)) or "(empty list)"
+            raise ValueError(f"Unknown trainable modules {names}: choose from {', '.join(choices)}.")
         for module in modules:
             if module in _PROJECTIONS:
                 for block in self.blocks:
-                    self._learn(f"{block.published_name}.{module}.weight")
+                    self._tuned_projection(f"{block.published_name}.{module}.weight")
         everything = self._projections | dict(self._temporal_parameters())
         trainable = {}
         for name, parameter in everything.items():
@@ -67,45 +73,34 @@ class LearnedWeights:
                 trainable[name] = parameter
         return trainable
 
-    def move(self, device: torch.device) -> None:
-        """Bring all learned weights to ``device``."""
-        if self.temporal is not None and next(self.temporal.parameters()).device != device:
-            self.temporal.to(device)
-        for parameter in self._projections.values():
-            if parameter.device != device:
-                parameter.data = parameter.data.to(device)
-
     @torch.no_grad()
     def state_dict(self) -> dict[str, Tensor]:
-        """See :meth:`VideoUNet.tuned_state_dict`."""
         return {name: tensor.clone() for name, tensor in self._current().items()}
 
     def projection_weights(self) -> dict[str, tuple[str, Tensor]]:
-        """See :meth:`VideoUNet.projection_weights`."""
         names = ((b, m, f"{b.published_name}.{m}.weight") for b in self.blocks for m in _PROJECTIONS)
         return {
-            name: (f"{block.host_name}.{module}.weight", block.module.get_submodule(module).weight)
+            name: (f"{block.name}.{module}.weight", block.module.get_submodule(module).weight)
             for block, module, name in names
             if module in PUBLISHED_MODULES or name in self._projections
         }
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor], strength: float) -> None:
-        """See :meth:`VideoUNet.load_tuned_state_dict`."""
         if not 0 <= strength <= 1:
             raise ValueError(f"The strength of a tuned model lies between 0 and 1, not {strength}.")
         self._check_fit(state)
         for name in dict.fromkeys(n for n in (*state, *self._projections) if _is_projection(n)):
-            learned = self._learn(name)
-            base = self._module(name).weight.to(learned)
-            tuned = state[name].to(learned) if name in state else base
-            learned.copy_(tuned if strength == 1 else torch.lerp(base, tuned, strength))
+            parameter = self._tuned_projection(name)
+            base = self._module(name).weight.to(parameter)
+            tuned = state[name].to(parameter) if name in state else base
+            parameter.copy_(tuned if strength == 1 else torch.lerp(base, tuned, strength))
         for name, parameter in self._temporal_parameters():
             scale = strength if ".attn_temp.to_out." in name else 1
             parameter.copy_(state[name].to(parameter.device, torch.float32) * scale)
 
     def _current(self) -> dict[str, Tensor]:
-        """Published names -> the tensors in use: learned ones, or the network's own where there are none yet."""
+        """Return the tensors in use: tuned ones, or the network's own where there are none yet."""
         names = [f"{b.published_name}.{module}.weight" for b in self.blocks for module in PUBLISHED_MODULES[:2]]
         names += [name for name in self._projections if name not in names]
         state = {name: self._projections.get(name, self._module(name).weight).detach() for name in names}
@@ -117,13 +112,13 @@ class LearnedWeights:
                 yield f"{block.published_name}.{name}", parameter
 
     def _module(self, name: str) -> nn.Module:
-        """The projection in the network that the published parameter ``name`` belongs to."""
+        """Return the projection in the network that the published parameter ``name`` belongs to."""
         for block in self.blocks:
             if name.startswith(block.published_name + "."):
                 return block.module.get_submodule(name[len(block.published_name) + 1 : -len(".weight")])
         raise KeyError(name)
 
-    def _learn(self, name: str) -> nn.Parameter:
+    def _tuned_projection(self, name: str) -> nn.Parameter:
         if name not in self._projections:
             with torch.inference_mode(False):
                 weight = self._module(name).weight.detach().to(torch.float32, copy=True)
@@ -133,8 +128,7 @@ class LearnedWeights:
         return self._projections[name]
 
     def _override(self, name: str) -> None:
-        module, learned = self._module(name), self._projections[name]
-        self._overrides.set(module, "forward", lambda original: lambda x: F.linear(x, learned.to(x), module.bias))
+        self._overrides.set(self._module(name), "forward", _projection, self._projections[name])
 
     def _check_fit(self, state: dict[str, Tensor]) -> None:
         expected = self._current()
@@ -164,6 +158,11 @@ class LearnedWeights:
             return self._module(name).weight.shape == tensor.shape
         except (KeyError, AttributeError):
             return False
+
+
+def _projection(weight: Tensor, module: nn.Module, original: Callable, x: Tensor) -> Tensor:
+    """Project with a tuned weight in place of the module's own, as a patch of its forward."""
+    return F.linear(x, weight.to(x), module.bias)
 
 
 def _is_projection(name: str) -> bool:

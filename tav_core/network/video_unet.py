@@ -1,54 +1,50 @@
-"""Inflates a text-to-image U-Net to a video U-Net in place, and takes it back (Tune-A-Video, section 3.2).
-
-Nothing of the network is copied or rebuilt. On the instances, these forwards are overridden, and come off again without
-a trace: of transformer blocks, their self-attention, their feed-forward, and what their cross-attention does with the
-text; of group norms; of residual blocks and their first convolutions; and how convolutions compute.
-"""
+"""`VideoUNet`: puts the patches on a text-to-image U-Net, calls it on videos, and takes them off without a trace."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from . import frozen_convolution, patches
-from .attention import Kernel, TemporalAttention, attention_kernel, check_mode
-from .casting import CastWeights
-from .checkpointing import Recomputation
-from .inputs import Extra, check_inputs, map_tensors
+from . import patches
+from .attention import Kernel, attention_kernel, check_mode
 from .overrides import Overrides
+from .state import VideoState
 from .structure import (
-    Block,
+    checkpointed_modules,
     context_dim,
     find_blocks,
     first_convolutions,
     in_channels,
     is_diffusers_layout,
     joint_norms,
-    recomputed_parts,
 )
-from .text_cache import TextStates
-from .tuned_weights import LearnedWeights
+from .temporal import TemporalAttention
+from .tuned_weights import TunedWeights
+
+Extra = Tensor | dict[str, Tensor]
+"""A further input of a network: a tensor with one row per video, or several by name."""
 
 _INFLATED = "_tune_a_video"
 
 
-class VideoUNet:
-    """A text-to-image U-Net seen as a video U-Net.
+class VideoUNet(VideoState):
+    """A text-to-image U-Net as a video U-Net (Tune-A-Video, section 3.2).
+
+    Nothing of the network is copied or rebuilt: methods of its modules are overridden, see :mod:`.patches`.
 
     Args:
         unet: a diffusers ``UNet2DConditionModel`` or an LDM-layout U-Net as ComfyUI builds it (SD 1.x, 2.x, SDXL).
-        attention: what self-attention becomes: ``sparse_causal`` (frame 0 and the previous frame; the paper's),
-            ``spatial`` (each frame alone), ``first_frame``, ``previous_frame`` or ``full`` (all frames).
-        temporal_attention: close every transformer block with attention over time, whose output starts at zero; a
+        attention: the frames that self-attention sees: ``sparse_causal`` (frame 0 and the previous frame; the
+            paper's), ``spatial`` (each frame alone), ``first_frame``, ``previous_frame`` or ``full`` (all frames).
+        temporal_attention: close every transformer block with temporal attention, whose output starts at zero; the
             ``temporal`` of an earlier video U-Net to use that one.
-        joint_norm: group norms take their statistics over all frames of a video (published behaviour).
-        kernel: attention kernel, ``sdpa`` or ``xformers``; ``video_unet.kernel`` may be replaced by another between
-            calls, which the attention over time does not take part in.
+        joint_norm: take the statistics of group norms over all frames of a video (published behaviour).
+        kernel: attention kernel, ``sdpa`` or ``xformers``; ``video_unet.kernel`` may be replaced between calls, which
+            temporal attention does not follow.
 
     Raises:
         ValueError: the network has no Stable Diffusion transformer blocks, an option is unknown, or xformers is not
@@ -63,41 +59,21 @@ class VideoUNet:
         joint_norm: bool = True,
         kernel: str = "sdpa",
     ) -> None:
-        self.unet = unet
-        self.attention = check_mode(attention)
+        computes, blocks = attention_kernel(kernel), find_blocks(unet)
+        temporal = _new_temporal(blocks, computes) if temporal_attention is True else temporal_attention or None
+        super().__init__(unet, blocks, check_mode(attention), computes, temporal)
         self.joint_norm = joint_norm
-        self.kernel = attention_kernel(kernel)
-        self.blocks: list[Block] = find_blocks(unet)
+        self.tuned = TunedWeights(blocks, temporal)
         self.diffusers_layout = is_diffusers_layout(unet)
-        self.frames = 1
-        """Frames per video of the batch under way; a caller that calls ``unet`` itself sets it first."""
-        self.gradient_checkpointing = False
-        self.compute_dtype: torch.dtype | None = None
-        """What the network computes in; None means the precision of its weights."""
-        temporal = self._make_temporal() if temporal_attention is True else temporal_attention or None
-        self.learned = LearnedWeights(self.blocks, temporal)
-        self._replacements: list[tuple[nn.Module, str, Callable[[VideoUNet, Callable], Callable]]] = []
+        self._patches = list(self.find_patches())
         self._parameters = [
             (module, name) for module in unet.modules() for name, _ in module.named_parameters(recurse=False)
         ]
-        self._convolutions = [module for module in unet.modules() if isinstance(module, nn.Conv2d)]
         self._overrides = Overrides()
         self._required_grad: list[tuple[nn.Module, str]] = []
-        self.text = TextStates()
-        self.recomputation = Recomputation()
-
-    @property
-    def temporal(self) -> nn.ModuleList | None:
-        """The temporal attention of every block, in the order of ``blocks``; None without temporal attention."""
-        return self.learned.temporal
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The precision that the network computes in."""
-        return self.compute_dtype or self.blocks[0].module.attn1.to_k.weight.dtype
 
     def attach(self) -> VideoUNet:
-        """Put the overrides on. The network's own parameters stop asking for gradients.
+        """Put the patches on. The network's own parameters stop requiring gradients.
 
         Raises:
             ValueError: the network is inflated already.
@@ -105,13 +81,9 @@ class VideoUNet:
         if hasattr(self.unet, _INFLATED):
             raise ValueError("This U-Net is inflated already: deflate it first, or use the VideoUNet that inflated it.")
         object.__setattr__(self.unet, _INFLATED, self)
-        if not self._replacements:
-            self._replacements = list(self._find_replacements())
-        for module, method, make in self._replacements:
-            self._overrides.set(module, method, partial(make, self))
-        for module in self._convolutions:
-            self._overrides.set(module, "_conv_forward", partial(frozen_convolution.frozen, module))
-        self.learned.attach()
+        for module, method, patch in self._patches:
+            self._overrides.set(module, method, patch, self)
+        self.tuned.attach()
         for module, name in self._parameters:
             parameter = getattr(module, name)
             if parameter is not None and parameter.requires_grad:
@@ -120,15 +92,15 @@ class VideoUNet:
         return self
 
     def detach(self) -> None:
-        """Take the overrides off; what was learned stays here, and the network is what it was before, to the bit.
+        """Take the patches off: the network is what it was before, to the bit. Tuned weights stay here.
 
         Raises:
             ValueError: the network is not inflated by this object.
         """
         self._check_attached()
-        self.learned.detach()
+        self.tuned.detach()
         self._overrides.clear()
-        self.text.end()
+        self.text_cache.end()
         object.__delattr__(self.unet, _INFLATED)
         while self._required_grad:
             module, name = self._required_grad.pop()
@@ -138,10 +110,10 @@ class VideoUNet:
 
     @contextmanager
     def attached(self, frames: int, kernel: Kernel | None = None) -> Iterator[VideoUNet]:
-        """Within this, a direct call of the U-Net computes on videos of ``frames`` frames, video-major in the batch.
+        """Attach for direct calls of the U-Net on videos of ``frames`` frames, video-major in the batch.
 
         Args:
-            kernel: attention kernel for meanwhile, which the attention over time does not take part in.
+            kernel: attention kernel within this context; temporal attention keeps its own.
         """
         self.frames = frames
         self.attach()
@@ -167,7 +139,7 @@ class VideoUNet:
         Args:
             latents: ``[b, c, f, h, w]``, b videos of f frames.
             timesteps: ``[b]`` or one for all, 0 to the number of training timesteps minus 1.
-            context: text states ``[b, tokens, dim]`` (or ``[1, tokens, dim]`` for all).
+            context: text embeddings ``[b, tokens, dim]`` (or ``[1, tokens, dim]`` for all).
             extra: further inputs of the network, one row per video: of SDXL, ``y`` in the LDM layout and the dictionary
                 ``added_cond_kwargs`` in diffusers'.
 
@@ -181,15 +153,15 @@ class VideoUNet:
         if isinstance(timesteps, int):  # filled in on the device, where a copy would wait for it
             timesteps = torch.full((), timesteps, device=latents.device)
         timesteps = torch.as_tensor(timesteps, device=latents.device)
-        check_inputs(latents, timesteps, context, in_channels(self.unet), context_dim(self.blocks))
-        self.learned.move(latents.device)  # temporal attention is no part of the network that the caller moves
+        self._check_inputs(latents, timesteps, context)
+        self.tuned.move(latents.device)  # temporal attention is no part of the network that the caller moves
         b, _, self.frames, _, _ = latents.shape
         dtype = self.dtype
         x = rearrange(latents, "b c f h w -> (b f) c h w").to(dtype)
         per_frame = map_tensors(extra, lambda v: v.to(dtype) if v.is_floating_point() else v)
         per_frame = map_tensors(per_frame, lambda v: repeat(v, "b ... -> (b f) ...", f=self.frames))
-        self.recomputation.begin()
-        text = self.text.begin(context, b, self.frames, dtype)
+        self.checkpointing.begin()
+        text = self.text_cache.begin(context, b, self.frames, dtype)
         timesteps = repeat(timesteps.expand(b), "b -> (b f)", f=self.frames)
         with self.casting():
             if self.diffusers_layout:
@@ -199,27 +171,23 @@ class VideoUNet:
         return rearrange(out, "(b f) c h w -> b c f h w", b=b).to(latents.dtype)
 
     def trainable_parameters(self, modules: tuple[str, ...] | None = None) -> dict[str, nn.Parameter]:
-        """The parameters that tuning changes, by published name; float32, and the only ones that hold a gradient.
+        """Return the parameters that tuning changes, by published name; float32, the only ones that require gradients.
 
         Args:
-            modules: as for :class:`TuneSettings`.
+            modules: see :attr:`.TuneSettings.trainable_modules`.
 
         Raises:
             ValueError: one of them cannot be tuned here.
         """
-        return self.learned.trainable_parameters(modules)
+        return self.tuned.trainable_parameters(modules)
 
     def tuned_state_dict(self) -> dict[str, Tensor]:
-        """Published names -> copies: ``attn1.to_q``, ``attn2.to_q``, ``attn_temp.*`` and ``norm_temp.*`` of
-        every block."""
-        return self.learned.state_dict()
-
-    def projection_weights(self) -> dict[str, tuple[str, Tensor]]:
-        """Published name -> (the network's own name, its own weight) of every projection in the tuned state."""
-        return self.learned.projection_weights()
+        """Return copies of ``attn1.to_q``, ``attn2.to_q``, ``attn_temp.*``, ``norm_temp.*`` and any other tuned
+        projection of every block, by published name."""
+        return self.tuned.state_dict()
 
     def load_tuned_state_dict(self, state: dict[str, Tensor], strength: float = 1.0) -> None:
-        """Use what was learned elsewhere.
+        """Load tuned weights.
 
         Args:
             state: as :meth:`tuned_state_dict` gives it.
@@ -227,52 +195,66 @@ class VideoUNet:
                 the temporal attention.
 
         Raises:
-            ValueError: the names or shapes do not fit this network (the message lists what differs), or the strength
-                is out of range.
+            ValueError: the names or shapes do not fit this network (the message lists the differences), or the
+                strength is out of range.
         """
-        self.learned.load_state_dict(state, strength)
+        self.tuned.load_state_dict(state, strength)
+
+    def projection_weights(self) -> dict[str, tuple[str, Tensor]]:
+        """Return (the network's own name, its own weight) of every projection in the tuned state, by published name."""
+        return self.tuned.projection_weights()
 
     def constant_context(self) -> AbstractContextManager[None]:
-        """Within this, the keys and values of a context are kept for as long as the same tensor comes in every call."""
-        return self.text.constant()
-
-    def casting(self) -> AbstractContextManager:
-        """Within this, weights are cast to the precision of what they meet, where ``compute_dtype`` asks for that."""
-        return nullcontext() if self.compute_dtype is None else CastWeights()
+        """Keep cross-attention keys and values within this context, while calls pass the same text embeddings."""
+        return self.text_cache.constant()
 
     def _check_attached(self) -> None:
         if getattr(self.unet, _INFLATED, None) is not self:
             raise ValueError("This U-Net is not inflated (any more): inflate it first.")
 
-    def _find_replacements(self) -> Iterator[tuple[nn.Module, str, Callable[[VideoUNet, Callable], Callable]]]:
-        """Every module that computes something else here, by which method, and what makes that from the original.
+    def _check_inputs(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> None:
+        channels, dim = in_channels(self.unet), context_dim(self.blocks)
+        if latents.ndim != 5 or 0 in latents.shape:
+            raise ValueError(
+                f"Video latents have 5 dimensions [b, c, f, h, w], none of them 0: not {list(latents.shape)}."
+            )
+        b = latents.shape[0]
+        if latents.shape[1] != channels:
+            raise ValueError(
+                f"Latents of {latents.shape[1]} channels do not fit this U-Net, which takes {channels}: encode the "
+                "clip with the same checkpoint's VAE, and use no inpainting checkpoint."
+            )
+        if context.ndim != 3 or context.shape[0] not in (1, b) or context.shape[2] != dim:
+            raise ValueError(
+                f"A context {list(context.shape)} does not fit {b} videos in this U-Net: it takes [{b}, tokens, {dim}],"
+                f" or [1, tokens, {dim}] for all; encode the text with the same checkpoint's text encoder."
+            )
+        if context.device != latents.device:
+            raise ValueError(
+                f"The latents are on {latents.device}, the context is on {context.device}: move one of them."
+            )
+        if timesteps.shape not in ((), (1,), (b,)):
+            raise ValueError(f"Timesteps {list(timesteps.shape)} do not fit {b} videos: give one per video, or one.")
 
-        None holds this object, which holds them: its memory is free as soon as nobody else does.
-        """
-        for i, block in enumerate(self.blocks):
-            attn1, attn2 = block.module.attn1, block.module.attn2
-            yield block.module, "forward", partial(patches.block, index=i)
-            yield block.module.ff, "forward", patches.feed_forward
-            yield attn1, "forward", partial(patches.self_attention, attention=attn1)
+    def find_patches(self) -> Iterator[tuple[nn.Module, str, Callable]]:
+        """Yield (module, method, patch) for everything that inflating changes."""
+        for block in (block.module for block in self.blocks):
+            yield block, "forward", patches.transformer_block
+            yield block.ff, "forward", patches.feed_forward
+            yield block.attn1, "forward", patches.self_attention
             if not self.diffusers_layout:
-                yield attn2, "forward", partial(patches.learning_cross_attention, attention=attn2)
-            for projection in (attn2.to_k, attn2.to_v):
-                yield projection, "forward", partial(patches.text_projection, projection=projection)
-        for module in recomputed_parts(self.unet):
-            yield module, "forward", patches.recomputed
-        for module in first_convolutions(self.unet):
-            yield module, "forward", patches.first_convolution
+                yield block.attn2, "forward", patches.cross_attention
+            for projection in (block.attn2.to_k, block.attn2.to_v):
+                yield projection, "forward", patches.text_projection
+        for module in checkpointed_modules(self.unet):
+            yield module, "forward", patches.checkpointed
+        for convolution in first_convolutions(self.unet):
+            yield convolution, "forward", patches.first_convolution
         for norm in joint_norms(self.unet) if self.joint_norm else ():
             yield norm, "forward", patches.joint_norm
-
-    def _make_temporal(self) -> nn.ModuleList:
-        def for_block(attn1: nn.Module) -> TemporalAttention:
-            inner_dim, dim = attn1.to_q.weight.shape
-            temporal = TemporalAttention(dim, inner_dim, attn1.heads, attn1.to_q.bias is not None, self.kernel)
-            return temporal.to(attn1.to_q.weight.device)
-
-        with torch.inference_mode(False):
-            return nn.ModuleList(for_block(block.module.attn1) for block in self.blocks)
+        for module in self.unet.modules():
+            if isinstance(module, nn.Conv2d):
+                yield module, "_conv_forward", patches.frozen_convolution
 
 
 def inflate(
@@ -282,9 +264,24 @@ def inflate(
     joint_norm: bool = True,
     kernel: str = "sdpa",
 ) -> VideoUNet:
-    """Inflate ``unet`` in place and return it as a :class:`VideoUNet`, whose arguments and errors these are.
+    """Inflate ``unet`` in place and return it as a :class:`VideoUNet`, which documents the arguments.
 
     Raises:
-        ValueError: also when the network is inflated already.
+        ValueError: an argument does not fit, or the network is inflated already.
     """
     return VideoUNet(unet, attention, temporal_attention, joint_norm, kernel).attach()
+
+
+def map_tensors(values: dict[str, Extra], change: Callable[[Tensor], Tensor]) -> dict[str, Extra]:
+    """Return ``values`` with every tensor changed, including those in inner dictionaries."""
+    return {k: map_tensors(v, change) if isinstance(v, dict) else change(v) for k, v in values.items()}
+
+
+def _new_temporal(blocks: list, kernel: Kernel) -> nn.ModuleList:
+    def for_block(attn1: nn.Module) -> TemporalAttention:
+        inner_dim, dim = attn1.to_q.weight.shape
+        temporal = TemporalAttention(dim, inner_dim, attn1.heads, attn1.to_q.bias is not None, kernel)
+        return temporal.to(attn1.to_q.weight.device)
+
+    with torch.inference_mode(False):
+        return nn.ModuleList(for_block(block.module.attn1) for block in blocks)

@@ -1,4 +1,4 @@
-"""Every attention mode, and attention over time, against the plain formula; and the kernels."""
+"""Every attention mode and the temporal attention against the plain formula, and the kernels."""
 
 import sys
 from importlib.util import find_spec
@@ -14,8 +14,8 @@ from networks import LAYOUTS, MODES, inputs, random_tuning, small_unet
 from torch import Tensor, nn
 
 import tav_core
-from tav_core.network import attention
-from tav_core.network.attention import in_parts
+from tav_core.network import attention, temporal
+from tav_core.network.attention import attention_in_parts
 
 VIDEOS, FRAMES = 2, 4
 
@@ -70,29 +70,29 @@ def test_self_attention(layout, mode):
 def test_temporal_attention(layout):
     video_unet = tav_core.inflate(small_unet(layout))
     video_unet.load_tuned_state_dict(random_tuning(video_unet))
-    temporal, block = video_unet.temporal[0], video_unet.blocks[0].module
-    calls, blocks = record(temporal.attn_temp), record(block)
+    closing, block = video_unet.temporal[0], video_unet.blocks[0].module
+    calls, blocks = record(closing.attn_temp), record(block)
     video_unet(*inputs(VIDEOS, FRAMES))
     ((normed, output),), ((_, closed),) = calls, blocks
 
-    stream, norm = closed - output, temporal.norm_temp  # temporal attention closes the block, as a residual
+    stream, norm = closed - output, closing.norm_temp  # temporal attention closes the block, as a residual
     torch.testing.assert_close(normed, nn.functional.layer_norm(stream, norm.normalized_shape, norm.weight, norm.bias))
     normed, output = (x.unflatten(0, (VIDEOS, FRAMES)) for x in (normed, output))
     for video in range(VIDEOS):
         for position in range(normed.shape[2]):
-            expected = plain_attention(temporal.attn_temp, normed[video, :, position], normed[video, :, position])
+            expected = plain_attention(closing.attn_temp, normed[video, :, position], normed[video, :, position])
             torch.testing.assert_close(output[video, :, position], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("learning", [False, True])
-def test_a_large_picture_is_attended_to_over_time_in_parts(monkeypatch, learning):
+def test_temporal_attention_to_a_large_picture_in_parts(monkeypatch, learning):
     video_unet = tav_core.inflate(small_unet())
     video_unet.load_tuned_state_dict(random_tuning(video_unet))
     at_once = video_unet(*inputs(VIDEOS, FRAMES))
-    monkeypatch.setattr(attention, "LARGEST_LEARNING_BATCH" if learning else "LARGEST_BATCH", 40)
-    batches, attention_over_time = [], video_unet.temporal[0].attn_temp
-    kernel = attention_over_time.kernel
-    attention_over_time.kernel = lambda query, *rest: batches.append(len(query)) or kernel(query, *rest)
+    monkeypatch.setattr(temporal, "LARGEST_LEARNING_BATCH" if learning else "LARGEST_BATCH", 40)
+    batches, attn_temp = [], video_unet.temporal[0].attn_temp
+    kernel = attn_temp.kernel
+    attn_temp.kernel = lambda query, *rest: batches.append(len(query)) or kernel(query, *rest)
     with torch.set_grad_enabled(learning):
         torch.testing.assert_close(video_unet(*inputs(VIDEOS, FRAMES)), at_once)
     assert batches == [40, 40, 16]
@@ -101,15 +101,15 @@ def test_a_large_picture_is_attended_to_over_time_in_parts(monkeypatch, learning
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients_of_every_mode(mode):
     tokens = [torch.randn(2 * 3, 5, 8, dtype=torch.double, requires_grad=True) for _ in range(3)]
-    kernel = attention.attention_kernel("sdpa")
-    assert torch.autograd.gradcheck(lambda *x: attention.video_attention(*x, 2, 3, mode, kernel), tokens)
+    kernel, seen = attention.attention_kernel("sdpa"), attention.key_frames(mode, range(3))
+    assert torch.autograd.gradcheck(lambda *x: attention.video_attention(*x, 2, seen, kernel), tokens)
 
 
 @pytest.mark.parametrize("largest", [1, 100, 700])
 def test_attention_in_parts_is_attention(largest):
     query, key, value = (torch.randn(3, 2, n, 4, requires_grad=True) for n in (10, 15, 15))
     whole = F.scaled_dot_product_attention(query, key, value)
-    parts = in_parts(query, key, value, largest)
+    parts = attention_in_parts(query, key, value, largest)
     torch.testing.assert_close(parts, whole)
     gradients = (torch.autograd.grad(out.square().sum(), (query, key, value)) for out in (parts, whole))
     torch.testing.assert_close(*gradients)

@@ -142,7 +142,7 @@ def test_a_long_video_is_fed_forward_in_groups_of_frames(unet, monkeypatch, chec
 
 
 def test_a_network_of_another_kind():
-    with pytest.raises(ValueError, match="A Linear is no Stable Diffusion U-Net"):
+    with pytest.raises(ValueError, match="A Linear is not a Stable Diffusion U-Net"):
         tav_core.inflate(nn.Linear(2, 2))
     plain = UNet2DConditionModel(
         block_out_channels=(16,), down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",), norm_num_groups=4,

@@ -193,11 +193,11 @@ def test_the_blocks_of_sdxl_and_a_vector_per_video():
 
     video = tav_core.inflate(ldm)
     reference = tav_core.inflate(diffusers)
-    places = {block.published_name: block.host_name for block in video.blocks}
+    places = {block.published_name: block.name for block in video.blocks}
     assert places["down_blocks.2.attentions.0.transformer_blocks.1"] == "input_blocks.5.1.transformer_blocks.1"
     assert places["up_blocks.1.attentions.1.transformer_blocks.0"] == "output_blocks.3.1.transformer_blocks.0"
-    assert all(ldm.get_submodule(block.host_name) is block.module for block in video.blocks)
-    assert [b.published_name for b in video.blocks] == [b.host_name for b in reference.blocks]
+    assert all(ldm.get_submodule(block.name) is block.module for block in video.blocks)
+    assert [b.published_name for b in video.blocks] == [b.name for b in reference.blocks]
     state = random_tuning(reference)
     for video_unet in (video, reference):
         video_unet.load_tuned_state_dict(state)

@@ -1,4 +1,4 @@
-"""Gradient checkpointing: what it keeps, and what it computes again."""
+"""Gradient checkpointing: what it saves, and what it recomputes."""
 
 import pytest
 import torch
@@ -13,9 +13,9 @@ import tav_core
 from tav_core.network import checkpointing
 
 
-@pytest.mark.parametrize("dropout, room", [(0.0, checkpointing.LARGEST_KEPT), (0.3, 5000)])
-def test_gradient_checkpointing_keeps_less_and_changes_nothing(dropout, room, monkeypatch):
-    monkeypatch.setattr(checkpointing, "LARGEST_KEPT", room)
+@pytest.mark.parametrize("dropout, budget", [(0.0, checkpointing.LARGEST_SAVED), (0.3, 5000)])
+def test_gradient_checkpointing_saves_less_and_changes_nothing(dropout, budget, monkeypatch):
+    monkeypatch.setattr(checkpointing, "LARGEST_SAVED", budget)
     x, timesteps, context = inputs()
 
     def backward(checkpointing: bool) -> tuple[int, dict[str, Tensor]]:
@@ -42,9 +42,9 @@ def test_gradient_checkpointing_keeps_less_and_changes_nothing(dropout, room, mo
         torch.testing.assert_close(gradient, plain[name], msg=name)
 
 
-@pytest.mark.parametrize("room", [checkpointing.LARGEST_KEPT, 5000])
-def test_gradient_checkpointing_computes_self_attention_and_convolutions_once_where_there_is_room(room, monkeypatch):
-    monkeypatch.setattr(checkpointing, "LARGEST_KEPT", room)
+@pytest.mark.parametrize("budget", [checkpointing.LARGEST_SAVED, 5000])
+def test_gradient_checkpointing_computes_self_attention_and_convolutions_once_within_the_budget(budget, monkeypatch):
+    monkeypatch.setattr(checkpointing, "LARGEST_SAVED", budget)
 
     class Calls(TorchDispatchMode):
         def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
@@ -62,7 +62,7 @@ def test_gradient_checkpointing_computes_self_attention_and_convolutions_once_wh
 
     names: list[str] = []
     blocks = len(tav_core.inflate(small_unet()).blocks)
-    enough = room > 5000
+    enough = budget > 5000
     assert (calls("convolution", True) == calls("convolution", False)) == enough
     assert calls("convolution", False) > 10 and calls("attention", False) == 2 * blocks
     assert (calls("attention", True) == 3 * blocks) == enough  # cross-attention twice
