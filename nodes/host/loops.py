@@ -33,7 +33,7 @@ def invert(model: ModelPatcher, latent: dict, positive: list, steps: int) -> dic
     last = schedule.timesteps(steps)[0]
 
     def run(predict: Callable, latents: Tensor, on_step: Callable) -> Tensor:
-        trajectory = tav_core.ddim_invert(predict, schedule, latents, None, steps, on_step)
+        trajectory = tav_core.ddim_invert(predict, schedule, latents, {}, steps, on_step)
         return trajectory[-1] / schedule.alpha(last) ** 0.5
 
     samples = _run(model, {"positive": positive}, 1.0, latent["samples"], steps, run)
@@ -67,7 +67,7 @@ def sample(model: ModelPatcher, latent: dict, positive: list, negative: list, st
 
     def run(predict: Callable, latents: Tensor, on_step: Callable) -> Tensor:
         noise = latents * schedule.alpha(inverted["timestep"]) ** 0.5
-        return tav_core.ddim_sample(predict, schedule, noise, None, None, steps, 1.0, on_step)
+        return tav_core.ddim_sample(predict, schedule, noise, {}, None, steps, 1.0, on_step)
 
     conds = {"positive": positive, "negative": negative}
     return {"samples": _run(model, conds, guidance, latent["samples"], steps, run)}
@@ -93,7 +93,7 @@ class _Loop(comfy.samplers.Sampler):
         sampling = model_wrap.inner_model.model_sampling
         denoised = latent_image
 
-        def predict(latents: Tensor, timestep: int, _context: None) -> Tensor:
+        def predict(latents: Tensor, timestep: int) -> Tensor:
             """What the network says, told from what ComfyUI makes of it: the clean latents it would lead to."""
             nonlocal denoised
             sigma = sampling.sigmas[timestep].to(latents)

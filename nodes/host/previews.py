@@ -110,7 +110,7 @@ class PreviewSampler:
         Raises:
             ComfyUI's InterruptProcessingException: the person pressed Cancel.
         """
-        with self._run.sampling(), torch.no_grad(), self._video_unet.constant_context():
+        with self._run.sampling(), torch.no_grad():
             latents = self._sample()
             if latents is not None:
                 path = Path(folder_paths.get_temp_directory()) / KEY / f"{self._run.id}_{step:06}.webp"
@@ -119,19 +119,14 @@ class PreviewSampler:
             self._run.add_preview(step, path.name, KEY)
 
     def _sample(self) -> Tensor | None:
-        def predict(latents: Tensor, timestep: int, _context: None) -> Tensor:
-            return self._video_unet(latents, timestep, **self._negative)
-
-        def predict_guided(latents: Tensor, timestep: int, _context: None) -> Tensor:
-            away = predict(latents, timestep, None)
-            return torch.lerp(away, self._video_unet(latents, timestep, **self._positive), _GUIDANCE)
-
-        steps = self._previews.steps
-        guided = predict if self._positive is self._negative else predict_guided
-        noise = tav_core.ddim_invert(predict, self._schedule, self._latents, None, steps, self._go_on)[-1]
+        network, schedule, steps = self._video_unet, self._schedule, self._previews.steps
+        noise = tav_core.ddim_invert(network, schedule, self._latents, self._negative, steps, self._go_on)[-1]
         if self._run.stopping:
             return None
-        clean = tav_core.ddim_sample(guided, self._schedule, noise, None, None, steps, 1.0, self._go_on)
+        guidance = 1.0 if self._positive is self._negative else _GUIDANCE
+        clean = tav_core.ddim_sample(
+            network, schedule, noise, self._positive, self._negative, steps, guidance, self._go_on
+        )
         return None if self._run.stopping else clean
 
     def _go_on(self, _step: int, _latents: Tensor) -> bool:

@@ -47,7 +47,7 @@ class NoiseSchedule:
 
     @classmethod
     def from_scheduler(cls, scheduler: Any) -> NoiseSchedule:
-        """The schedule of a diffusers scheduler (DDIM, DDPM, PNDM, ... of a Stable Diffusion checkpoint)."""
+        """Take over the schedule of a diffusers scheduler (DDIM, DDPM, PNDM, ... of a Stable Diffusion checkpoint)."""
         config = scheduler.config
         return cls(
             scheduler.alphas_cumprod,
@@ -62,55 +62,60 @@ class NoiseSchedule:
         return len(self.alphas_cumprod)
 
     def timesteps(self, steps: int) -> list[int]:
-        """The ``steps`` timesteps of a DDIM trajectory, noisiest first ("leading" spacing).
+        """Return the ``steps`` timesteps of a DDIM trajectory, noisiest first ("leading" spacing).
 
         Raises:
             ValueError: fewer than 1 or more than T steps.
         """
-        stride = self.stride(steps)
-        return [min(i * stride + self.steps_offset, self.train_timesteps - 1) for i in reversed(range(steps))]
-
-    def stride(self, steps: int) -> int:
-        """Training timesteps between two of ``steps`` DDIM steps.
-
-        Raises:
-            ValueError: fewer than 1 or more than T steps.
-        """
+        last = self.train_timesteps - 1
         if not 1 <= steps <= self.train_timesteps:
             raise ValueError(f"The number of steps lies between 1 and {self.train_timesteps}, not {steps}.")
-        return self.train_timesteps // steps
+        stride = self.train_timesteps // steps
+        return [min(i * stride + self.steps_offset, last) for i in reversed(range(steps))]
+
+    def steps(self, steps: int) -> list[tuple[int, float, float]]:
+        """The steps of a DDIM trajectory, noisiest first: (timestep, its cumulative alpha, that of the level below).
+
+        The level below the last timestep is the final alpha. Sampling walks the list as it is, inversion backwards.
+
+        Raises:
+            ValueError: fewer than 1 or more than T steps.
+        """
+        timesteps = self.timesteps(steps)
+        alphas = [self.alpha(timestep) for timestep in timesteps]
+        return list(zip(timesteps, alphas, [*alphas[1:], self.final_alpha_cumprod], strict=True))
 
     def alpha(self, timestep: int) -> float:
-        """a_t; for a timestep before the first, the final alpha."""
-        return float(self.alphas_cumprod[timestep]) if timestep >= 0 else self.final_alpha_cumprod
+        """Return the cumulative alpha a_t of ``timestep``, 0 to T - 1."""
+        return float(self.alphas_cumprod[timestep])
 
     def add_noise(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Latents at ``timesteps`` ``[b]``; ``clean`` and ``noise`` are ``[b, ...]``."""
-        signal, deviation = self._scales(timesteps, clean)
-        return signal * clean + deviation * noise
+        """Return latents at ``timesteps`` ``[b]``; ``clean`` and ``noise`` are ``[b, ...]``."""
+        sqrt_alpha, sqrt_one_minus_alpha = self._scales(timesteps, clean)
+        return sqrt_alpha * clean + sqrt_one_minus_alpha * noise
 
     def target(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """What the network should predict at ``timesteps`` ``[b]``."""
+        """Return the noise or velocity that the network should predict at ``timesteps`` ``[b]``."""
         if self.prediction_type == "epsilon":
             return noise
-        signal, deviation = self._scales(timesteps, clean)
-        return signal * noise - deviation * clean
+        sqrt_alpha, sqrt_one_minus_alpha = self._scales(timesteps, clean)
+        return sqrt_alpha * noise - sqrt_one_minus_alpha * clean
 
-    def ddim_move(self, latents: Tensor, prediction: Tensor, alpha: float, alpha_next: float) -> Tensor:
-        """One deterministic DDIM step (arXiv 2010.02502, equation 12 with eta 0), up or down.
+    def ddim_step(self, latents: Tensor, prediction: Tensor, alpha: float, alpha_next: float) -> Tensor:
+        """Take one deterministic DDIM step (arXiv 2010.02502, equation 12 with eta 0), up or down.
 
         Args:
-            latents: at noise level ``alpha`` (a cumulative alpha).
+            latents: latents at the noise level ``alpha`` (a cumulative alpha).
             prediction: the network's output for them.
             alpha_next: the level to move to.
         """
-        signal, deviation = alpha**0.5, (1 - alpha) ** 0.5
+        sqrt_alpha, sqrt_one_minus_alpha = alpha**0.5, (1 - alpha) ** 0.5
         if self.prediction_type == "epsilon":
             noise = prediction
-            clean = (latents - deviation * noise) / signal
+            clean = (latents - sqrt_one_minus_alpha * noise) / sqrt_alpha
         else:
-            clean = signal * latents - deviation * prediction
-            noise = signal * prediction + deviation * latents
+            clean = sqrt_alpha * latents - sqrt_one_minus_alpha * prediction
+            noise = sqrt_alpha * prediction + sqrt_one_minus_alpha * latents
         return alpha_next**0.5 * clean + (1 - alpha_next) ** 0.5 * noise
 
     def _scales(self, timesteps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:

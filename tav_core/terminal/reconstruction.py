@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 from tqdm import tqdm
 
-from ..diffusion.sampling import ddim_sample
+from ..diffusion.ddim import ddim_sample
 from ..scoring.scores import VideoResult
 from .config import Config
 from .run_folder import CONFIG, INVERTED, TUNED

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..diffusion.inversion import ddim_invert
-from ..diffusion.sampling import ddim_sample
+from ..diffusion.ddim import ddim_invert, ddim_sample
 from ..diffusion.tuning import TuneState
 from ..diffusion.tuning import tune as tune_unet
 from ..files import file_name, write_text

@@ -101,7 +101,7 @@ def test_sampling_lands_on_the_final_alpha(clip):
     clean, noise = (x.double() for x in clip)
     schedule = tav_core.NoiseSchedule(torch.linspace(0.99, 0.01, 1000), final_alpha_cumprod=0.75)
     start = schedule.add_noise(clean, noise, torch.tensor([schedule.timesteps(4)[0]]))
-    sampled = tav_core.ddim_sample(lambda *_: noise, schedule, start, CONTEXT, None, steps=4, guidance_scale=1)
+    sampled = tav_core.ddim_sample(lambda *_, **__: noise, schedule, start, CONTEXT, None, steps=4, guidance_scale=1)
     assert relative_error(sampled, 0.75**0.5 * clean + 0.25**0.5 * noise) < 1e-5
 
 
@@ -126,8 +126,28 @@ def test_guidance(clip):
         assert len(calls) == 1 and calls[0] is strong
     with pytest.raises(ValueError, match="negative context"):
         tav_core.ddim_sample(words, schedule, clip[1], positive, None, steps=1)
-    with pytest.raises(ValueError, match=r"\[1, 6, 8\] and \[1, 3, 8\] do not fit"):
-        tav_core.ddim_sample(words, schedule, clip[1], positive, torch.zeros(1, 6, 8), steps=1)
+    with pytest.raises(ValueError, match=r"\[1, 3, 6\] and \[1, 3, 8\] do not fit"):
+        tav_core.ddim_sample(words, schedule, clip[1], positive, torch.zeros(1, 3, 6), steps=1)
+
+
+def test_conditions_by_name(clip):
+    """Everything in a dictionary reaches the model, in dictionaries too, negative first; prompts of different lengths
+    are repeated to one."""
+    seen = {}
+
+    def model(latents, timestep, context, pooled):
+        seen.update(context=context, **pooled)
+        return torch.zeros_like(latents)
+
+    def condition(value, tokens):
+        return {"context": torch.full((1, tokens, 8), value), "pooled": {"y": torch.full((1, 5), value)}}
+
+    schedule = stable_diffusion_schedule()
+    tav_core.ddim_sample(model, schedule, clip[1], condition(1.0, 6), condition(2.0, 4), steps=1)
+    assert seen["context"].shape == (4, 12, 8) and seen["y"].shape == (4, 5)
+    assert all(x.flatten(1)[:, 0].tolist() == [2, 2, 1, 1] for x in seen.values())
+    with pytest.raises(ValueError, match="same entries"):
+        tav_core.ddim_sample(model, schedule, clip[1], condition(1.0, 6), CONTEXT, steps=1)
 
 
 def test_loops_report_and_stop(clip):
