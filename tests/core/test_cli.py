@@ -80,8 +80,9 @@ def test_step_by_step_equals_run(cli_world: Path, finished: Path, monkeypatch):
     assert cli.main(["sample", *common, *prompts, "--steps", "2"]) == 0
     assert cli.main(evaluate) == 0
     assert json.loads((folder / "scores.json").read_text())["results"][-1]["prompt"] == PROMPTS[-1]
+    # x264 encodes frames this small differently from time to time; a GIF is the same to the bit
     for name in NAMES:
-        one, other = (tav_core.load_video(f / f"{name}.mp4", 3, width=None, height=None) for f in (finished, folder))
+        one, other = (tav_core.load_video(f / f"{name}.gif", 3, width=None, height=None) for f in (finished, folder))
         assert torch.equal(one.frames, other.frames)
         assert one.fps == other.fps
     assert (folder / "contact-sheet.png").is_file()
@@ -104,7 +105,7 @@ def test_without_tuning(cli_world: Path, finished: Path, capsys):
     videos = []
     for attention in ("first_frame", "spatial"):
         assert cli.main(["sample", *common, "--untuned", "--attention", attention]) == 0
-        videos.append(tav_core.load_video(folder / f"{NAMES[0]}.mp4", 3, width=None, height=None).frames)
+        videos.append(tav_core.load_video(folder / f"{NAMES[0]}.gif", 3, width=None, height=None).frames)
     assert not torch.equal(*videos)
 
 
@@ -189,7 +190,7 @@ def test_what_is_sampled_depends_on_what_was_asked(cli_world: Path, finished: Pa
         sample = ["sample", "--config", str(finished / "config.yaml"), "--latents", str(tmp_path / "slow.safetensors")]
         common = ["--output", str(tmp_path / name), "--device", "cpu", "--prompt", "a cat", "--steps", "1"]
         assert cli.main([*sample, *common, *flags]) == 0
-        seen[name] = tav_core.load_video(tmp_path / name / "a-cat.mp4", 3, width=None, height=None).frames
+        seen[name] = tav_core.load_video(tmp_path / name / "a-cat.gif", 3, width=None, height=None).frames
         assert ("come from another checkpoint" in capsys.readouterr().err) == (name != "untuned")
     assert torch.equal(seen.pop("strength"), seen["untuned"])
     assert len({tuple(frames.flatten().tolist()) for frames in seen.values()}) == len(seen)
