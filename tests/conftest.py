@@ -28,9 +28,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests met a real ComfyUI, and which."""
+    """Print how many tests ran against a real ComfyUI and in a real browser, and which."""
     reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
-    met = Counter(dict(report.user_properties).get("comfyui") for report in reports if report.when == "call")
-    for install, ran in met.items():
-        if install:
-            terminalreporter.write_line(f"{ran} tests ran against ComfyUI {install}")
+    notes = [dict(report.user_properties) for report in reports if report.when == "call"]
+    for kind in ("comfyui", "browser"):
+        for name, count in Counter(note[kind] for note in notes if kind in note).items():
+            terminalreporter.write_line(f"{count} tests ran against {name}")

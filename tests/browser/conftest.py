@@ -72,7 +72,32 @@ def page(browser, server: ComfyServer) -> WorkflowPage:
     return page
 
 
+@pytest.fixture(autouse=True)
+def _noted(request: pytest.FixtureRequest, record_property) -> None:
+    """Note on the test's report which browser and which ComfyUI it meets."""
+    if "browser" in request.fixturenames:
+        record_property("browser", f"Chromium {request.getfixturevalue('browser').version}")
+    if "server" in request.fixturenames:
+        install = find_comfyui()
+        record_property("comfyui", f"ComfyUI {install.version} in {install.folder}")
+
+
 _open: list[WorkflowPage] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """After a failure, the next test gets a fresh page."""
+    report = yield
+    if report.failed:
+        for page in _open:
+            page.stale = True
+    return report
+
+
+def pytest_runtest_setup() -> None:
+    for page in _open:
+        page.renew()
 
 
 @pytest.hookimpl(trylast=True)

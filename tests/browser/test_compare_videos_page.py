@@ -64,7 +64,7 @@ def compared(request, page, clips):
         page.page.evaluate(CONNECT)
         end = page.run()
         assert end[0] == "execution_success", end[1]
-        page.page.wait_for_function(f"() => ({COUNT})()?.endsWith('/ 8')")
+        page.wait_until(f"() => ({COUNT})()?.endsWith('/ 8')")
         page.page.get_by_role("button", name="Play or pause (space)").click()
         yield page
 
@@ -98,7 +98,7 @@ def test_one_control_for_all(compared):
     press(compared, "ArrowLeft")
     assert count(compared) == "5 / 8"
     press(compared, " ")
-    compared.page.wait_for_function(f"() => ({COUNT})() === '2 / 8'")
+    compared.wait_until(f"() => ({COUNT})() === '2 / 8'")
     assert compared.page.evaluate("() => app.graph.nodes.map(node => [...node.pos])") == before
     assert compared.own_errors() == []
 
@@ -148,7 +148,7 @@ def test_inputs_grow_and_all_is_there_after_a_reload(compared):
     assert compared.page.evaluate(INPUTS) == ["source", "result_1", "result_2"]
     compared.page.wait_for_timeout(1000)  # ComfyUI keeps what was changed after a moment
     compared.reload()
-    compared.page.wait_for_function(f"() => ({COUNT})()?.endsWith('/ 8')")
+    compared.wait_until(f"() => ({COUNT})()?.endsWith('/ 8')")
     assert compared.page.evaluate(INPUTS) == ["source", "result_1", "result_2"]
     compared.page.locator(".tav-bar input").fill("1")
     assert [level(compared, 0), level(compared, 1)] == near(20, 122)
@@ -167,6 +167,6 @@ def test_what_a_node_in_a_subgraph_told_is_not_taken_for_that_of_another(server,
         nodes[number] = {"class_type": "TAVCompareVideos", "inputs": inputs}
     server.finish(server.post(nodes, workflow))
     page.page.evaluate("() => app.loadGraphData(app.graph.serialize())")
-    page.page.wait_for_function(f"() => ({CAPTIONS_INSIDE})().length > 0")
+    page.wait_until(f"() => ({CAPTIONS_INSIDE})().length > 0")
     assert page.page.evaluate(CAPTIONS_INSIDE) == ["this one"]
     assert page.own_errors() == []

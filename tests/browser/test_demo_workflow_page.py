@@ -34,18 +34,18 @@ def test_four_edits_without_a_checkpoint(server, page):
     page.page.evaluate(WATCH)
     page.queue()
     page.page.evaluate(LOOK, "TAVOneShotTune")
-    page.page.wait_for_function(f"() => ({POINTS})() >= {SEEN}", timeout=240_000)
+    page.wait_until(f"() => ({POINTS})() >= {SEEN}", seconds=240)
     page.picture("docs/images/demo_graph_during.png", "What the clip shows", "One-Shot Tune", above=56)
     page.picture(f"{HELP}/one_shot_tune.png", "One-Shot Tune")
     end = page.page.evaluate("() => window.ended")
     assert end[0] == "execution_success", end[1]
     page.page.evaluate(LOOK, "TAVOneShotTune")
-    page.page.wait_for_function(f"() => ({POINTS})() === {STEPS}")
+    page.wait_until(f"() => ({POINTS})() === {STEPS}")
     steps = [str(step) for step in range(PREVIEW_EVERY, STEPS + 1, PREVIEW_EVERY)]
-    page.page.wait_for_function(f"steps => ({FILM})().join() === steps", arg=",".join(steps))
+    page.wait_until(f"steps => ({FILM})().join() === steps", arg=",".join(steps))
     page.picture(f"{HELP}/sample_video.png", "Another shape", "Sample Video", "VAE Decode")
     page.page.evaluate(LOOK, "TAVCompareVideos")
-    page.page.wait_for_function(f"() => ({FRAME})()?.endsWith('/ 8')")
+    page.wait_until(f"() => ({FRAME})()?.endsWith('/ 8')")
     assert page.page.locator(".tav-stage figcaption").all_text_contents() == [
         "the clip", "another shape", "another background", "another colour", "another style",
     ]  # fmt: skip

@@ -65,9 +65,9 @@ def open_graph(page, **settings) -> None:
 
 def wait_for(page, state: str) -> None:
     """Until the node shows this, which is then in sight."""
-    page.page.wait_for_selector(f".tav-tune[data-state={state}]", state="attached")
+    page.wait_for_selector(f".tav-tune[data-state={state}]", state="attached")
     page.page.evaluate(LOOK)
-    page.page.wait_for_selector(f".tav-tune[data-state={state}]")
+    page.wait_for_selector(f".tav-tune[data-state={state}]")
 
 
 def test_curve_and_filmstrip(tuning):
@@ -75,8 +75,8 @@ def test_curve_and_filmstrip(tuning):
     end = tuning.run()
     assert end[0] == "execution_success", end[1]
     wait_for(tuning, "done")
-    tuning.page.wait_for_function(f"() => ({POINTS})() === 8")
-    tuning.page.wait_for_function(f"() => ({FILM})().every(([, width]) => width > 0)")
+    tuning.wait_until(f"() => ({POINTS})() === 8")
+    tuning.wait_until(f"() => ({FILM})().every(([, width]) => width > 0)")
     assert [step for step, _ in tuning.page.evaluate(FILM)] == ["3", "6", "8"]
 
     tuning.page.locator(".tav-curve").hover()
@@ -159,11 +159,11 @@ def test_a_failure_says_why_on_the_node(page):
 def test_reload_in_the_middle_then_stop_and_keep(page):
     open_graph(page, steps=100_000, preview_every=0, preview_steps=1)
     page.queue()
-    page.page.wait_for_function(f"() => ({POINTS})() > 2")
+    page.wait_until(f"() => ({POINTS})() > 2")
     before = page.page.evaluate(POINTS)
     page.reload()
     wait_for(page, "running")
-    page.page.wait_for_function(f"points => ({POINTS})() > points", arg=before)
+    page.wait_until(f"points => ({POINTS})() > points", arg=before)
     page.page.get_by_role("button", name="Stop and keep").click()
     wait_for(page, "stopped")
     assert "and kept" in page.page.locator(".tav-tune [role=status]").inner_text()

@@ -85,8 +85,8 @@ def node(request, page, clip):
 
 
 def wait_for_line(page, start: str) -> None:
-    page.page.wait_for_function(f"start => ({LINE})().startsWith(start)", arg=start)
-    page.page.wait_for_selector(".tav-clip:not(.tav-loading)")
+    page.wait_until(f"start => ({LINE})().startsWith(start)", arg=start)
+    page.wait_for_selector(".tav-clip:not(.tav-loading)")
 
 
 def levels_shown(page, count: int) -> list[int]:
@@ -136,7 +136,7 @@ def test_a_number_of_another_node(node):
     node.set_node(1, value=3)
     wait_for_line(node, "3 frames")
     node.page.evaluate(LINK, ["GetImageSize", 0, "frames"])
-    node.page.wait_for_function(f"() => ({LINE})() === 'No preview: frames comes from another node.'")
+    node.wait_until(f"() => ({LINE})() === 'No preview: frames comes from another node.'")
     assert node.page.locator(".tav-clip.tav-wrong").count() == 0
     assert node.own_errors() == []
 
@@ -165,7 +165,7 @@ def test_undo_and_redo(node):
     node.page.evaluate(f"() => {TRACKER}.checkState()")
     node.page.evaluate(f"() => {TRACKER}.undo()")
     wait_for_line(node, "3 frames")
-    node.page.wait_for_function(AS_KEPT)  # on a busy machine the page lays the node out a moment later
+    node.wait_until(AS_KEPT)  # on a busy machine the page lays the node out a moment later
     node.page.evaluate(f"() => {TRACKER}.checkState()")
     node.page.evaluate(f"() => {TRACKER}.redo()")
     wait_for_line(node, "2 frames")
@@ -189,7 +189,7 @@ def test_a_dropped_file_is_uploaded_and_chosen(server, node, target):
     dropped = server.folder / "input" / "dropped.mp4"
     dropped.unlink(missing_ok=True)
     node.page.evaluate(DROP, [target, dropped.name])
-    node.page.wait_for_function("() => app.graph.nodes[0].widgets[0].value === 'dropped.mp4'")
+    node.wait_until("() => app.graph.nodes[0].widgets[0].value === 'dropped.mp4'")
     assert dropped.read_bytes() == (server.folder / "input" / "grey.mp4").read_bytes()
     wait_for_line(node, "3 frames")
     assert node.page.evaluate("() => app.graph.nodes.length") == 1
@@ -207,7 +207,7 @@ def test_an_upload_gives_way_to_a_later_choice(node):
     node.page.evaluate(DROP, [None, "first.mp4"])
     wait_for_line(node, "Uploading first.mp4 …")
     node.page.evaluate(DROP, [None, "second.mp4"])
-    node.page.wait_for_function("() => app.graph.nodes[0].widgets[0].value === 'second.mp4'")
+    node.wait_until("() => app.graph.nodes[0].widgets[0].value === 'second.mp4'")
     wait_for_line(node, "3 frames")
     assert [bool(route.request.failure) for route in held] == [True, True], "they were not given up"
     assert node.own_errors() == []

@@ -65,7 +65,7 @@ def test_the_chosen_file_is_shown(page, files, renderer):
     panel = page.page.locator(PANEL)
     for text in ("24 frames · 512 x 320 · 12.5 fps", "300 steps · 2026-01-02", "SD 1.x"):
         assert panel.get_by_text(text, exact=True).is_visible()
-    page.page.wait_for_function(f"() => ({FITS})(document.querySelector('{PANEL}'))")
+    page.wait_until(f"() => ({FITS})(document.querySelector('{PANEL}'))")
     if renderer == "classic":
         page.picture("web/docs/images/load_tuned.png", "Load Tuned Video Model")
     assert page.own_errors() == []

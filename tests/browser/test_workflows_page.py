@@ -119,11 +119,11 @@ def test_every_node_has_a_help_page_that_names_its_inputs(server, page):
 
 def said_on_our_elements() -> list[str]:
     sources = [path.read_text(encoding="utf-8") for path in (REPOSITORY / "web" / "js").glob("*.js")]
-    calls = [call for source in sources for call in re.findall(r"\bsay\(([^()]*)", source)]
+    calls = [call for source in sources for call in re.findall(r"\bt\(([^()]*)", source)]
     return [words for call in calls for words in re.findall(r'"([^"]*)"', call)]
 
 
-SAY = "async ([module, all]) => { const { say } = await import(module); return all.map(words => say(words)) }"
+SAY = "async ([module, all]) => { const { t } = await import(module); return all.map(words => t(words)) }"
 
 
 def test_nodes_speak_the_language_of_the_page(page):
@@ -134,7 +134,7 @@ def test_nodes_speak_the_language_of_the_page(page):
         assert page.page.evaluate("() => [added.title, added.widgets[0].label]") == ["单视频微调", "步数"]
         assert page.page.evaluate("() => added.outputs.map(output => output.localized_name)[2]") == "损失曲线"
         assert page.page.locator(".tav-tune button").nth(1).text_content() == "取消"
-        said = page.page.evaluate(SAY, [f"/extensions/{page.pack}/js/words.js", said_on_our_elements()])
+        said = page.page.evaluate(SAY, [f"/extensions/{page.pack}/js/i18n.js", said_on_our_elements()])
         assert [words for words in said if not re.search("[\u4e00-\u9fff]", words)] == []
     finally:
         page.set_setting("Comfy.Locale", "en")

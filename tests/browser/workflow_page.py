@@ -14,6 +14,8 @@ from comfy_install import REPOSITORY
 
 PICTURES = bool(os.environ.get("SCREENSHOTS"))
 SECONDS = 1000  # Playwright counts in milliseconds
+CLICK_SECONDS = 15  # for what the page does by itself
+RUN_SECONDS = 60  # for what may have to wait for the server
 RENDERERS = {"classic": False, "vue": True}
 FIRST_WITH_ELEMENTS = (1, 30)
 """Before this frontend the Vue renderer, then an experiment, leaves out every element that a pack puts on a node."""
@@ -94,24 +96,49 @@ SHOWN = """type => app.graph.nodes.filter(node => node.type === type)
 class WorkflowPage:
     """A page on ComfyUI at `url`; `pack` is the folder name of this pack there.
 
-    page: Playwright's; errors: the error messages in the console, and where each came from.
+    page: Playwright's; errors: the error messages in the console, and where each came from; stale: a test failed on it.
     """
 
     def __init__(self, browser: Any, url: str, pack: str) -> None:
-        self.pack = pack
+        self.browser, self.url, self.pack = browser, url, pack
         self.errors: list[tuple[str, str]] = []
-        self.page = browser.new_page(viewport={"width": 1600, "height": 900})
-        self.page.set_default_timeout(60 * SECONDS)
+        self.stale = False
+        self._open()
+
+    def _open(self) -> None:
+        self.page = self.browser.new_page(viewport={"width": 1600, "height": 900})
+        self.page.set_default_timeout(CLICK_SECONDS * SECONDS)
         self.page.on("console", self._keep)
         self.page.on("pageerror", lambda error: self.errors.append((error.message, error.stack or "")))
         settings = {
             "Comfy.TutorialCompleted": True,
             "Comfy.Minimap.Visible": False,  # it lies over nodes, as the next does
             "Comfy.Graph.CanvasInfo": False,
+            "Comfy.VueNodes.Enabled": False,
+            "Comfy.Locale": "en",
         }
-        self.page.request.post(f"{url}/api/settings", data=settings)
-        self.page.goto(url)
-        self.page.wait_for_function(READY)
+        self.page.request.post(f"{self.url}/api/settings", data=settings)
+        self.page.goto(self.url)
+        self.wait_until(READY)
+
+    def renew(self) -> None:
+        """Open a fresh page if a test failed on this one, which may have left a dialog or a run behind."""
+        if not self.stale:
+            return
+        self.page.request.post(f"{self.url}/api/interrupt")
+        self.page.request.post(f"{self.url}/api/queue", data={"clear": True})
+        self.page.close()
+        self.stale = False
+        self.errors.clear()
+        self._open()
+
+    def wait_until(self, expression: str, *, arg: Any = None, seconds: float = RUN_SECONDS) -> None:
+        """Wait until a function of the page is true, as long as a run may take."""
+        self.page.wait_for_function(expression, arg=arg, timeout=seconds * SECONDS)
+
+    def wait_for_selector(self, selector: str, state: str = "visible", seconds: float = RUN_SECONDS) -> None:
+        """Wait for an element, as long as a run may take."""
+        self.page.wait_for_selector(selector, state=state, timeout=seconds * SECONDS)
 
     def _keep(self, message: Any) -> None:
         if message.type == "error":
@@ -126,16 +153,16 @@ class WorkflowPage:
         self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         dialog = self.page.get_by_role("dialog")
         dialog.get_by_text(self.pack).first.click()
-        self.page.wait_for_function(THUMBNAILS)
+        self.wait_until(THUMBNAILS)
         dialog.get_by_text(name, exact=True).first.click()
-        self.page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'TAVSampleVideo')")
+        self.wait_until("() => app.graph.nodes.some(node => node.type === 'TAVSampleVideo')")
         dialog.wait_for(state="hidden")
 
     def drop(self, address: str) -> None:
         """Drop a file of ComfyUI's on an empty canvas, and wait for the workflow that it brings."""
         self.page.evaluate("() => app.graph.clear()")
         self.page.evaluate(DROP, address)
-        self.page.wait_for_function("() => app.graph.nodes.some(node => node.type === 'TAVSampleVideo')")
+        self.wait_until("() => app.graph.nodes.some(node => node.type === 'TAVSampleVideo')")
 
     def drop_workflow(self, name: str) -> None:
         """Open a workflow of this pack by dropping its file."""
@@ -175,7 +202,7 @@ class WorkflowPage:
     def reload(self) -> None:
         """Load the page anew, as F5 does."""
         self.page.reload()
-        self.page.wait_for_function(READY)
+        self.wait_until(READY)
 
     def set_setting(self, name: str, value: Any) -> None:
         """Change one of ComfyUI's settings."""
@@ -218,7 +245,7 @@ class WorkflowPage:
             self.page.evaluate(
                 "type => app.canvas.centerOnNode(app.graph.nodes.find(node => node.type === type))", type
             )
-            self.page.wait_for_function(f"type => ({SHOWN})(type)[0].length > 0", arg=type)
+            self.wait_until(f"type => ({SHOWN})(type)[0].length > 0", arg=type)
             return self.page.evaluate(SHOWN, type)[0]
 
     @contextmanager

@@ -70,4 +70,4 @@ def _noted(request: pytest.FixtureRequest, record_property) -> None:
     """Note on the test's report which ComfyUI it meets."""
     if "comfyui" in request.fixturenames:
         install = request.getfixturevalue("comfyui")
-        record_property("comfyui", f"{install.version} in {install.folder}")
+        record_property("comfyui", f"ComfyUI {install.version} in {install.folder}")

@@ -1,26 +1,26 @@
-// Compare Videos: its inputs grow, and what it was given is shown on it.
+// Compare Videos: growing inputs, and the videos of the last run on the node.
 
 import { app } from "../../../scripts/app.js"
-import { keepOneFree } from "./compare_inputs.js"
 import { CompareView, MIN_HEIGHT } from "./compare_view.js"
-import { takeOutput } from "./outputs.js"
-import { after, showOnNode } from "./page.js"
+import { chain, widgetOf } from "./graph.js"
+import { growInputs } from "./growing_inputs.js"
+import { onOutput } from "./node_outputs.js"
+import { addPanel } from "./node_panel.js"
 
-const NODE = "TAVCompareVideos"
 const SIZE = [520, 560]
-const LABELS_HEIGHT = 130 // pixels at most: nine lines; a larger node is for larger videos
+const LABELS_HEIGHT = 130 // pixels at most, nine lines: a larger node is for larger videos
 
 app.registerExtension({
     name: "TuneAVideo.CompareVideos",
 
     nodeCreated(node) {
-        if (node.comfyClass !== NODE) return
-        keepOneFree(node)
-        node.widgets.find(({ name }) => name === "labels").options.getMaxHeight = () => LABELS_HEIGHT
+        if (node.comfyClass !== "TAVCompareVideos") return
+        growInputs(node)
+        widgetOf(node, "labels").options.getMaxHeight = () => LABELS_HEIGHT
         const view = new CompareView(node.properties)
-        showOnNode(node, "comparison", view.root, MIN_HEIGHT, () => view.end())
-        takeOutput(node, "tav_comparison", (videos) => view.show(videos.map((video) => JSON.parse(video))))
-        after(node, "onConfigure", () => {
+        addPanel(node, "comparison", view.root, MIN_HEIGHT, () => view.destroy())
+        onOutput(node, "tav_comparison", (videos) => view.show(videos.map((video) => JSON.parse(video))))
+        chain(node, "onConfigure", () => {
             view.properties = node.properties
             view.arrange()
         })

@@ -1,9 +1,9 @@
-// What Compare Videos shows: videos in step, beside each other or one over the other, under one control.
+// The panel of Compare Videos: videos in step, side by side or one over the other, under one control.
 
 import { api } from "../../../scripts/api.js"
-import { addStyle, element } from "./page.js"
-import { Playback, clear, fit, readSheet, rowHeight } from "./sheets.js"
-import { say } from "./words.js"
+import { addStyle, h } from "./dom.js"
+import { t } from "./i18n.js"
+import { Playback, clear, fit, readSpriteSheet, rowHeight } from "./player.js"
 
 export const MIN_HEIGHT = 280
 const GAP = 6 // pixels between two videos
@@ -13,10 +13,7 @@ const SIDE_BY_SIDE = "side by side"
 const WIPE = "wipe"
 
 const STYLE = `
-.tav-compare { display: flex; flex-direction: column; gap: ${GAP}px; box-sizing: border-box; width: 100%; height: 100%;
-    min-height: ${MIN_HEIGHT}px; padding: 6px; overflow: hidden; border-radius: 6px; outline: none;
-    background: var(--component-node-widget-background, var(--comfy-input-bg)); color: var(--input-text);
-    font: 12px/1.4 sans-serif; }
+.tav-compare { display: flex; flex-direction: column; gap: ${GAP}px; outline: none; }
 .tav-compare:focus-visible { box-shadow: inset 0 0 0 1px var(--input-text); }
 .tav-stage { flex: 1 1 0; min-height: 0; display: flex; flex-wrap: wrap; gap: ${GAP}px; place-content: center; }
 .tav-stage p { margin: 0; text-align: center; color: var(--descrip-text); }
@@ -31,11 +28,7 @@ const STYLE = `
 .tav-compare:not(:has(canvas)) .tav-bar { visibility: hidden; }
 .tav-bar input { flex: 1; min-width: 40px; margin: 0; accent-color: var(--input-text); }
 .tav-bar output { font-variant-numeric: tabular-nums; white-space: nowrap; }
-.tav-compare button, .tav-compare select { height: 22px; padding: 0 6px; border: 1px solid var(--border-color);
-    border-radius: 4px; background: var(--comfy-menu-bg); color: inherit; font: inherit; cursor: pointer; }
 .tav-compare button svg { display: block; width: 10px; height: 10px; fill: currentColor; }
-.tav-compare button:hover, .tav-compare select:hover { border-color: var(--descrip-text); }
-.tav-compare button:focus-visible, .tav-compare select:focus-visible { outline: 1px solid var(--input-text); }
 `
 
 const ICONS = {
@@ -46,7 +39,7 @@ const ICONS = {
 }
 const icon = (name) => `<svg viewBox="0 0 10 10"><path d="${ICONS[name]}"/></svg>`
 
-/** The panel of one node. What a person chose of its looks is kept in the node's `properties`. */
+/** The panel of one node. Its settings are kept in the node's `properties`. */
 export class CompareView {
     constructor(properties) {
         addStyle("tav-compare-style", STYLE)
@@ -54,30 +47,30 @@ export class CompareView {
         this.videos = []
         this.shown = ""
         this.wiped = 0.5
-        this.stage = element("div.tav-stage")
+        this.stage = h("div.tav-stage")
         const onkeydown = (event) => this.key(event)
         const onpointerdown = ({ target }) => target.closest("button, input, select") ?? this.root.focus()
-        this.root = element("div.tav-compare", { tabindex: 0, onkeydown, onpointerdown }, this.stage, this.bar())
+        this.root = h("div.tav-compare", { tabindex: 0, onkeydown, onpointerdown }, this.stage, this.bar())
         this.playback = new Playback(
             this.stage,
             () => this.draw(),
             () => this.layout(),
         )
-        this.tell("Run the graph to see the videos here.")
+        this.showText("Run the graph to see the videos here.")
     }
 
     bar() {
         const button = (name, title, onclick) => {
-            const made = element("button", { type: "button", title: say(title), onclick })
+            const made = h("button", { type: "button", title: t(title), onclick })
             made.innerHTML = icon(name)
             return made
         }
         this.toggle = button("play", "Play or pause (space)", () => this.playback.play(!this.playback.playing))
         const oninput = () => this.scrub()
-        this.slider = element("input", { type: "range", min: 0, value: 0, title: say("Frame"), oninput })
-        this.count = element("output")
-        this.mode = element("button", { type: "button", onclick: () => this.set({ view: this.other() }) })
-        return element(
+        this.slider = h("input", { type: "range", min: 0, value: 0, title: t("Frame"), oninput })
+        this.count = h("output")
+        this.mode = h("button", { type: "button", onclick: () => this.set({ view: this.other() }) })
+        return h(
             "div.tav-bar",
             {},
             button("back", "One frame back (left arrow)", () => this.playback.step(-1)),
@@ -106,23 +99,23 @@ export class CompareView {
         event.stopPropagation()
     }
 
-    /** Put the divider of the wipe at a share of the width. */
+    /** Put the divider at a fraction of the width. */
     wipe(share) {
         this.wiped = Math.min(Math.max(share, 0), 1)
         this.draw()
     }
 
-    /** Show the videos that the node told of, once they have come. */
-    async show(told) {
-        const key = JSON.stringify(told)
+    /** Fetch and show the videos of a run. */
+    async show(files) {
+        const key = JSON.stringify(files)
         if (key === this.shown) return
         this.shown = key
         try {
-            const videos = await Promise.all(told.map(fetchVideo))
-            if (this.shown === key) this.load(videos, told[0].fps)
+            const videos = await Promise.all(files.map(fetchVideo))
+            if (this.shown === key) this.load(videos, files[0].fps)
             else release(videos)
         } catch {
-            if (this.shown === key) this.tell("These videos are no longer there: run the graph again.")
+            if (this.shown === key) this.showText("These videos are no longer there: run the graph again.")
         }
     }
 
@@ -136,37 +129,37 @@ export class CompareView {
     }
 
     /** Show a sentence in place of videos. */
-    tell(message) {
+    showText(message) {
         release(this.videos)
-        this.stage.replaceChildren(element("p", {}, say(message)))
+        this.stage.replaceChildren(h("p", {}, t(message)))
         this.playback.load(0, 1)
     }
 
-    /** Change what is kept in the properties. */
+    /** Change settings. */
     set(values) {
         Object.assign(this.properties, values)
         this.arrange()
     }
 
-    /** Put the panels on the stage that the properties ask for. */
+    /** Put the videos on the stage as the settings ask for. */
     arrange() {
         if (!this.videos.length) return
         const wipes = this.properties.view === WIPE && this.videos.length > 1
         this.panels = wipes ? [this.wipePanel()] : this.videos.map((video) => this.panel(video))
         this.stage.replaceChildren(...this.panels.map(({ figure }) => figure))
-        this.mode.textContent = say(wipes ? "Side by side" : "Wipe")
-        this.mode.title = say(wipes ? "Show all videos beside each other" : "Lay two videos over each other")
+        this.mode.textContent = t(wipes ? "Side by side" : "Wipe")
+        this.mode.title = t(wipes ? "Show all videos beside each other" : "Lay two videos over each other")
         this.mode.hidden = this.videos.length < 2
         this.layout()
     }
 
-    /** Make the panels as large as the stage allows, all of one height. */
+    /** Make the videos as large as the stage allows, all of one height. */
     layout() {
         if (!this.videos.length) return
         const shapes = this.panels.map(({ shape }) => shape)
         const height = rowHeight(shapes, this.stage, GAP, CAPTION, LEAST_WIDTH)
         for (const { canvas, figure, shape } of this.panels) {
-            const width = Math.floor(height * shape) // part pixels could break a row that is just full
+            const width = Math.floor(height * shape) // fractions of pixels could break a row that is just full
             canvas.style.height = `${height}px`
             canvas.style.width = `${width}px`
             figure.style.width = `${Math.max(width, LEAST_WIDTH)}px`
@@ -175,10 +168,10 @@ export class CompareView {
     }
 
     panel({ sheet, label }) {
-        const canvas = element("canvas")
-        const caption = element("figcaption", {}, element("span", { title: label }, label))
+        const canvas = h("canvas")
+        const caption = h("figcaption", {}, h("span", { title: label }, label))
         const draw = (frame) => sheet.draw(clear(canvas), frame, canvas)
-        return { figure: element("figure", {}, caption, canvas), canvas, shape: sheet.size[0] / sheet.size[1], draw }
+        return { figure: h("figure", {}, caption, canvas), canvas, shape: sheet.size[0] / sheet.size[1], draw }
     }
 
     wipePanel() {
@@ -186,7 +179,7 @@ export class CompareView {
         const left = Math.min(this.properties.left ?? 0, last)
         const right = Math.min(this.properties.right ?? last, last)
         const [over, under] = [this.videos[left].sheet, this.videos[right].sheet]
-        const canvas = element("canvas")
+        const canvas = h("canvas")
         const draw = (frame) => {
             const context = clear(canvas)
             const divider = canvas.width * this.wiped
@@ -194,7 +187,7 @@ export class CompareView {
             drawWithin(context, divider, canvas.width, () => under.draw(context, frame, fit(canvas, under.size)))
             drawDivider(context, canvas, divider)
         }
-        canvas.title = say("Drag the divider, or move it with Shift and the arrow keys")
+        canvas.title = t("Drag the divider, or move it with Shift and the arrow keys")
         const wipe = ({ clientX }) => {
             const { left, width } = canvas.getBoundingClientRect()
             this.wipe((clientX - left) / width)
@@ -205,21 +198,21 @@ export class CompareView {
             wipe(event)
         })
         canvas.addEventListener("pointermove", (event) => canvas.hasPointerCapture(event.pointerId) && wipe(event))
-        const caption = element("figcaption", {}, this.choice("left", left), this.choice("right", right))
-        const figure = element("figure.tav-wipe", {}, caption, canvas)
+        const caption = h("figcaption", {}, this.choice("left", left), this.choice("right", right))
+        const figure = h("figure.tav-wipe", {}, caption, canvas)
         const shape = Math.max(...[over, under].map(({ size }) => size[0] / size[1]))
         return { figure, canvas, shape, draw }
     }
 
-    /** A choice of the video on one side of the wipe. */
+    /** Create the choice of the video on one side of the wipe. */
     choice(side, chosen) {
-        const title = say(`The video on the ${side}`)
+        const title = t(`The video on the ${side}`)
         const onchange = ({ target }) => {
             this.set({ [side]: target.selectedIndex })
             this.stage.querySelector(`[title="${title}"]`).focus() // it is a new one
         }
-        const options = this.videos.map(({ label }) => element("option", {}, label))
-        const select = element("select", { onchange, title }, ...options)
+        const options = this.videos.map(({ label }) => h("option", {}, label))
+        const select = h("select", { onchange, title }, ...options)
         select.selectedIndex = chosen
         return select
     }
@@ -236,9 +229,9 @@ export class CompareView {
         if (count) for (const panel of this.panels) panel.draw(frame)
     }
 
-    end() {
+    destroy() {
         this.shown = ""
-        this.playback.end()
+        this.playback.destroy()
         release(this.videos)
     }
 }
@@ -246,14 +239,14 @@ export class CompareView {
 async function fetchVideo({ filename, subfolder, type, label, size, sheet }) {
     const response = await api.fetchApi(`/view?${new URLSearchParams({ filename, subfolder, type })}`)
     if (!response.ok) throw new Error(response.statusText)
-    return { label, sheet: await readSheet(response, sheet, size) }
+    return { label, sheet: await readSpriteSheet(response, sheet, size) }
 }
 
 function release(videos) {
     for (const { sheet } of videos.splice(0)) sheet.bitmap.close()
 }
 
-/** Let what is drawn appear between two places across a canvas only. */
+/** Draw, clipped to the part of a canvas between two horizontal positions. */
 function drawWithin(context, left, right, draw) {
     context.save()
     context.beginPath()
@@ -263,7 +256,7 @@ function drawWithin(context, left, right, draw) {
     context.restore()
 }
 
-/** A line between the two videos, with a handle. */
+/** Draw a line between the two videos, with a handle. */
 function drawDivider(context, { height }, x) {
     const unit = devicePixelRatio
     context.fillStyle = "#fff"

@@ -1,12 +1,12 @@
-// Evaluate Video: as many inputs for results as are used, and one more.
+// Evaluate Video: growing inputs.
 
 import { app } from "../../../scripts/app.js"
-import { keepOneFree } from "./compare_inputs.js"
+import { growInputs } from "./growing_inputs.js"
 
 app.registerExtension({
     name: "TuneAVideo.EvaluateVideo",
 
     nodeCreated(node) {
-        if (node.comfyClass === "TAVEvaluateVideo") keepOneFree(node)
+        if (node.comfyClass === "TAVEvaluateVideo") growInputs(node)
     },
 })

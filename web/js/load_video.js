@@ -1,24 +1,23 @@
-// Load Video: a file dropped or uploaded, and the frames that are chosen of it, playing.
+// Load Video: upload of a file, and a player of the frames that are chosen from it.
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
-import { chosen } from "./linked_values.js"
-import { addStyle, after, element, showOnNode } from "./page.js"
-import { Playback, clear, fit, readSheet } from "./sheets.js"
-import { say } from "./words.js"
+import { addStyle, h } from "./dom.js"
+import { chain, widgetOf } from "./graph.js"
+import { t } from "./i18n.js"
+import { inputValue } from "./linked_values.js"
+import { addPanel } from "./node_panel.js"
+import { Playback, clear, fit, readSpriteSheet } from "./player.js"
 
 const NODE = "TAVLoadVideo"
 const CHOICE = ["video", "start", "stride", "frames", "width", "height", "resize"]
-const LAYOUT = ["frames", "columns", "width", "height"] // of the frames on the sheet, in its headers
+const LAYOUT = ["frames", "columns", "width", "height"] // of the sprite sheet, in its headers
 const FILES = /\.(mp4|m4v|webm|mov|mkv|avi|gif)$/i
 const DELAY = 300 // ms after the last change
 const MIN_HEIGHT = 220
 
 const STYLE = `
-.tav-clip { display: flex; flex-direction: column; gap: 6px; width: 100%; height: 100%; min-height: ${MIN_HEIGHT}px;
-    box-sizing: border-box; padding: 6px; overflow: hidden; border-radius: 6px;
-    background: var(--component-node-widget-background, var(--comfy-input-bg));
-    color: var(--input-text); font: 12px/1.4 sans-serif; }
+.tav-clip { display: flex; flex-direction: column; gap: 6px; }
 .tav-clip canvas { flex: 1 1 0; min-height: 0; width: 100%; cursor: pointer; }
 .tav-clip p { margin: 0; text-align: center; overflow-wrap: anywhere; }
 .tav-clip small { display: block; font-size: 11px; color: var(--descrip-text); }
@@ -29,11 +28,9 @@ const STYLE = `
 .tav-clip.tav-loading > * { opacity: 0.4; }
 `
 
-const widgetOf = (node, name) => node.widgets.find((widget) => widget.name === name)
-
 const short = (number) => String(Number(number.toFixed(2)))
-const tell = ({ fps, duration, ...counts }) =>
-    say("{frames} frames · {fps} fps · {seconds} s · {width} × {height}", {
+const describe = ({ fps, duration, ...counts }) =>
+    t("{frames} frames · {fps} fps · {seconds} s · {width} × {height}", {
         fps: short(fps),
         seconds: short(duration),
         ...counts,
@@ -45,20 +42,20 @@ async function send(route, options) {
     return response
 }
 
-/** The frames that a Load Video node would give, and a line about them or about what is wrong with the choice. */
+/** The frames that a Load Video node would output, and a line about them or about what is wrong with the choice. */
 class ClipPreview {
     constructor(node) {
         this.node = node
-        const title = say("Play or pause (space), one frame back or on (arrow keys)")
-        this.canvas = element("canvas", { tabindex: 0, role: "img", title })
+        const title = t("Play or pause (space), one frame back or on (arrow keys)")
+        this.canvas = h("canvas", { tabindex: 0, role: "img", title })
         this.canvas.addEventListener("click", () => this.playback.play(!this.playback.playing))
         this.canvas.addEventListener("keydown", (event) => this.playback.key(event))
-        this.line = element("p", { role: "status" })
-        this.root = element("div.tav-clip", {}, this.canvas, this.line)
+        this.line = h("p", { role: "status" })
+        this.root = h("div.tav-clip", {}, this.canvas, this.line)
         this.playback = new Playback(this.canvas, () => this.draw())
     }
 
-    /** Show what is chosen now, shortly: more may change at once. A copy in no graph has nothing to show. */
+    /** Show the current choice after a short delay: more may change at once. A copy in no graph shows nothing. */
     update() {
         if (!this.node.graph) return
         clearTimeout(this.timer)
@@ -72,34 +69,34 @@ class ClipPreview {
         try {
             await this.ask(signal)
         } catch (error) {
-            if (!signal.aborted) this.fail(say("The preview could not be loaded: {reason}", { reason: error.message }))
+            if (!signal.aborted) this.fail(t("The preview could not be loaded: {reason}", { reason: error.message }))
         }
         if (!signal.aborted) this.root.classList.remove("tav-loading")
         this.node.graph?.setDirtyCanvas(true)
     }
 
     async ask(signal) {
-        const choice = CHOICE.map((name) => [name, chosen(this.node, name, updateAll)])
+        const choice = CHOICE.map((name) => [name, inputValue(this.node, name, updateAll)])
         const open = choice.find(([, value]) => value === undefined)
-        if (open) return this.without(say("No preview: {input} comes from another node.", { input: open[0] }))
+        if (open) return this.without(t("No preview: {input} comes from another node.", { input: open[0] }))
         const query = new URLSearchParams(choice)
         const facts = await (await send(`/tune_a_video/clip?${query}`, { signal })).json()
         if (facts.error) return this.fail(facts.error)
-        this.tell(facts, Number(query.get("frames")))
+        this.describe(facts, Number(query.get("frames")))
 
         const response = await send(`/tune_a_video/clip/frames?${query}`, { signal })
         if (response.headers.get("Content-Type") !== "image/jpeg") return this.fail((await response.json()).error)
         const layout = {}
         for (const name of LAYOUT) layout[name] = Number(response.headers.get(`Sheet-${name}`))
-        const sheet = await readSheet(response, layout, [facts.clip.width, facts.clip.height])
+        const sheet = await readSpriteSheet(response, layout, [facts.clip.width, facts.clip.height])
         if (!signal.aborted) this.show(sheet, facts.clip.fps)
     }
 
-    tell({ clip, source }, wanted) {
-        const less = say("The file breaks off: {frames} of {wanted} frames can be read. ", { ...clip, wanted })
+    describe({ clip, source }, wanted) {
+        const less = t("The file breaks off: {frames} of {wanted} frames can be read. ", { ...clip, wanted })
         this.root.classList.remove("tav-wrong", "tav-without")
-        const from = element("small", {}, say("from {clip}", { clip: tell(source) }))
-        this.line.replaceChildren(clip.frames < wanted ? less : "", tell(clip), from)
+        const from = h("small", {}, t("from {clip}", { clip: describe(source) }))
+        this.line.replaceChildren(clip.frames < wanted ? less : "", describe(clip), from)
     }
 
     show(sheet, fps) {
@@ -108,7 +105,7 @@ class ClipPreview {
         this.playback.load(sheet?.frames ?? 0, fps)
     }
 
-    /** A sentence in place of the frames. */
+    /** Show a sentence in place of the frames. */
     without(message) {
         this.show(null, 1)
         this.root.classList.add("tav-without")
@@ -121,12 +118,12 @@ class ClipPreview {
         this.root.classList.add("tav-wrong")
     }
 
-    /** A file is on its way to the server; returns what is aborted when another is sent or chosen. */
+    /** Show that a file is uploading; return the controller that a later upload or choice aborts. */
     uploading({ name }) {
         clearTimeout(this.timer)
         this.request?.abort()
         this.root.classList.remove("tav-loading")
-        this.without(say("Uploading {file} …", { file: name }))
+        this.without(t("Uploading {file} …", { file: name }))
         this.upload?.abort()
         return (this.upload = new AbortController())
     }
@@ -136,10 +133,10 @@ class ClipPreview {
         this.sheet?.draw(context, this.playback.frame, fit(this.canvas, this.sheet.size))
     }
 
-    end() {
+    destroy() {
         clearTimeout(this.timer)
         this.request?.abort()
-        this.playback.end()
+        this.playback.destroy()
         this.sheet?.bitmap.close()
         this.sheet = null
     }
@@ -154,7 +151,7 @@ async function upload(node, preview, file) {
         const answer = await send("/upload/image", { method: "POST", body, signal })
         choose(node, await answer.json())
     } catch ({ message: reason }) {
-        if (!signal.aborted) preview.fail(say("{file} could not be uploaded: {reason}", { file: file.name, reason }))
+        if (!signal.aborted) preview.fail(t("{file} could not be uploaded: {reason}", { file: file.name, reason }))
     }
 }
 
@@ -168,24 +165,24 @@ function choose(node, { name, subfolder }) {
     node.graph?.setDirtyCanvas(true)
 }
 
-/** The video file among those dropped or pasted. */
+/** Return the video among dropped or pasted files. */
 const videoAmong = (files) => [...files].find((file) => file.type.startsWith("video/") || FILES.test(file.name))
 
-/** The ways in for a file: the button, a file dropped on the node, a file pasted while it is selected. */
-function takeFiles(node, preview) {
+/** Upload files by the button, dropped on the node, or pasted while it is selected. */
+function acceptFiles(node, preview) {
     const take = (files) => {
         const file = videoAmong(files)
         if (file) upload(node, preview, file)
         return Boolean(file)
     }
-    const picker = element("input", { type: "file", accept: "video/*,.mkv,.gif", onchange: () => take(picker.files) })
+    const picker = h("input", { type: "file", accept: "video/*,.mkv,.gif", onchange: () => take(picker.files) })
     const pick = () => {
         picker.value = "" // so that the same file can be chosen again
         picker.click()
     }
-    const options = { serialize: false, canvasOnly: true } // in the other renderer, a button is beside the file's name
+    const options = { serialize: false, canvasOnly: true } // the Vue renderer has a button beside the file's name
     const button = node.addWidget("button", "upload", "image", pick, options)
-    button.label = say("choose a video to upload")
+    button.label = t("choose a video to upload")
     node.onDragOver = (event) => [...(event.dataTransfer?.items ?? [])].some((item) => item.kind === "file")
     node.onDragDrop = (event) => take(event.dataTransfer?.files ?? [])
     preview.root.addEventListener("dragover", (event) => node.onDragOver(event) && event.preventDefault())
@@ -194,7 +191,7 @@ function takeFiles(node, preview) {
         event.preventDefault()
         event.stopPropagation()
     })
-    node.previewMediaType = "video" // of a selected node, it tells ComfyUI that a pasted video is for this one
+    node.previewMediaType = "video" // ComfyUI gives a pasted video to a selected node of this kind
     node.pasteFiles = take
 }
 
@@ -207,7 +204,7 @@ function updateAll() {
 app.registerExtension({
     name: "TuneAVideo.LoadVideo",
 
-    /** ComfyUI adds a button to inputs of files, and a preview of the whole file; here there are others. */
+    /** Leave out ComfyUI's upload button and its preview of the whole file: this node has its own. */
     beforeRegisterNodeDef(nodeType, nodeData) {
         if (nodeData.name === NODE) delete nodeData.input.required.upload
     },
@@ -216,22 +213,22 @@ app.registerExtension({
         if (node.comfyClass !== NODE) return
         addStyle("tav-clip-style", STYLE)
         const preview = new ClipPreview(node)
-        takeFiles(node, preview)
-        showOnNode(node, "preview", preview.root, MIN_HEIGHT, () => {
+        acceptFiles(node, preview)
+        addPanel(node, "preview", preview.root, MIN_HEIGHT, () => {
             previews.delete(preview)
-            preview.end()
+            preview.destroy()
         })
         const update = () => preview.update()
-        for (const name of CHOICE) after(widgetOf(node, name), "callback", update)
-        after(widgetOf(node, "video"), "callback", () => preview.upload?.abort())
-        after(node, "onConfigure", update)
-        after(node, "onConnectionsChange", update)
-        after(node, "onAdded", () => {
+        for (const name of CHOICE) chain(widgetOf(node, name), "callback", update)
+        chain(widgetOf(node, "video"), "callback", () => preview.upload?.abort())
+        chain(node, "onConfigure", update)
+        chain(node, "onConnectionsChange", update)
+        chain(node, "onAdded", () => {
             previews.add(preview)
             update()
         })
     },
 
-    /** The person pressed R: a file may have come or changed. */
+    /** The user pressed R: a file may be new or changed. */
     refreshComboInNodes: updateAll,
 })

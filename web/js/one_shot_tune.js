@@ -1,79 +1,80 @@
-// One-Shot Tune: the server's messages and history, shown on the node that they belong to.
+// One-Shot Tune: shows the server's messages and runs on the node that they belong to.
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
-import { after, nodeOf, openNodes, root, showOnNode } from "./page.js"
+import { allNodes, chain, nodeByExecutionId, rootGraph, widgetOf } from "./graph.js"
+import { addPanel } from "./node_panel.js"
 import { TunePanel } from "./tune_panel.js"
 
 const NODE = "TAVOneShotTune"
 const panels = new WeakMap() // node -> its panel
 
 function panelOf({ node, workflow }) {
-    return workflow === root().id ? panels.get(nodeOf(node)) : undefined
+    return workflow === rootGraph().id ? panels.get(nodeByExecutionId(node)) : undefined
 }
 
-/** Make a node on the classic canvas as high as what it holds; the other renderer does so by itself. */
-function makeRoom(node) {
+/** Make a node on the classic canvas as high as its content; the Vue renderer does so by itself. */
+function growToContent(node) {
     const least = LiteGraph.vueNodesMode ? 0 : node.computeSize()[1]
     if (node.size[1] < least) node.setSize([node.size[0], least])
 }
 
-const openPanels = () => openNodes().flatMap((node) => panels.get(node) ?? [])
+const openPanels = () => allNodes().flatMap((node) => panels.get(node) ?? [])
 
-let asking = null // of which workflow
+let refreshing = null // id of the workflow
 
-/** Show the last runs of this workflow as the server keeps them: after a reload, and when messages were missed. */
+/** Show the last runs of this workflow from the server: after a reload, and when messages were missed. */
 async function refresh() {
-    const workflow = root().id
-    if (asking === workflow || !openPanels().length) return
-    asking = workflow
+    const workflow = rootGraph().id
+    if (refreshing === workflow || !openPanels().length) return
+    refreshing = workflow
     try {
         const runs = await (await api.fetchApi(`/tune_a_video/runs?${new URLSearchParams({ workflow })}`)).json()
         const shown = new Map(runs.map((run) => [panelOf(run), run]))
         for (const [panel, run] of await borrowed(workflow)) shown.set(panel, run)
-        if (workflow !== root().id) return // another was opened meanwhile
+        if (workflow !== rootGraph().id) return // another was opened meanwhile
         for (const panel of openPanels()) panel.show(shown.get(panel) ?? null)
     } catch (error) {
-        console.warn("Tune-A-Video: how far the tuning is could not be read:", error)
+        console.warn("Tune-A-Video: could not read the tuning runs:", error)
     } finally {
-        if (asking === workflow) asking = null
+        if (refreshing === workflow) refreshing = null
     }
 }
 
-/** A run as the server keeps it; null when it does not any more. */
+/** Fetch a run; null when the server has forgotten it. */
 async function fetchRun(id) {
     const response = await api.fetchApi(`/tune_a_video/runs/${id}`)
     return response.ok ? response.json() : null
 }
 
-// Of a node that ComfyUI answered from its cache with the run of another node, the page keeps that run's id, over a
-// reload too: the server does not know that this node shows it.
+// When ComfyUI answers a node from its cache with the run of another node, the page remembers that run's id, also over
+// a reload: the server does not know that this node shows it.
 const keyOf = ({ workflow, node }) => `TuneAVideo.run ${workflow} ${node}`
 
-/** The panels of this workflow that show such a run, and the runs. */
+/** Return the panels of this workflow that show such a run, with the runs. */
 async function borrowed(workflow) {
     const start = keyOf({ workflow, node: "" })
     const kept = Object.entries(sessionStorage).filter(([key]) => key.startsWith(start))
     const runs = await Promise.all(kept.map(async ([key, id]) => [key.slice(start.length), await fetchRun(id)]))
-    return runs.flatMap(([node, run]) => (run ? [[panels.get(nodeOf(node)), run]] : []))
+    return runs.flatMap(([node, run]) => (run ? [[panels.get(nodeByExecutionId(node)), run]] : []))
 }
 
 /**
- * Show the run whose result ComfyUI gave, if no message told of it: a copy of a workflow is answered from the cache. But
- * not that of another workflow whose prompt this was: ComfyUI gives it to whichever node has the number here.
+ * Show the run behind a result that ComfyUI took from its cache, as for a copy of a workflow. Results of prompts of
+ * other workflows are left out: ComfyUI gives them to whichever node has the same number here.
  */
 async function showResult({ node, display_node: shown = node, output, prompt_id: prompt }) {
     const [id] = output?.tav_run ?? []
-    const panel = panels.get(nodeOf(shown))
+    const panel = panels.get(nodeByExecutionId(shown))
     if (!id || !panel || panel.run?.run === id) return
-    const workflow = root().id
+    const workflow = rootGraph().id
     const run = await fetchRun(id)
     if (!run || (run.prompt === prompt && panelOf(run) !== panel)) return
     sessionStorage.setItem(keyOf({ workflow, node: shown }), id)
     panel.show(run)
 }
 
-const ask = {
+const actions = {
     stop: (run) => api.fetchApi("/tune_a_video/stop", { method: "POST", body: JSON.stringify({ run: run.run }) }),
     cancel: (run) => api.interrupt(run.prompt),
 }
@@ -84,7 +85,7 @@ api.addEventListener("tune_a_video.start", ({ detail }) => {
 })
 for (const kind of ["step", "preview", "end"]) {
     api.addEventListener(`tune_a_video.${kind}`, ({ detail }) => {
-        if (panelOf(detail)?.take(detail) === false) refresh()
+        if (panelOf(detail)?.apply(detail) === false) refresh()
     })
 }
 api.addEventListener("executed", ({ detail }) => showResult(detail))
@@ -95,19 +96,19 @@ app.registerExtension({
 
     nodeCreated(node) {
         if (node.comfyClass !== NODE) return
-        const panel = new TunePanel((what, run) => ask[what](run))
+        const panel = new TunePanel(actions)
         panels.set(node, panel)
-        showOnNode(node, "tuning", panel.root, () => panel.height, () => panel.end())
-        const every = node.widgets.find(({ name }) => name === "preview_every")
+        addPanel(node, "tuning", panel.root, () => panel.height, () => panel.destroy())
+        const every = widgetOf(node, "preview_every")
         const expect = () => {
             panel.expectPreviews(every.value)
-            makeRoom(node)
+            growToContent(node)
         }
-        after(every, "callback", expect)
-        after(node, "onConfigure", expect)
+        chain(every, "callback", expect)
+        chain(node, "onConfigure", expect)
     },
 
     afterConfigureGraph() {
-        refresh() // ComfyUI would wait for what this returns, with the workflow of before still the active one
+        refresh() // not awaited: ComfyUI would wait for it with the previous workflow still the active one
     },
 })

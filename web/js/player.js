@@ -1,10 +1,10 @@
-// Videos as sheets of frames: every frame can be shown at once and exactly, and several videos stay in step.
+// Playback of videos as sprite sheets: every frame can be shown at once and exactly, and several videos stay in step.
 
 /** All frames of a video in one decoded picture, row by row. */
-export class Sheet {
+export class SpriteSheet {
     /**
      * @param bitmap the picture
-     * @param layout frames, columns, and width and height of a frame on the picture
+     * @param layout number of frames and columns, width and height of a frame in the picture
      * @param size width and height of the video itself
      */
     constructor(bitmap, layout, size) {
@@ -24,12 +24,12 @@ export class Sheet {
     }
 }
 
-/** Decode the sheet that a response holds. */
-export async function readSheet(response, layout, size) {
-    return new Sheet(await createImageBitmap(await response.blob()), layout, size)
+/** Decode the sprite sheet in a response. */
+export async function readSpriteSheet(response, layout, size) {
+    return new SpriteSheet(await createImageBitmap(await response.blob()), layout, size)
 }
 
-/** The largest box of the shape `size` in the middle of a canvas. */
+/** Return the largest box of the shape `size` in the middle of a canvas. */
 export function fit(canvas, [width, height]) {
     const scale = Math.min(canvas.width / width, canvas.height / height)
     const box = { width: width * scale, height: height * scale }
@@ -37,9 +37,12 @@ export function fit(canvas, [width, height]) {
 }
 
 /**
- * How high pictures of one height can be in an element, in pixels, when they stand in rows that are filled in order.
- * `shapes` are their widths over their heights; none is narrower than `least`, above each is a caption, between them a
- * gap.
+ * Return the height in pixels of pictures that fill an element in rows, all of one height.
+ *
+ * @param shapes width / height of each picture
+ * @param gap pixels between two pictures
+ * @param caption pixels above each picture
+ * @param least least width of a picture in pixels
  */
 export function rowHeight(shapes, { clientWidth, clientHeight }, gap, caption, least) {
     const fits = (height) => {
@@ -61,7 +64,7 @@ export function rowHeight(shapes, { clientWidth, clientHeight }, gap, caption, l
     return height
 }
 
-/** Clear a canvas, with as many pixels as the screen has for it. */
+/** Clear a canvas, give it the screen's resolution, and return its context. */
 export function clear(canvas) {
     const width = Math.max(1, Math.round(canvas.clientWidth * devicePixelRatio))
     const height = Math.max(1, Math.round(canvas.clientHeight * devicePixelRatio))
@@ -72,7 +75,7 @@ export function clear(canvas) {
     return context
 }
 
-/** Counts frames in a loop at a rate. Nothing runs while it is paused, or its element is not on the screen. */
+/** Counts frames in a loop at a rate. Nothing runs while it is paused, or its element is off the screen. */
 export class Playback {
     frame = 0
     count = 0
@@ -95,7 +98,7 @@ export class Playback {
         for (const observer of this.observers) observer.observe(element)
     }
 
-    /** Begin with another video. */
+    /** Start with another video. */
     load(count, fps) {
         this.count = count
         this.fps = fps
@@ -107,19 +110,19 @@ export class Playback {
         this.#restart()
     }
 
-    /** Go to a frame, and on from there when playing. */
+    /** Go to a frame, and continue from there when playing. */
     seek(frame) {
         this.frame = this.count ? Math.min(Math.max(frame, 0), this.count - 1) : 0
         this.#restart()
     }
 
-    /** Pause, and go some frames on, around the end. */
+    /** Pause, and go forward by some frames, around the end. */
     step(by) {
         this.playing = false
         this.seek((this.frame + by + this.count) % this.count)
     }
 
-    /** Follow a key: the arrows go frame by frame, Home and End to the ends, space plays or pauses. */
+    /** Handle a key: the arrows go frame by frame, Home and End to the ends, space plays or pauses. */
     key(event) {
         const steps = { ArrowLeft: -1, ArrowRight: 1 }
         const ends = { Home: 0, End: Infinity }
@@ -129,10 +132,10 @@ export class Playback {
         else if (event.key === " ") this.play(!this.playing)
         else return
         event.preventDefault()
-        event.stopPropagation() // they mean other things to ComfyUI
+        event.stopPropagation() // ComfyUI has other uses for them
     }
 
-    end() {
+    destroy() {
         for (const observer of this.observers) observer.disconnect()
         this.load(0, 1)
     }

@@ -1,4 +1,4 @@
-// The words that this pack's own elements show, in the language that ComfyUI is set to.
+// Texts of this pack's own elements, in the language that ComfyUI is set to.
 
 import { app } from "../../../scripts/app.js"
 
@@ -64,12 +64,13 @@ const CHINESE = {
     "No motion is saved yet.": "还没有保存过运动。",
     "Run the graph to save the motion.": "运行工作流后，运动将被保存。",
     "Saved as {name}": "已保存为 {name}",
-    "The file says nothing about itself; it may be a published one.": "文件没有自身说明；可能是已发布的模型文件。",
+    "The file has no metadata; it may be a published one.": "文件不含元数据；可能是已发布的模型文件。",
 }
 
-/** `words` in the person's language, with values in place of their names in braces. */
-export function say(words, values = {}) {
-    const said = app.extensionManager.setting.get("Comfy.Locale") === "zh" ? (CHINESE[words] ?? words) : words
-    const whole = said.replace(/{(\w+)}/g, (_, name) => values[name])
-    return whole.replace(/\b1 (frame|step)s\b/g, "1 $1")
+/** Return `text` in the user's language, with values in place of their names in braces. */
+export function t(text, values = {}) {
+    const chinese = app.extensionManager.setting.get("Comfy.Locale") === "zh"
+    const translated = chinese ? (CHINESE[text] ?? text) : text
+    const filled = translated.replace(/{(\w+)}/g, (_, name) => values[name])
+    return filled.replace(/\b1 (frame|step)s\b/g, "1 $1")
 }

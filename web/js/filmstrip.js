@@ -1,8 +1,8 @@
 // The previews of a tuning as a filmstrip; a click shows one large.
 
 import { api } from "../../../scripts/api.js"
-import { element } from "./page.js"
-import { say } from "./words.js"
+import { h } from "./dom.js"
+import { t } from "./i18n.js"
 
 export const FILM_HEIGHT = 76
 const ARROWS = { ArrowLeft: -1, ArrowRight: 1 }
@@ -24,21 +24,21 @@ export const FILM_STYLE = `
 .tav-large div { display: flex; justify-content: space-between; align-items: center; margin-top: 10px; gap: 10px; }
 .tav-large button { min-width: 32px; padding: 4px 10px; border: 1px solid var(--border-color); border-radius: 6px;
     background: var(--comfy-input-bg); color: inherit; font: inherit; cursor: pointer; }
-.tav-large button:disabled { opacity: 0.4; cursor: default; }
+.tav-large button[aria-disabled="true"] { opacity: 0.4; cursor: default; }
 `
 
-function address({ filename, subfolder, type }) {
+function fileUrl({ filename, subfolder, type }) {
     return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`)
 }
 
 export class Filmstrip {
     constructor() {
-        this.root = element("div.tav-film", { "aria-label": say("Previews") })
+        this.root = h("div.tav-film", { "aria-label": t("Previews") })
         this.root.addEventListener("wheel", (event) => this.scroll(event), { passive: false })
         this.show([], 0)
     }
 
-    /** Show previews (their steps and files), or what will come: one every so many steps. */
+    /** Show previews (their steps and files), or that one will appear every so many steps. */
     show(previews, every) {
         this.previews = previews
         const shown = previews.map(({ filename }) => filename).join() || every
@@ -48,20 +48,20 @@ export class Filmstrip {
         const frames = previews.map((preview) => before.get(preview.filename) ?? this.frame(preview))
         const atEnd = this.root.scrollLeft + this.root.clientWidth >= this.root.scrollWidth - 20
         if (frames.length) this.root.replaceChildren(...frames)
-        else this.root.replaceChildren(element("p", {}, say("A preview appears here every {every} steps.", { every })))
+        else this.root.replaceChildren(h("p", {}, t("A preview appears here every {every} steps.", { every })))
         if (atEnd) this.root.scrollLeft = this.root.scrollWidth
     }
 
     frame(preview) {
-        const alt = say("Preview after step {step}", preview)
-        const title = say("Preview after step {step}: click to enlarge", preview)
+        const alt = t("Preview after step {step}", preview)
+        const title = t("Preview after step {step}: click to enlarge", preview)
         const open = () => this.open(this.previews.findIndex((it) => it.filename === preview.filename))
-        const picture = { src: address(preview), alt, loading: "lazy", decoding: "async", draggable: "false" }
+        const picture = { src: fileUrl(preview), alt, loading: "lazy", decoding: "async", draggable: "false" }
         const button = { type: "button", title, "data-file": preview.filename, onclick: open }
-        return element("button", button, element("img", picture), String(preview.step))
+        return h("button", button, h("img", picture), String(preview.step))
     }
 
-    /** The wheel moves the strip where there is more of it than fits; elsewhere it is the canvas's. */
+    /** Scroll the strip with the wheel if it overflows; else leave the wheel to the canvas. */
     scroll(event) {
         if (this.root.scrollWidth <= this.root.clientWidth) return
         event.stopPropagation()
@@ -69,22 +69,22 @@ export class Filmstrip {
         this.root.scrollLeft += event.deltaX || event.deltaY
     }
 
-    /** Show one preview large; arrow keys go on from it. */
+    /** Enlarge one preview; the arrow keys go to the next. */
     open(index) {
-        const picture = element("img")
-        const caption = element("span")
+        const picture = h("img")
+        const caption = h("span")
         const step = (by) => () => turn(index + by)
-        const back = element("button", { type: "button", "aria-label": say("previous"), onclick: step(-1) }, "‹")
-        const on = element("button", { type: "button", "aria-label": say("next"), onclick: step(1) }, "›")
-        const dialog = element("dialog.tav-large", { tabindex: -1 }, picture, element("div", {}, back, caption, on))
+        const back = h("button", { type: "button", "aria-label": t("previous"), onclick: step(-1) }, "‹")
+        const on = h("button", { type: "button", "aria-label": t("next"), onclick: step(1) }, "›")
+        const dialog = h("dialog.tav-large", { tabindex: -1 }, picture, h("div", {}, back, caption, on))
         const turn = (to) => {
             if (!this.previews[to]) return
             index = to
-            picture.src = address(this.previews[to])
-            picture.alt = caption.textContent = say("after step {step}", this.previews[to])
-            back.disabled = to === 0
-            on.disabled = to === this.previews.length - 1
-            if (document.activeElement.disabled) dialog.focus() // a disabled button hears no keys
+            picture.src = fileUrl(this.previews[to])
+            picture.alt = caption.textContent = t("after step {step}", this.previews[to])
+            // not `disabled`: such a button loses the focus, and with it the arrow keys
+            back.ariaDisabled = to === 0
+            on.ariaDisabled = to === this.previews.length - 1
         }
         dialog.addEventListener("keydown", (event) => {
             event.stopPropagation() // ComfyUI has keys of its own

@@ -1,11 +1,11 @@
-// Compare Videos and Evaluate Video: of their many inputs for results, those that are connected are shown, and one more.
+// Inputs that grow: of result_1, result_2, ... those that are connected are shown, and one more.
 
-import { after } from "./page.js"
+import { chain } from "./graph.js"
 
 const RESULT = /^result_(\d+)$/
 
 /** Keep one free result input at the end of a node. */
-export function keepOneFree(node) {
+export function growInputs(node) {
     const results = () => node.inputs.filter((input) => RESULT.test(input.name))
     const all = results().map(({ name, type, shape, localized_name }) => [name, type, { shape, localized_name }])
 
@@ -18,8 +18,8 @@ export function keepOneFree(node) {
         node.graph?.setDirtyCanvas(true, true)
     }
 
-    // A link says by number which slot it goes to. ComfyUI brings back all inputs in its own order, while the links of
-    // a saved or copied node keep to the order that it had.
+    // A link names its slot by number. ComfyUI restores all inputs in the order of the schema, but the links of a saved
+    // or copied node refer to the order that it had.
     const { configure } = node
     node.configure = function (saved) {
         const names = saved.inputs?.map(({ name }) => name)
@@ -28,13 +28,13 @@ export function keepOneFree(node) {
         if (kept) node.inputs.splice(0, node.inputs.length, ...kept)
     }
 
-    // Only when what happens now is done: pasted and loaded nodes get their links after their inputs.
+    // After everything that happens now: pasted and loaded nodes get their links after their inputs.
     let waiting
     const later = () => {
         clearTimeout(waiting)
         waiting = setTimeout(fit)
     }
-    after(node, "onConnectionsChange", later)
-    after(node, "onConfigure", later)
+    chain(node, "onConnectionsChange", later)
+    chain(node, "onConfigure", later)
     later()
 }

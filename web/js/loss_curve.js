@@ -1,7 +1,7 @@
-// The loss of a tuning as a curve: every step faint, the running mean strong.
+// The loss of a tuning as a curve: raw losses faint, their running mean strong.
 
-import { element } from "./page.js"
-import { say } from "./words.js"
+import { h } from "./dom.js"
+import { t } from "./i18n.js"
 
 const SVG = "http://www.w3.org/2000/svg"
 const LEFT = 40, RIGHT = 10, TOP = 8, BOTTOM = 18 // room for the labels, in pixels
@@ -24,7 +24,7 @@ export const CURVE_STYLE = `
     border: 1px solid var(--border-color); font-size: 11px; }
 `
 
-/** A number for a label: three digits that count. */
+/** Format a number for a label: three significant digits. */
 export const short = (value) => String(Number(value.toPrecision(3)))
 
 function shape(tag, attributes, parent) {
@@ -34,7 +34,7 @@ function shape(tag, attributes, parent) {
     return made
 }
 
-/** The mean around each value, over a fifth of all: as in the plot that the node gives as an image. */
+/** Return the mean around each value over a fifth of all, as in the node's loss_plot. */
 export function runningMean(values) {
     const reach = Math.max(1, Math.floor(values.length / 10))
     const sums = [0]
@@ -47,8 +47,8 @@ export function runningMean(values) {
 
 const highest = (values) => values.reduce((a, b) => Math.max(a, b))
 
-/** Which values to draw: all, or of more than fit the lowest and the highest in each of `columns` groups. */
-function drawn(values, columns) {
+/** Return indices of the values to draw: all, or if there are too many, the lowest and highest of each column. */
+function drawnIndices(values, columns) {
     if (values.length <= 2 * columns) return values.map((_, i) => i)
     const chosen = []
     for (let column = 0; column < columns; column++) {
@@ -68,9 +68,9 @@ export class LossCurve {
     constructor() {
         this.svg = document.createElementNS(SVG, "svg")
         this.svg.setAttribute("role", "img")
-        this.tip = element("div.tav-tip", { hidden: "" })
-        this.losses = [] // as they are drawn: the run may have more by now, or be another
-        this.root = element("div.tav-curve", {}, this.svg, this.tip)
+        this.tip = h("div.tav-tip", { hidden: "" })
+        this.losses = [] // as drawn: the run may have more by now, or be another
+        this.root = h("div.tav-curve", {}, this.svg, this.tip)
         this.root.addEventListener("pointermove", (event) => this.point(event))
         this.root.addEventListener("pointerleave", () => this.point(null))
         this.sizes = new ResizeObserver(() => this.draw())
@@ -81,24 +81,24 @@ export class LossCurve {
     /** Show a run (see Run.summary() of the server), or nothing. */
     show(run) {
         this.run = run
-        this.asked ??= requestAnimationFrame(() => {
-            this.asked = null
+        this.frameRequest ??= requestAnimationFrame(() => {
+            this.frameRequest = null
             this.draw()
         })
     }
 
     draw() {
         const { clientWidth: width, clientHeight: height } = this.root
-        if (!width || !height) return // collapsed, or out of sight
+        if (!width || !height) return // collapsed, or off the screen
         this.svg.replaceChildren()
         this.svg.setAttribute("viewBox", `0 0 ${width} ${height}`)
         const losses = (this.losses = this.run?.losses.slice() ?? [])
-        this.svg.setAttribute("aria-label", say("Loss of {steps} steps", { steps: losses.length }))
+        this.svg.setAttribute("aria-label", t("Loss of {steps} steps", { steps: losses.length }))
         this.tip.hidden = !this.pointed || !losses.length
         if (!losses.length) return
         this.means = runningMean(losses)
         this.last = this.run.state === "running" ? this.run.steps : losses.length
-        // single steps may lie far above the rest: those are cut off, so that the course of the mean is seen
+        // single steps far above the rest are cut off, so that the course of the mean is visible
         this.highest = Math.min(highest(losses), 2 * highest(this.means)) * 1.05 || 1
         this.area = { width: width - LEFT - RIGHT, height: height - TOP - BOTTOM, bottom: height - BOTTOM }
         this.drawFrame(width)
@@ -139,11 +139,11 @@ export class LossCurve {
 
     drawLine(name, values) {
         const place = (i) => `${this.x(i + 1).toFixed(1)} ${this.y(values[i]).toFixed(1)}`
-        const points = drawn(values, Math.ceil(this.area.width)).map(place)
+        const points = drawnIndices(values, Math.ceil(this.area.width)).map(place)
         shape("path", { class: name, d: `M${points.join("L")}` }, this.svg)
     }
 
-    /** The mouse is over the curve, or (null) has left it. */
+    /** Show the values under the mouse; null when it has left the curve. */
     point(event) {
         const steps = this.losses.length
         this.pointed = null
@@ -165,13 +165,13 @@ export class LossCurve {
         shape("line", { class: "tav-pointer", x1: x, x2: x, y1: TOP, y2: this.area.bottom }, this.pointer)
         shape("circle", { class: "tav-dot", cx: x, cy: this.y(loss), r: 3 }, this.pointer)
         const values = { step, loss: short(loss), mean: short(mean) }
-        this.tip.textContent = say("step {step} · loss {loss} · mean {mean}", values)
+        this.tip.textContent = t("step {step} · loss {loss} · mean {mean}", values)
         const room = this.root.clientWidth - this.tip.offsetWidth
         this.tip.style.left = `${Math.max(0, Math.min(room, x - this.tip.offsetWidth / 2))}px`
     }
 
-    end() {
+    destroy() {
         this.sizes.disconnect()
-        cancelAnimationFrame(this.asked)
+        cancelAnimationFrame(this.frameRequest)
     }
 }
