@@ -24,9 +24,10 @@ FRAMES_SEEN: dict[str, Callable[[int, range], Sequence[int]]] = {
     "spatial": lambda frame, window: (frame,),
     "first_frame": lambda frame, window: (0,),
     "previous_frame": lambda frame, window: (max(0, frame - 1),),
-    "full": lambda frame, window: tuple(window),
+    "full": lambda frame, window: (*range(min(window.start, 1)), *window),
 }
-"""By attention mode: the frames whose keys and values a frame sees, in a call on the frames ``window``."""
+"""By attention mode: the frames whose keys and values a frame sees, in a call on the frames ``window``. ``full`` is all
+of them; where a video goes through the network in windows, its window and frame 0."""
 assert tuple(FRAMES_SEEN) == ATTENTION_MODES
 
 LARGEST_SCORES = 2**27
@@ -44,9 +45,14 @@ def check_mode(mode: str) -> str:
     return mode
 
 
-def key_frames(mode: str, window: range) -> list[list[int]]:
-    """Return, for every frame of ``window``, the positions in ``window`` of the frames that it sees."""
-    return [[window.index(seen) for seen in FRAMES_SEEN[mode](frame, window)] for frame in window]
+def key_frames(mode: str, window: range, known: Sequence[int]) -> list[list[int]]:
+    """Return, for every frame of ``window``, the positions in ``known`` of the frames that it sees."""
+    return [[known.index(seen) for seen in FRAMES_SEEN[mode](frame, window)] for frame in window]
+
+
+def frames_to_keep(mode: str, stop: int) -> list[int]:
+    """Return the frames before frame ``stop`` that a window beginning there sees."""
+    return sorted({seen for seen in FRAMES_SEEN[mode](stop, range(stop, stop + 1)) if seen < stop})
 
 
 def video_attention(

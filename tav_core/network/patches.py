@@ -15,7 +15,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from .attention import attend, key_frames, video_attention
+from .attention import attend, frames_to_keep, key_frames, video_attention
 from .frozen_convolution import FrozenConvolution, is_plain
 from .state import VideoState
 
@@ -32,7 +32,7 @@ def transformer_block(state: VideoState, block: nn.Module, original: Forward, *a
     tokens = original(*args, **kwargs)
     if not state.temporal_of:
         return tokens
-    return tokens + state.temporal_of[block](tokens, state.frames)
+    return tokens + state.temporal_of[block](tokens, state.kept)
 
 
 def self_attention(
@@ -55,11 +55,12 @@ def self_attention(
     keys = tokens if context is None else context
     query, key = attention.to_q(tokens), attention.to_k(keys)
     value = attention.to_v(keys if value is None else value)
+    frames, tiles, window = state.frames, len(query) // len(key), state.kept.window
+    known, key, value = state.kept.join(attention, key, value, frames_to_keep(state.attention, window.stop))
     # HyperTile cuts the queries of a frame into tiles, a batch each; cut the keys likewise, so that tiles see tiles
-    frames, tiles = state.frames, len(query) // len(key)
     query = rearrange(query, "(b f t) n c -> (b t f) n c", f=frames, t=tiles)
-    key, value = (rearrange(x, "(b f) (t m) c -> (b t f) m c", f=frames, t=tiles) for x in (key, value))
-    seen = key_frames(state.attention, range(frames))
+    key, value = (rearrange(x, "(b f) (t m) c -> (b t f) m c", f=len(known), t=tiles) for x in (key, value))
+    seen = key_frames(state.attention, window, known)
     with state.checkpointing.saving():
         out = video_attention(query, key, value, attention.heads, seen, state.kernel)
     return attention.to_out[0](rearrange(out, "(b t f) n c -> (b f t) n c", f=frames, t=tiles))

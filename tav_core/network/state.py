@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -13,6 +14,8 @@ from .checkpointing import SelectiveCheckpointing
 from .structure import Block
 from .temporal import TemporalAttention
 from .text_cache import TextCache
+from .tuned_weights import TunedWeights
+from .windows import KeptFrames, split_frames
 
 
 class VideoState:
@@ -24,27 +27,60 @@ class VideoState:
         attention: attention mode, one of :data:`.ATTENTION_MODES`.
         kernel: computes self-attention, and cross-attention while learning.
         temporal: the temporal attention of every block, in the order of ``blocks``; None without temporal attention.
+        window: frames computed at once; 0 for all.
+        overlap: frames before a window that its temporal attention sees.
     """
 
     def __init__(
-        self, unet: nn.Module, blocks: list[Block], attention: str, kernel: Kernel, temporal: nn.ModuleList | None
+        self,
+        unet: nn.Module,
+        blocks: list[Block],
+        attention: str,
+        kernel: Kernel,
+        temporal: nn.ModuleList | None,
+        window: int,
+        overlap: int,
     ) -> None:
         self.unet = unet
         self.blocks = blocks
         self.attention = attention
         self.kernel = kernel
         self.temporal = temporal
+        self.tuned = TunedWeights(blocks, temporal)
         self.temporal_of: dict[nn.Module, TemporalAttention] = {
             block.module: closing for block, closing in zip(blocks, temporal if temporal is not None else ())
         }
         """Temporal attention by transformer block; empty without temporal attention."""
-        self.frames = 1
-        """Frames per video in the current batch; set it before calling ``unet`` directly."""
+        self.window = window
+        self.kept = KeptFrames(overlap)
         self.gradient_checkpointing = False
         self.compute_dtype: torch.dtype | None = None
         """Precision of the computation; None for that of the weights."""
         self.text_cache = TextCache()
         self.checkpointing = SelectiveCheckpointing()
+
+    @property
+    def frames(self) -> int:
+        """Frames per video in the current batch."""
+        return len(self.kept.window)
+
+    @contextmanager
+    def windows(self, frames: int) -> Iterator[Iterator[range]]:
+        """Return the windows of a video of ``frames`` frames; take each one just before its call of the network.
+
+        While learning, there is one window of all frames: the backward pass needs the activations of each.
+        """
+        windows = split_frames(frames, 0 if self.tuned.learning() else self.window)
+
+        def begin() -> Iterator[range]:
+            for window in windows:
+                self.kept.begin(window, keeping=window.stop < frames)
+                yield window
+
+        try:
+            yield begin()
+        finally:
+            self.kept.clear()
 
     @property
     def dtype(self) -> torch.dtype:

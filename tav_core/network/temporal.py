@@ -8,6 +8,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from .attention import Kernel
+from .windows import KeptFrames
 
 LARGEST_BATCH = 2**15
 """Sequences (spatial positions) that temporal attention takes at once. CUDA's kernels take hardly twice as many, and a
@@ -39,11 +40,17 @@ class TemporalSelfAttention(nn.Module):
         nn.init.zeros_(self.to_out[0].weight)
         nn.init.zeros_(self.to_out[0].bias)
 
-    def forward(self, tokens: Tensor, frames: int) -> Tensor:
-        """Return ``[(b f), n, c]`` for tokens ``[(b f), n, c]``; only the attention needs them by position."""
+    def forward(self, tokens: Tensor, kept: KeptFrames) -> Tensor:
+        """Return ``[(b f), n, c]`` for tokens ``[(b f), n, c]`` of the current window's frames.
+
+        Keys and values are those of the window and of the last frames before it.
+        """
+        query, key, value = (project(tokens) for project in (self.to_q, self.to_k, self.to_v))
+        frames, stop = len(kept.window), kept.window.stop
+        known, key, value = kept.join(self, key, value, range(max(0, stop - kept.overlap), stop))
         query, key, value = (
-            rearrange(project(tokens), "(b f) n (h d) -> (b n) h f d", f=frames, h=self.heads)
-            for project in (self.to_q, self.to_k, self.to_v)
+            rearrange(x, "(b f) n (h d) -> (b n) h f d", f=count, h=self.heads)
+            for x, count in ((query, frames), (key, len(known)), (value, len(known)))
         )
         most = LARGEST_LEARNING_BATCH if torch.is_grad_enabled() else LARGEST_BATCH
         if len(query) > most:
@@ -62,8 +69,8 @@ class TemporalAttention(nn.Module):
         self.norm_temp = nn.LayerNorm(dim)
         self.attn_temp = TemporalSelfAttention(dim, inner_dim, heads, bias, kernel)
 
-    def forward(self, tokens: Tensor, frames: int) -> Tensor:
-        """Return ``[(b f), n, c]`` for tokens ``[(b f), n, c]``."""
+    def forward(self, tokens: Tensor, kept: KeptFrames) -> Tensor:
+        """Return ``[(b f), n, c]`` for tokens ``[(b f), n, c]``, see :class:`TemporalSelfAttention`."""
         norm = self.norm_temp
         normed = F.layer_norm(tokens, norm.normalized_shape, norm.weight.to(tokens), norm.bias.to(tokens), norm.eps)
-        return self.attn_temp(normed, frames)
+        return self.attn_temp(normed, kept)

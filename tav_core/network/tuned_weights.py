@@ -53,6 +53,11 @@ class TunedWeights:
             if parameter.device != device:
                 parameter.data = parameter.data.to(device)
 
+    def learning(self) -> bool:
+        """Return whether gradients of tuned weights are being recorded."""
+        temporal = self.temporal.parameters() if self.temporal is not None else ()
+        return torch.is_grad_enabled() and any(p.requires_grad for p in (*self._projections.values(), *temporal))
+
     def trainable_parameters(self, modules: tuple[str, ...] | None = None) -> dict[str, nn.Parameter]:
         if modules is None:
             modules = PUBLISHED_MODULES if self.temporal is not None else PUBLISHED_MODULES[:2]

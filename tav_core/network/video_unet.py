@@ -23,7 +23,6 @@ from .structure import (
     joint_norms,
 )
 from .temporal import TemporalAttention
-from .tuned_weights import TunedWeights
 
 Extra = Tensor | dict[str, Tensor]
 """A further input of a network: a tensor with one row per video, or several by name."""
@@ -45,10 +44,12 @@ class VideoUNet(VideoState):
         joint_norm: take the statistics of group norms over all frames of a video (published behaviour).
         kernel: attention kernel, ``sdpa`` or ``xformers``; ``video_unet.kernel`` may be replaced between calls, which
             temporal attention does not follow.
+        window: frames computed at once, which decide the memory; 0 for all. See :mod:`.windows` for what is exact.
+        overlap: frames before a window that its temporal attention sees.
 
     Raises:
-        ValueError: the network has no Stable Diffusion transformer blocks, an option is unknown, or xformers is not
-            installed.
+        ValueError: the network has no Stable Diffusion transformer blocks, an option is unknown or out of range, or
+            xformers is not installed.
     """
 
     def __init__(
@@ -58,12 +59,15 @@ class VideoUNet(VideoState):
         temporal_attention: bool | nn.ModuleList = True,
         joint_norm: bool = True,
         kernel: str = "sdpa",
+        window: int = 0,
+        overlap: int = 0,
     ) -> None:
+        if window < 0 or overlap < 0:
+            raise ValueError(f"The window ({window}) and its overlap ({overlap}) are numbers of frames from 0 up.")
         computes, blocks = attention_kernel(kernel), find_blocks(unet)
         temporal = _new_temporal(blocks, computes) if temporal_attention is True else temporal_attention or None
-        super().__init__(unet, blocks, check_mode(attention), computes, temporal)
+        super().__init__(unet, blocks, check_mode(attention), computes, temporal, window, overlap)
         self.joint_norm = joint_norm
-        self.tuned = TunedWeights(blocks, temporal)
         self.diffusers_layout = is_diffusers_layout(unet)
         self._patches = list(self.find_patches())
         self._parameters = [
@@ -115,7 +119,7 @@ class VideoUNet(VideoState):
         Args:
             kernel: attention kernel within this context; temporal attention keeps its own.
         """
-        self.frames = frames
+        self.kept.begin(range(frames), keeping=False)
         self.attach()
         own, self.kernel = self.kernel, kernel or self.kernel
         try:
@@ -155,19 +159,22 @@ class VideoUNet(VideoState):
         timesteps = torch.as_tensor(timesteps, device=latents.device)
         self._check_inputs(latents, timesteps, context)
         self.tuned.move(latents.device)  # temporal attention is no part of the network that the caller moves
-        b, _, self.frames, _, _ = latents.shape
-        dtype = self.dtype
+        self.checkpointing.begin()
+        with self.windows(latents.shape[2]) as windows, self.casting():
+            parts = [self._predict(latents[:, :, w.start : w.stop], timesteps, context, extra) for w in windows]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+    def _predict(self, latents: Tensor, timesteps: Tensor, context: Tensor, extra: dict[str, Extra]) -> Tensor:
+        b, dtype = len(latents), self.dtype
         x = rearrange(latents, "b c f h w -> (b f) c h w").to(dtype)
         per_frame = map_tensors(extra, lambda v: v.to(dtype) if v.is_floating_point() else v)
         per_frame = map_tensors(per_frame, lambda v: repeat(v, "b ... -> (b f) ...", f=self.frames))
-        self.checkpointing.begin()
         text = self.text_cache.begin(context, b, self.frames, dtype)
         timesteps = repeat(timesteps.expand(b), "b -> (b f)", f=self.frames)
-        with self.casting():
-            if self.diffusers_layout:
-                out = self.unet(x, timesteps, text, return_dict=False, **per_frame)[0]
-            else:
-                out = self.unet(x, timesteps, context=text, **per_frame)
+        if self.diffusers_layout:
+            out = self.unet(x, timesteps, text, return_dict=False, **per_frame)[0]
+        else:
+            out = self.unet(x, timesteps, context=text, **per_frame)
         return rearrange(out, "(b f) c h w -> b c f h w", b=b).to(latents.dtype)
 
     def trainable_parameters(self, modules: tuple[str, ...] | None = None) -> dict[str, nn.Parameter]:
@@ -263,13 +270,15 @@ def inflate(
     temporal_attention: bool = True,
     joint_norm: bool = True,
     kernel: str = "sdpa",
+    window: int = 0,
+    overlap: int = 0,
 ) -> VideoUNet:
     """Inflate ``unet`` in place and return it as a :class:`VideoUNet`, which documents the arguments.
 
     Raises:
         ValueError: an argument does not fit, or the network is inflated already.
     """
-    return VideoUNet(unet, attention, temporal_attention, joint_norm, kernel).attach()
+    return VideoUNet(unet, attention, temporal_attention, joint_norm, kernel, window, overlap).attach()
 
 
 def map_tensors(values: dict[str, Extra], change: Callable[[Tensor], Tensor]) -> dict[str, Extra]:

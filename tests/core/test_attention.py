@@ -101,7 +101,7 @@ def test_temporal_attention_to_a_large_picture_in_parts(monkeypatch, learning):
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients_of_every_mode(mode):
     tokens = [torch.randn(2 * 3, 5, 8, dtype=torch.double, requires_grad=True) for _ in range(3)]
-    kernel, seen = attention.attention_kernel("sdpa"), attention.key_frames(mode, range(3))
+    kernel, seen = attention.attention_kernel("sdpa"), attention.key_frames(mode, range(3), range(3))
     assert torch.autograd.gradcheck(lambda *x: attention.video_attention(*x, 2, seen, kernel), tokens)
 
 
