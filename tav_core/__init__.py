@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "ATTENTION_MODES": "choices",
+    "EXTENSION_MODES": "choices",
     "RESIZE_MODES": "choices",
     "VideoUNet": "network.video_unet",
     "inflate": "network.video_unet",
@@ -21,6 +22,8 @@ _HOME = {
     "TuningError": "errors",
     "ddim_invert": "diffusion.ddim",
     "ddim_sample": "diffusion.ddim",
+    "ddim_sample_autoregressive": "diffusion.extension",
+    "extend": "diffusion.extension",
     "VideoClip": "video.reading",
     "load_video": "video.reading",
     "save_video": "video.reading",

@@ -2,6 +2,8 @@
 
 ATTENTION_MODES = ("sparse_causal", "spatial", "first_frame", "previous_frame", "full")
 """What a frame attends to: frame 0 and the previous frame, itself, frame 0, the previous frame, all frames."""
+EXTENSION_MODES = ("mirror", "loop", "noise")
+"""How inverted latents become longer than the clip: forward and back, from the beginning again, with new noise."""
 RESIZE_MODES = ("stretch", "crop", "pad")
 """How frames of another aspect ratio are fitted: stretched, cropped, or padded with black."""
 LARGEST_SIDE = 2**14

@@ -69,6 +69,7 @@ def ddim_sample(
     steps: int = 50,
     guidance_scale: float = 12.5,
     on_step: OnStep | None = None,
+    continue_from: list[Tensor] | None = None,
 ) -> Tensor:
     """Sample a video by DDIM with eta 0.
 
@@ -81,13 +82,20 @@ def ddim_sample(
         steps: number of DDIM steps, 1 to the number of training timesteps.
         guidance_scale: weight of the prompt; 1 and below mean no guidance (published behaviour) and one pass per step.
         on_step: called with (step counted from 1, latents); returning False stops after that step.
+        continue_from: frames before these ``[b, c, k, h, w]``, frame 0 first, as they were before each step; the
+            network sees them, and they stay as they are. See :func:`.ddim_sample_autoregressive`.
 
     Returns:
         Clean latents ``[b, c, f, h, w]``; the last step lands on the schedule's final alpha.
 
     Raises:
-        ValueError: the number of steps is out of range, or guidance without a negative context that fits the other.
+        ValueError: the number of steps is out of range, guidance without a negative context that fits the other, or
+            frames to continue from for fewer steps.
     """
+    if continue_from is not None and len(continue_from) < steps:
+        raise ValueError(
+            f"There are frames to continue from for {len(continue_from)} steps, not {steps}: sample both in as many."
+        )
     condition = _by_name(context)
     guided = guidance_scale > 1
     if guided:
@@ -99,11 +107,13 @@ def ddim_sample(
         condition = _negative_and_positive(_by_name(negative_context), condition, len(noise))
     latents = noise
     for step, (timestep, alpha, alpha_below) in enumerate(schedule.steps(steps), start=1):
+        seen = latents if continue_from is None else torch.cat([continue_from[step - 1], latents], dim=2)
         if guided:
-            negative, positive = model(torch.cat([latents] * 2), timestep, **condition).chunk(2)
+            negative, positive = model(torch.cat([seen] * 2), timestep, **condition).chunk(2)
             prediction = torch.lerp(negative, positive, guidance_scale)
         else:
-            prediction = model(latents, timestep, **condition)
+            prediction = model(seen, timestep, **condition)
+        prediction = prediction[:, :, -latents.shape[2] :]
         latents = schedule.ddim_step(latents, prediction, alpha, alpha_below)
         if on_step is not None and on_step(step, latents) is False:
             break
