@@ -24,6 +24,7 @@ _HOME = {
     "ddim_sample": "diffusion.ddim",
     "ddim_sample_autoregressive": "diffusion.extension",
     "extend": "diffusion.extension",
+    "vary": "diffusion.variation",
     "VideoClip": "video.reading",
     "load_video": "video.reading",
     "save_video": "video.reading",
