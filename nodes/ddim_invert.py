@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..tav_core.diffusion.settings import SAMPLE
 from . import host
 from .newer_schema import search_aliases
+from .setting_inputs import setting_input
 
 
 class DDIMInvert(io.ComfyNode):
@@ -25,13 +27,7 @@ class DDIMInvert(io.ComfyNode):
                 io.Model.Input("model", tooltip="The tuned video model from One-Shot Tune."),
                 io.Latent.Input("latent", tooltip="The clip, encoded by the checkpoint's VAE (VAE Encode)."),
                 io.Conditioning.Input("positive", tooltip="Published: an empty prompt (CLIP Text Encode, no text)."),
-                io.Int.Input(
-                    "steps",
-                    default=50,
-                    min=1,
-                    max=1000,
-                    tooltip="Published: 50. Use the same number for sampling.",
-                ),
+                setting_input(SAMPLE["steps"], tooltip="Published: 50. Use the same number for sampling."),
             ],
             outputs=[io.Latent.Output(tooltip="The clip's noise, for Sample Video.")],
         )

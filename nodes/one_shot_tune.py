@@ -7,9 +7,16 @@ from typing import Any
 from comfy_api.latest import io
 
 from .. import tav_core
+from ..tav_core.diffusion.settings import OWN_TUNE, TUNE
 from . import host
 from .newer_schema import newer, search_aliases
+from .setting_inputs import setting_input
 
+_SETTINGS = (
+    "steps", "learning_rate", "seed", "precision", "gradient_checkpointing", "lr_scheduler", "warmup_steps",
+    "weight_decay", "max_grad_norm", "optimizer",
+)  # fmt: skip
+"""Published settings in the order of the widgets, which saved workflows depend on; our own follow at the end."""
 Tuned = io.Custom("TAV_TUNED")
 
 
@@ -30,63 +37,7 @@ class OneShotTune(io.ComfyNode):
                 io.Model.Input("model", tooltip="From Inflate UNet."),
                 io.Latent.Input("latent", tooltip="The clip, encoded by the checkpoint's VAE (VAE Encode)."),
                 io.Conditioning.Input("positive", tooltip="What the clip shows, in plain words: 'a man is skiing'."),
-                io.Int.Input(
-                    "steps",
-                    default=500,
-                    min=1,
-                    max=100_000,
-                    tooltip="How long to learn. Published: 500. Too few: the motion is lost; too many: edits are.",
-                ),
-                io.Float.Input(
-                    "learning_rate",
-                    default=3e-5,
-                    min=1e-8,
-                    max=1.0,
-                    step=1e-6,
-                    round=1e-9,
-                    tooltip="How fast to learn. Published: 0.00003.",
-                ),
-                io.Int.Input(
-                    "seed",
-                    default=33,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=False,
-                    tooltip="Seed of the noise it learns with. Another seed gives another, equally good, tuning.",
-                ),
-                io.Combo.Input(
-                    "precision",
-                    options=["auto", "fp32", "fp16", "bf16"],
-                    default="auto",
-                    tooltip="What the network computes in; auto: as ComfyUI loaded it (bf16 for fp16 on Apple's and "
-                    "Intel's GPUs). Learned weights are float32.",
-                ),
-                io.Boolean.Input(
-                    "gradient_checkpointing",
-                    default=True,
-                    tooltip="Much less memory for a slower step. Switch it off if the memory suffices.",
-                ),
-                io.Combo.Input(
-                    "lr_scheduler",
-                    options=["constant", "linear", "cosine"],
-                    default="constant",
-                    tooltip="What the learning rate does after the warm-up: stay (published) or sink to zero.",
-                ),
-                io.Int.Input(
-                    "warmup_steps", default=0, min=0, max=10_000, tooltip="Steps over which the learning rate rises."
-                ),
-                io.Float.Input(
-                    "weight_decay", default=0.01, min=0.0, max=1.0, step=0.001, tooltip="AdamW's. Published: 0.01."
-                ),
-                io.Float.Input(
-                    "max_grad_norm", default=1.0, min=0.01, max=1000.0, step=0.1, tooltip="Gradients are cut to this."
-                ),
-                io.Combo.Input(
-                    "optimizer",
-                    options=["adamw", "adamw8bit"],
-                    default="adamw",
-                    tooltip="adamw8bit needs the package bitsandbytes, and saves about 0.4 GB for SD 1.5.",
-                ),
+                *(setting_input(TUNE[name]) for name in _SETTINGS),
                 io.Float.Input(
                     "fps",
                     default=8.0,
@@ -130,6 +81,7 @@ class OneShotTune(io.ComfyNode):
                     optional=True,
                     tooltip="For the previews: the checkpoint's VAE. Without it they are rough, as those of KSampler.",
                 ),
+                *(setting_input(setting, optional=True) for setting in OWN_TUNE.values()),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The tuned video model, an ordinary MODEL."),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
+from ..tav_core.diffusion.settings import SAMPLE
 from . import host
 from .newer_schema import search_aliases
+from .setting_inputs import setting_input
 
 
 class SampleVideo(io.ComfyNode):
@@ -24,15 +26,8 @@ class SampleVideo(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="From DDIM Invert."),
                 io.Conditioning.Input("positive", tooltip="The new words: 'spider man is skiing on the beach'."),
                 io.Conditioning.Input("negative", tooltip="What to keep away from. Published: an empty prompt."),
-                io.Int.Input("steps", default=50, min=1, max=1000, tooltip="Published: 50, as in DDIM Invert."),
-                io.Float.Input(
-                    "guidance",
-                    default=12.5,
-                    min=1.0,
-                    max=100.0,
-                    step=0.5,
-                    tooltip="How strongly to follow the words. Published: 12.5. 1 switches guidance off.",
-                ),
+                setting_input(SAMPLE["steps"], tooltip="Published: 50, as in DDIM Invert."),
+                setting_input(SAMPLE["guidance_scale"], "guidance"),
             ],
             outputs=[io.Latent.Output(tooltip="The video's latents, for VAE Decode.")],
         )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ... import tav_core
-from ...tav_core.diffusion.settings import PRECISIONS
+from ...tav_core.network.casting import PRECISIONS
 from ...tav_core.network.structure import find_blocks
 from . import kept
 from .live import Run
@@ -93,10 +93,10 @@ def tune_model(
                     video_unet,
                     schedule,
                     latents,
-                    settings=settings,
-                    state=known.state if known else None,
+                    conds,
+                    settings,
                     on_step=_on_step(settings, run, sampler),
-                    **conds,
+                    state=known.state if known else None,
                 )
             sampler.finish(settings.steps)
             learned = {name: tensor.to("cpu") for name, tensor in video_unet.tuned_state_dict().items()}

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..files import replacing, write_text
 from ..pictures.image import picture
 from ..pictures.loss_plot import loss_plot
-from ..saved.tuned import load_tune_state
+from ..saved.tune_state import load_tune_state
 from ..terminal import runs
 from ..terminal.config import Config, TrainData, ValidationData
 from ..terminal.run_folder import STATE

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .schedule import NoiseSchedule
+from .settings import SampleSettings
 
 Model = Callable[..., Tensor]
 """``model(latents [b, c, f, h, w], timestep, **condition)`` -> noise or velocity ``[b, c, f, h, w]``: a
@@ -27,7 +28,7 @@ def ddim_invert(
     schedule: NoiseSchedule,
     latents: Tensor,
     context: Condition,
-    steps: int = 50,
+    steps: int = SampleSettings.steps,
     on_step: OnStep | None = None,
 ) -> list[Tensor]:
     """Invert a clip by DDIM, without guidance (arXiv 2010.02502, section 4.3).
@@ -48,7 +49,7 @@ def ddim_invert(
     Raises:
         ValueError: the number of steps is out of range.
     """
-    condition = _by_name(context)
+    condition = by_name(context)
     trajectory = [latents]
     for step, (timestep, alpha, alpha_below) in enumerate(reversed(schedule.steps(steps)), start=1):
         prediction = model(latents, timestep, **condition)
@@ -66,8 +67,8 @@ def ddim_sample(
     noise: Tensor,
     context: Condition,
     negative_context: Condition | None = None,
-    steps: int = 50,
-    guidance_scale: float = 12.5,
+    steps: int = SampleSettings.steps,
+    guidance_scale: float = SampleSettings.guidance_scale,
     on_step: OnStep | None = None,
     continue_from: list[Tensor] | None = None,
 ) -> Tensor:
@@ -96,7 +97,7 @@ def ddim_sample(
         raise ValueError(
             f"There are frames to continue from for {len(continue_from)} steps, not {steps}: sample both in as many."
         )
-    condition = _by_name(context)
+    condition = by_name(context)
     guided = guidance_scale > 1
     if guided:
         if negative_context is None:
@@ -104,7 +105,7 @@ def ddim_sample(
                 "Guidance needs a negative context: give the text embeddings of the empty prompt, or a guidance scale "
                 "of 1."
             )
-        condition = _negative_and_positive(_by_name(negative_context), condition, len(noise))
+        condition = _negative_and_positive(by_name(negative_context), condition, len(noise))
     latents = noise
     for step, (timestep, alpha, alpha_below) in enumerate(schedule.steps(steps), start=1):
         seen = latents if continue_from is None else torch.cat([continue_from[step - 1], latents], dim=2)
@@ -120,7 +121,8 @@ def ddim_sample(
     return latents
 
 
-def _by_name(condition: Condition) -> dict[str, Any]:
+def by_name(condition: Condition) -> dict[str, Any]:
+    """Return a condition as the keyword arguments of the model."""
     return condition if isinstance(condition, dict) else {"context": condition}
 
 

@@ -1,73 +1,134 @@
-"""The settings of tuning (Tune-A-Video, section 4)."""
+"""Settings of tuning and sampling: their defaults, ranges and help, each in this one place (Tune-A-Video, section 4).
+
+The terminal's YAML and flags and the inputs of the nodes are made from these fields. A setting that is new here
+becomes, without further code, a key of the YAML, a flag and an input of One-Shot Tune.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import operator
+import reprlib
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
 
-import torch
+_RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
+    "among": (lambda value, choices: value in choices, "one of"),
+    "least": (operator.ge, "at least"),
+    "above": (operator.gt, "above"),
+    "below": (operator.lt, "below"),
+    "most": (operator.le, "at most"),
+    "multiple": (lambda value, of: value % of == 0, "a multiple of"),
+}
 
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+def setting(default: Any, help: str = "", *, widget: Mapping[str, Any] | None = None, **rules: Any) -> Any:
+    """Return a dataclass field with a default, a sentence of help, and rules for its values.
+
+    Args:
+        widget: bounds and step of the widget that a user interface offers, where they are narrower than the rules.
+        rules: ``among``, ``least``, ``above``, ``below``, ``most`` or ``multiple``, with their bound.
+    """
+    return field(default=default, metadata={"help": help, "widget": widget or {}, **rules})
+
+
+def like(other: Field, **changes: Any) -> Any:
+    """Return a field with the default, the help and the rules of ``other``, for another name of the same setting."""
+    metadata = {**other.metadata, **changes}
+    return field(default=metadata.pop("default", other.default), metadata=metadata)
+
+
+def check(name: str, value: Any, rules: Mapping[str, Any]) -> Any:
+    """Return ``value``.
+
+    Args:
+        rules: metadata of a field from :func:`setting`.
+
+    Raises:
+        ValueError: the value breaks a rule.
+    """
+    for rule, (holds, wanted) in _RULES.items():
+        if rule in rules and not holds(value, bound := rules[rule]):
+            shown = ", ".join(bound) if rule == "among" else bound
+            raise ValueError(f"{name} is {reprlib.repr(value)}, but must be {wanted} {shown}.")
+    return value
+
+
+@dataclass(kw_only=True)
+class OwnTuneSettings:
+    """Settings of tuning that the published code does not have; their defaults switch them off."""
 
 
 @dataclass
-class TuneSettings:
+class TuneSettings(OwnTuneSettings):
     """Settings of tuning; the defaults are the published ones.
 
     Raises:
         ValueError: a value is out of range (on construction).
     """
 
-    steps: int = 500
-    """Steps in all, those of a resumed state included."""
-    learning_rate: float = 3e-5
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 1e-2
-    eps: float = 1e-8
-    max_grad_norm: float = 1.0
-    warmup_steps: int = 0
-    """Steps over which the learning rate rises from 0."""
-    lr_scheduler: str = "constant"
-    """What the learning rate does after that: ``constant``, or ``linear`` or ``cosine`` down to 0 at the last step."""
-    gradient_checkpointing: bool = True
-    """Compute activations again in the backward pass instead of keeping them: less memory, a slower step."""
-    precision: str = "auto"
-    """What the network computes in: ``fp32``, ``fp16`` (with loss scaling), ``bf16``, or ``auto``: as its weights were
-    loaded, but bf16 for fp16 on Apple's and Intel's GPUs. Learned weights, loss and optimizer are float32 always."""
-    optimizer: str = "adamw"
-    """``adamw``, or ``adamw8bit`` where bitsandbytes is installed."""
-    seed: int = 33
-    trainable_modules: tuple[str, ...] | None = None
-    """Which modules of every block to tune: ``attn1.to_q``, ``.to_k``, ``.to_v``, the same of ``attn2``, ``attn_temp``
-    and ``norm_temp``. None for the published choice, ``attn1.to_q``, ``attn2.to_q`` and ``attn_temp``."""
+    steps: int = setting(
+        500,
+        "How long to learn. Published: 500. Too few: the motion is lost; too many: edits are.",
+        least=1,
+        widget={"max": 100_000},
+    )
+    """Total number of steps, those of a resumed state included."""
+    learning_rate: float = setting(
+        3e-5,
+        "How fast to learn. Published: 0.00003.",
+        above=0,
+        widget={"min": 1e-8, "max": 1.0, "step": 1e-6, "round": 1e-9},
+    )
+    betas: tuple[float, float] = setting((0.9, 0.999), "AdamW's decay rates of its two moments.")
+    weight_decay: float = setting(1e-2, "AdamW's. Published: 0.01.", least=0.0, widget={"max": 1.0, "step": 0.001})
+    eps: float = setting(1e-8, "AdamW's epsilon.", above=0)
+    max_grad_norm: float = setting(
+        1.0, "Gradients are cut to this.", above=0, widget={"min": 0.01, "max": 1000.0, "step": 0.1}
+    )
+    warmup_steps: int = setting(0, "Steps over which the learning rate rises.", least=0, widget={"max": 10_000})
+    lr_scheduler: str = setting(
+        "constant",
+        "What the learning rate does after the warm-up: stay (published) or sink to zero.",
+        among=("constant", "linear", "cosine"),
+    )
+    gradient_checkpointing: bool = setting(
+        True, "Much less memory for a slower step. Switch it off if the memory suffices."
+    )
+    precision: str = setting(
+        "auto",
+        "What the network computes in; auto: as it was loaded (bf16 for fp16 on Apple's and Intel's GPUs). The tuned "
+        "weights are float32.",
+        among=("auto", "fp32", "fp16", "bf16"),
+    )
+    """``fp16`` scales the loss. Learned weights, loss and optimizer are always float32."""
+    optimizer: str = setting(
+        "adamw",
+        "adamw8bit needs the package bitsandbytes, and saves about 0.4 GB for SD 1.5.",
+        among=("adamw", "adamw8bit"),
+    )
+    seed: int = setting(
+        33,
+        "Seed of the noise it learns with. Another seed gives another, equally good, tuning.",
+        least=0,
+        most=2**64 - 1,
+        widget={"control_after_generate": False},
+    )
+    trainable_modules: tuple[str, ...] | None = setting(
+        None,
+        "Modules of every block to tune: attn1.to_q, .to_k, .to_v, the same of attn2, attn_temp and norm_temp. "
+        "Published: attn1.to_q, attn2.to_q and attn_temp.",
+    )
 
     def __post_init__(self) -> None:
-        for ok, sentence in (
-            (self.steps >= 1, f"Tuning takes at least 1 step, not {self.steps}."),
-            (self.learning_rate > 0, f"The learning rate must be above 0, not {self.learning_rate}; try 3e-5."),
-            (all(0 <= b < 1 for b in self.betas), f"The betas lie between 0 and 1, not at {self.betas}."),
-            (self.weight_decay >= 0, f"The weight decay cannot be negative ({self.weight_decay})."),
-            (self.eps > 0, f"The epsilon of the optimizer must be above 0, not {self.eps}; try 1e-8."),
-            (self.max_grad_norm > 0, f"The largest gradient norm must be above 0, not {self.max_grad_norm}; try 1."),
-            (self.warmup_steps >= 0, f"The number of warm-up steps cannot be negative ({self.warmup_steps})."),
-            (
-                self.lr_scheduler in ("constant", "linear", "cosine"),
-                f"The learning-rate schedule {self.lr_scheduler!r} is unknown: choose constant, linear or cosine.",
-            ),
-            (
-                self.precision == "auto" or self.precision in PRECISIONS,
-                f"The precision {self.precision!r} is unknown: choose auto, {', '.join(PRECISIONS)}.",
-            ),
-            (
-                self.optimizer in ("adamw", "adamw8bit"),
-                f"The optimizer {self.optimizer!r} is unknown: choose adamw or adamw8bit.",
-            ),
-        ):
-            if not ok:
-                raise ValueError(sentence)
+        for each in fields(self):
+            check(each.name, getattr(self, each.name), each.metadata)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are {self.betas}, but must be at least 0 and below 1.")
 
     def learning_rate_at(self, step: int) -> float:
-        """The learning rate of ``step``, counted from 0."""
+        """Return the learning rate of ``step``, counted from 0."""
         if step < self.warmup_steps:
             return self.learning_rate * step / self.warmup_steps
         if self.lr_scheduler == "constant":
@@ -75,3 +136,24 @@ class TuneSettings:
         progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
         decay = 1 - progress if self.lr_scheduler == "linear" else (1 + math.cos(math.pi * progress)) / 2
         return self.learning_rate * decay
+
+
+@dataclass
+class SampleSettings:
+    """Settings of DDIM inversion and sampling; the defaults are the published ones."""
+
+    steps: int = setting(50, "DDIM steps. Published: 50, of inversion and sampling alike.", least=1, most=1000)
+    guidance_scale: float = setting(
+        12.5,
+        "How strongly to follow the prompt. Published: 12.5. 1 switches guidance off.",
+        least=0,
+        widget={"min": 1.0, "max": 100.0, "step": 0.5},
+    )
+
+
+TUNE = {each.name: each for each in fields(TuneSettings)}
+"""The fields of :class:`TuneSettings` by name."""
+OWN_TUNE = {each.name: each for each in fields(OwnTuneSettings)}
+"""Those that the published code does not have."""
+SAMPLE = {each.name: each for each in fields(SampleSettings)}
+"""The fields of :class:`SampleSettings` by name."""

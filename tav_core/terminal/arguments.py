@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ..choices import ATTENTION_MODES, RESIZE_MODES
+from ..diffusion.settings import OWN_TUNE
 from ..files import check_writable
 from .config import Config, setting_names
 from .run_folder import TUNED
@@ -104,9 +106,15 @@ def report(session: Session) -> None:
     print(f"Written to {session.folder}\n{session.summary()}")
 
 
-def flag(parser: Any, name: str, key: str, **options: Any) -> None:
-    """A flag ``name`` that stands for the configuration key ``key``; ``options`` as for ``add_argument``."""
-    parser.add_argument(name, dest=key, default=argparse.SUPPRESS, **options)
+def flag(parser: Any, name: str, key: str, help: str = "", **options: Any) -> None:
+    """Add a flag ``name`` that stands for the configuration key ``key``; ``options`` as for ``add_argument``.
+
+    The help of a number ends with its default.
+    """
+    default = attrgetter(key)(Config())
+    if "metavar" in options and type(default) in (int, float) and "default" not in help:
+        help = f"{help} (default {default:g})"
+    parser.add_argument(name, dest=key, default=argparse.SUPPRESS, help=help, **options)
 
 
 def add_prompts(parser: argparse.ArgumentParser, help: str = "what to render") -> None:
@@ -138,19 +146,21 @@ def add_config_file(parser: argparse.ArgumentParser) -> None:
 def add_clip(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the clip")
     flag(group, "--video", "train_data.video_path", metavar="FILE", help="mp4, webm, GIF or whatever FFmpeg decodes")
-    flag(group, "--frames", "train_data.n_sample_frames", metavar="N", help="how many frames (default 24)")
+    flag(group, "--frames", "train_data.n_sample_frames", metavar="N", help="how many frames")
     flag(group, "--start", "train_data.sample_start_idx", metavar="N", help="first frame, counted from 0")
-    flag(group, "--stride", "train_data.sample_frame_rate", metavar="N", help="take every N-th frame (default 1)")
-    flag(group, "--width", "train_data.width", metavar="PIXELS", help="a multiple of 8 (default 512)")
-    flag(group, "--height", "train_data.height", metavar="PIXELS", help="a multiple of 8 (default 512)")
+    flag(group, "--stride", "train_data.sample_frame_rate", metavar="N", help="take every N-th frame")
+    flag(group, "--width", "train_data.width", metavar="PIXELS", help="a multiple of 8")
+    flag(group, "--height", "train_data.height", metavar="PIXELS", help="a multiple of 8")
     flag(group, "--resize", "train_data.resize", choices=RESIZE_MODES, help="for a clip of another shape")
 
 
 def add_tuning(parser: argparse.ArgumentParser) -> Any:
     """How to tune; returns the group, for flags that belong with these."""
     group = parser.add_argument_group("tuning")
-    flag(group, "--steps", "max_train_steps", metavar="N", help="tuning steps (default 500)")
-    flag(group, "--learning-rate", "learning_rate", metavar="X", help="default 3e-5")
+    flag(group, "--steps", "max_train_steps", metavar="N", help="tuning steps")
+    flag(group, "--learning-rate", "learning_rate", metavar="X", help="how fast to learn")
+    for name, own in OWN_TUNE.items():
+        flag(group, f"--{name.replace('_', '-')}", name, metavar="X", help=own.metadata["help"])
     return group
 
 
@@ -174,7 +184,7 @@ def add_tuning_of_one(parser: argparse.ArgumentParser) -> None:
         const=False,
         help="group norms look at each frame alone",
     )
-    flag(group, "--save-every", "checkpointing_steps", metavar="N", help="save the state every N steps (default 500)")
+    flag(group, "--save-every", "checkpointing_steps", metavar="N", help="save the state every N steps")
     flag(
         group,
         "--resume",
@@ -218,7 +228,7 @@ def add_general(parser: argparse.ArgumentParser) -> None:
     flag(group, "--model", "pretrained_model_path", metavar="PATH", help="diffusers folder or .safetensors checkpoint")
     flag(group, "--output", "output_dir", metavar="FOLDER", help="where results go (default: outputs)")
     flag(group, "--tokenizer", "tokenizer_path", metavar="FOLDER", help="vocab.json and merges.txt for a single file")
-    flag(group, "--seed", "seed", metavar="N", help="default 33")
+    flag(group, "--seed", "seed", metavar="N", help="of all random numbers")
     flag(group, "--device", "device", metavar="NAME", help="auto (default: CUDA or the CPU), cpu, cuda:1, mps, xpu")
     flag(
         group,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import operator
 import os
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -16,22 +15,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from ..choices import ATTENTION_MODES, LARGEST_SIDE, RESIZE_MODES
+from ..diffusion.settings import SAMPLE, TUNE, OwnTuneSettings, TuneSettings, check, like, setting
 from ..files import write_text
-
-_LARGEST_SEED = 2**64 - 1
-_RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
-    "among": (lambda value, choices: value in choices, "one of"),
-    "least": (operator.ge, "at least"),
-    "above": (operator.gt, "above"),
-    "below": (operator.lt, "below"),
-    "most": (operator.le, "at most"),
-    "multiple": (lambda value, of: value % of == 0, "a multiple of"),
-}
-
-
-def _setting(default: Any, **rules: Any) -> Any:
-    """A field with a default, and the rules for its values by their names in ``_RULES``."""
-    return field(default=default, metadata=rules)
 
 
 @dataclass
@@ -40,13 +25,13 @@ class TrainData:
 
     video_path: str = ""
     prompt: str = ""
-    n_sample_frames: int = _setting(24, least=1)
-    width: int = _setting(512, least=8, most=LARGEST_SIDE, multiple=8)
-    height: int = _setting(512, least=8, most=LARGEST_SIDE, multiple=8)
-    sample_start_idx: int = _setting(0, least=0)
-    sample_frame_rate: int = _setting(1, least=1)
+    n_sample_frames: int = setting(24, least=1)
+    width: int = setting(512, least=8, most=LARGEST_SIDE, multiple=8)
+    height: int = setting(512, least=8, most=LARGEST_SIDE, multiple=8)
+    sample_start_idx: int = setting(0, least=0)
+    sample_frame_rate: int = setting(1, least=1)
     """Take every n-th frame."""
-    resize: str = _setting("stretch", among=RESIZE_MODES)
+    resize: str = setting("stretch", among=RESIZE_MODES)
     """Ours. How frames of another shape come to the size."""
 
 
@@ -55,57 +40,57 @@ class ValidationData:
     """The videos to render."""
 
     prompts: tuple[str, ...] = ()
-    video_length: int | None = _setting(None, least=1)
+    video_length: int | None = setting(None, least=1)
     """Frames, width and height: those of the clip when left out."""
-    width: int | None = _setting(None, least=8, most=LARGEST_SIDE, multiple=8)
-    height: int | None = _setting(None, least=8, most=LARGEST_SIDE, multiple=8)
-    num_inference_steps: int = _setting(50, least=1, most=1000)
-    guidance_scale: float = _setting(12.5, least=0)
+    width: int | None = setting(None, least=8, most=LARGEST_SIDE, multiple=8)
+    height: int | None = setting(None, least=8, most=LARGEST_SIDE, multiple=8)
+    num_inference_steps: int = like(SAMPLE["steps"])
+    guidance_scale: float = like(SAMPLE["guidance_scale"])
     use_inv_latent: bool = True
     """Start from the inverted clip; otherwise from noise of the seed."""
-    num_inv_steps: int = _setting(50, least=1, most=1000)
+    num_inv_steps: int = like(SAMPLE["steps"])
     negative_prompt: str = ""
     """Ours. What guidance leads away from."""
 
 
 @dataclass
-class Config:
-    """Everything that a run is told. The names are the published ones; the docstrings mark what is ours."""
+class Config(OwnTuneSettings):
+    """All settings of a run. The names are the published ones; the docstrings mark those that are ours, to which the
+    fields of :class:`.OwnTuneSettings` belong."""
 
     pretrained_model_path: str = ""
     """A diffusers folder, or a single-file ``.safetensors`` checkpoint."""
     output_dir: str = "outputs"
     train_data: TrainData = field(default_factory=TrainData)
     validation_data: ValidationData = field(default_factory=ValidationData)
-    validation_steps: int = _setting(100, least=1)
+    validation_steps: int = setting(100, least=1)
     """Render the prompts every so many steps while tuning."""
-    trainable_modules: tuple[str, ...] | None = None
-    """None for the published choice: ``attn1.to_q``, ``attn2.to_q``, ``attn_temp``."""
-    train_batch_size: int = _setting(1, least=1)
+    trainable_modules: tuple[str, ...] | None = like(TUNE["trainable_modules"])
+    train_batch_size: int = setting(1, least=1)
     """With one clip there is nothing to batch: this and ``gradient_accumulation_steps`` only count for ``scale_lr``."""
-    max_train_steps: int = _setting(500, least=1)
-    learning_rate: float = _setting(3e-5, above=0)
+    max_train_steps: int = like(TUNE["steps"])
+    learning_rate: float = like(TUNE["learning_rate"])
     scale_lr: bool = False
-    lr_scheduler: str = _setting("constant", among=("constant", "constant_with_warmup", "linear", "cosine"))
-    lr_warmup_steps: int = _setting(0, least=0)
-    adam_beta1: float = _setting(0.9, least=0, below=1)
-    adam_beta2: float = _setting(0.999, least=0, below=1)
-    adam_weight_decay: float = _setting(1e-2, least=0)
-    adam_epsilon: float = _setting(1e-8, above=0)
-    max_grad_norm: float = _setting(1.0, above=0)
-    gradient_accumulation_steps: int = _setting(1, least=1)
-    gradient_checkpointing: bool = True
-    checkpointing_steps: int = _setting(500, least=1)
+    lr_scheduler: str = like(TUNE["lr_scheduler"], among=("constant", "constant_with_warmup", "linear", "cosine"))
+    lr_warmup_steps: int = like(TUNE["warmup_steps"])
+    adam_beta1: float = setting(TuneSettings.betas[0], least=0, below=1)
+    adam_beta2: float = setting(TuneSettings.betas[1], least=0, below=1)
+    adam_weight_decay: float = like(TUNE["weight_decay"])
+    adam_epsilon: float = like(TUNE["eps"])
+    max_grad_norm: float = like(TUNE["max_grad_norm"])
+    gradient_accumulation_steps: int = setting(1, least=1)
+    gradient_checkpointing: bool = like(TUNE["gradient_checkpointing"])
+    checkpointing_steps: int = setting(500, least=1)
     """Save the state to resume from every so many steps."""
     resume_from_checkpoint: str | None = None
     """``latest`` (in the output folder) or the file of a saved state."""
-    mixed_precision: str = _setting("auto", among=("auto", "no", "fp32", "fp16", "bf16"))
+    mixed_precision: str = setting("auto", among=("auto", "no", "fp32", "fp16", "bf16"))
     """What the networks are held and computed in. ``auto`` is ours: fp16 on CUDA, fp32 elsewhere; ``no`` is fp32."""
     use_8bit_adam: bool = False
     enable_xformers_memory_efficient_attention: bool = False
-    seed: int = _setting(33, least=0, most=_LARGEST_SEED)
+    seed: int = like(TUNE["seed"])
 
-    attention: str = _setting("sparse_causal", among=ATTENTION_MODES)
+    attention: str = setting("sparse_causal", among=ATTENTION_MODES)
     """Ours, like all that follow. What self-attention becomes."""
     temporal_attention: bool = True
     joint_norm: bool = True
@@ -113,7 +98,7 @@ class Config:
     """``auto`` (CUDA where there is one), or a torch device such as ``cpu`` or ``cuda:1``."""
     tokenizer_path: str | None = None
     """Folder with ``vocab.json`` and ``merges.txt``, for single-file checkpoints."""
-    prediction_type: str = _setting("auto", among=("auto", "epsilon", "v_prediction"))
+    prediction_type: str = setting("auto", among=("auto", "epsilon", "v_prediction"))
     """What the network predicts, where a single-file checkpoint does not tell."""
 
     @classmethod
@@ -179,7 +164,7 @@ def _fill(kind: type, values: dict[str, Any], prefix: str) -> Any:
                 raise ValueError(f"{name} must hold further settings, indented below it, not {reprlib.repr(value)}.")
             filled[key] = _fill(hints[key], value, f"{name}.")
         elif value is not None:
-            filled[key] = _checked(_convert(value, hints[key], name), settings[key].metadata, name)
+            filled[key] = check(name, _convert(value, hints[key], name), settings[key].metadata)
     return kind(**filled)
 
 
@@ -209,15 +194,6 @@ def _listed(value: Any, name: str) -> list:
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"{name} must be a list, not {reprlib.repr(value)}.")
     return list(value)
-
-
-def _checked(value: Any, allowed: Mapping[str, Any], name: str) -> Any:
-    for rule, bound in allowed.items():
-        holds, wanted = _RULES[rule]
-        if not holds(value, bound):
-            shown = ", ".join(bound) if rule == "among" else bound
-            raise ValueError(f"{name} is {reprlib.repr(value)}, but must be {wanted} {shown}.")
-    return value
 
 
 def setting_names(kind: type = Config, prefix: str = "") -> Iterator[str]:

@@ -14,13 +14,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..diffusion.ddim import ddim_invert, ddim_sample
-from ..diffusion.tuning import TuneState
+from ..diffusion.tune_state import TuneState
 from ..diffusion.tuning import tune as tune_unet
 from ..files import file_name, write_text
 from ..network.structure import fingerprint
 from ..pictures.contact_sheet import contact_sheet
 from ..saved.inverted import load_inverted, save_inverted
-from ..saved.tuned import load_tune_state, preview_frame, save_tune_state, save_tuned, tuned_metadata
+from ..saved.tune_state import load_tune_state, save_tune_state
+from ..saved.tuned import preview_frame, save_tuned, tuned_metadata
 from ..video.reading import save_video
 from ..video.writing import FASTEST, SLOWEST
 from .interrupt import Interrupted, StopRequest

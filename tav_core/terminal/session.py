@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ..checkpoint.pipeline import Pipeline, check_exists
-from ..diffusion.settings import PRECISIONS, TuneSettings
+from ..diffusion.settings import OWN_TUNE, TuneSettings
+from ..network.casting import PRECISIONS
 from ..network.structure import fingerprint
 from ..network.video_unet import VideoUNet
 from ..saved.tuned import load_tuned
@@ -163,6 +164,7 @@ def _tune_settings(config: Config) -> TuneSettings:
         optimizer="adamw8bit" if config.use_8bit_adam else "adamw",
         seed=config.seed,
         trainable_modules=_trainable_modules(config),
+        **{name: getattr(config, name) for name in OWN_TUNE},
     )
 
 

@@ -163,7 +163,7 @@ def test_a_checkpoint_of_an_image_network(video_unet, tmp_path):
     save_file(video_unet.unet.state_dict(), path)
     with pytest.raises(ValueError, match="holds no tuned video weights"):
         tav_core.load_tuned(path)
-    with pytest.raises(ValueError, match="holds no saved tuning state"):
+    with pytest.raises(ValueError, match="is not a saved tuning state"):
         tav_core.load_tune_state(path)
     tav_core.save_tune_state(path, tune(video_unet)[1].state)
     with pytest.raises(ValueError, match="is the state that a tuning resumes from: give the tuned file"):
@@ -241,7 +241,7 @@ def test_a_damaged_state_is_told(video_unet, tmp_path, damage):
     else:
         del text["scaler"]
     save_file(tensors, path, {"tune_a_video_state": json.dumps(text)})
-    with pytest.raises(ValueError, match=r"is no whole tuning state .*: start anew"):
+    with pytest.raises(ValueError, match=r"is an incomplete tuning state .*: start anew"):
         tav_core.load_tune_state(path)
 
 

@@ -161,7 +161,8 @@ def test_inputs_of_sdxl_by_name():
     with torch.no_grad():
         assert relative_error(spatial(x, timesteps, context, added_cond_kwargs=added), expected) < 1e-6
     settings = tav_core.TuneSettings(steps=1)
-    assert tav_core.tune(spatial, SCHEDULE, x, context, settings, added_cond_kwargs=added).losses
+    condition = {"context": context, "added_cond_kwargs": added}
+    assert tav_core.tune(spatial, SCHEDULE, x, condition, settings).losses
 
 
 @torch.no_grad()

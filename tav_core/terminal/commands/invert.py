@@ -9,7 +9,7 @@ from ..arguments import add_clip, add_config_file, add_general, add_tuned, flag,
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_config_file(parser)
-    flag(parser, "--steps", "validation_data.num_inv_steps", metavar="N", help="DDIM steps (default 50)")
+    flag(parser, "--steps", "validation_data.num_inv_steps", metavar="N", help="DDIM steps")
     add_tuned(parser)
     add_clip(parser)
     add_general(parser)

@@ -21,8 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_config_file(parser)
     add_prompts(parser)
     flag(parser, "--negative-prompt", "validation_data.negative_prompt", metavar="TEXT", help="what to lead away from")
-    flag(parser, "--steps", "validation_data.num_inference_steps", metavar="N", help="DDIM steps (default 50)")
-    flag(parser, "--guidance", "validation_data.guidance_scale", metavar="X", help="1 means none (default 12.5)")
+    flag(parser, "--steps", "validation_data.num_inference_steps", metavar="N", help="DDIM steps")
+    flag(parser, "--guidance", "validation_data.guidance_scale", metavar="X", help="1 means none")
     add_tuned(parser)
     parser.add_argument(
         "--latents", metavar="FILE", help="inverted latents (default: inverted.safetensors of --output)"

@@ -1,0 +1,95 @@
+"""The state that a stopped tuning resumes from: how it is taken, and how an optimizer is restored from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class TuneState:
+    """Everything that tuning needs to resume; its tensors are copies in main memory."""
+
+    weights: dict[str, Tensor]
+    optimizer: dict[str, dict[str, Tensor]]
+    """The optimizer's tensors by parameter name."""
+    generator: Tensor
+    """State of the random generator that draws noise and timesteps."""
+    scaler: dict[str, float]
+    """State of the ``torch.amp.GradScaler``; empty where the loss is not scaled."""
+    losses: list[float]
+    """One per step so far; their number is the step to resume at."""
+
+    @classmethod
+    def capture(
+        cls,
+        parameters: dict[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        generator: torch.Generator,
+        scaler: torch.amp.GradScaler,
+        losses: list[float],
+    ) -> TuneState:
+        """Copy the state of a tuning."""
+        return cls(
+            weights={name: p.detach().to("cpu", copy=True) for name, p in parameters.items()},
+            optimizer={name: _as_tensors(optimizer.state[p]) for name, p in parameters.items()},
+            generator=generator.get_state(),
+            scaler=scaler.state_dict(),
+            losses=losses,
+        )
+
+    def restore(
+        self,
+        parameters: dict[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        generator: torch.Generator,
+        scaler: torch.amp.GradScaler,
+    ) -> None:
+        """Set parameters, optimizer, generator and scaler to this state, which is only read.
+
+        Raises:
+            ValueError: the state holds other parameters, comes from another optimizer, or is damaged.
+        """
+        if {name: w.shape for name, w in self.weights.items()} != {name: p.shape for name, p in parameters.items()}:
+            raise ValueError(
+                f"The saved tuning state holds {len(self.weights)} parameters, this network tunes {len(parameters)} "
+                "others: resume with the checkpoint and the trainable modules that it was saved with."
+            )
+        saved = {key for values in self.optimizer.values() for key in values}
+        if saved and ("exp_avg" in saved) != isinstance(optimizer, torch.optim.AdamW):
+            raise ValueError(
+                f"The saved tuning state does not come from the optimizer {type(optimizer).__name__.lower()!r}: resume "
+                "with the optimizer that it was saved with, or start anew."
+            )
+        for name, parameter in parameters.items():
+            values = self.optimizer.get(name, {})
+            _check_moments(name, parameter, values)
+            with torch.no_grad():
+                parameter.copy_(self.weights[name])
+            for key, value in values.items():
+                device = parameter.device if key != "step" or parameter.is_cuda else "cpu"
+                optimizer.state[parameter][key] = (
+                    value.item() if value.dtype == torch.int64 else value.to(device, copy=True)
+                )
+        generator.set_state(self.generator)
+        if self.scaler:
+            scaler.load_state_dict(self.scaler)
+
+
+def _as_tensors(values: dict) -> dict[str, Tensor]:
+    """An optimizer's values for a parameter, as a file can hold them: bitsandbytes counts its steps in an int, and its
+    parameters share their tables."""
+    return {key: torch.as_tensor(value).to("cpu", copy=True) for key, value in values.items()}
+
+
+def _check_moments(name: str, parameter: nn.Parameter, values: dict[str, Tensor]) -> None:
+    """Refuse moments of another shape: the optimizers' kernels would read beyond them."""
+    moments = [values[key] for key in ("exp_avg", "exp_avg_sq", "state1", "state2") if key in values]
+    fits = all(moment.shape == parameter.shape for moment in moments)
+    if "exp_avg" in values:
+        fits &= values.keys() == {"step", "exp_avg", "exp_avg_sq"} and values["step"].shape == ()
+        fits &= all(value.dtype == torch.float32 for value in values.values())
+    if not fits:
+        raise ValueError(f"The saved tuning state is damaged (what it holds for {name} does not fit): start anew.")
