@@ -1,11 +1,11 @@
-"""The one error of the core that no built-in exception names, and how to tell one that torch does not name."""
+"""``TuningError``, and a test for out-of-memory errors, for which PyTorch has no common class."""
 
 
 class TuningError(RuntimeError):
-    """Tuning could not go on (the loss is not a number, the device ran out of memory); the message says what to do."""
+    """Report that tuning had to stop (the loss is NaN, the device is out of memory); the message says what to do."""
 
 
-def is_memory_shortage(error: Exception) -> bool:
-    """Whether memory ran out, of the device or the machine; for most of these, torch has words and no class."""
-    said = ("out of memory", "ALLOC_FAILED", "DefaultCPUAllocator", "Invalid buffer size")
-    return isinstance(error, MemoryError) or any(words in str(error) for words in said)
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether the device or the machine is out of memory; most of these errors differ only by their message."""
+    messages = ("out of memory", "ALLOC_FAILED", "DefaultCPUAllocator", "Invalid buffer size")
+    return isinstance(error, MemoryError) or any(message in str(error) for message in messages)

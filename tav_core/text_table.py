@@ -1,14 +1,14 @@
-"""Tables for the terminal."""
+"""Format tables as text."""
 
 from collections.abc import Sequence
 
 
 def text_table(lines: Sequence[Sequence[str]], remarks: Sequence[str] = ()) -> list[str]:
-    """The lines of a table: names, which come first, at the left of their column, figures at the right of theirs.
+    """Format a table: first column left-aligned, the others right-aligned.
 
     Args:
-        lines: equally many cells each.
-        remarks: what follows behind each line; none when empty.
+        lines: rows with the same number of cells.
+        remarks: text after each line; none when empty.
     """
     widths = [max(map(len, column)) for column in zip(*lines)]
     table = []

@@ -22,7 +22,7 @@ from tav_core.demo import MODEL
 from tav_core.demo.judge import read
 from tav_core.demo.world import Words, all_words
 from tav_core.files import replacing
-from tav_core.pictures.image import picture
+from tav_core.pictures.image import to_pil
 
 NAMES = ("colour", "background", "shape", "style")
 
@@ -72,7 +72,7 @@ def write_sheet(path: Path, pictures: Tensor, columns: int = 16, scale: int = 2)
     sheet = torch.ones(rows * columns, *pictures.shape[1:])
     sheet[: len(pictures)] = pictures
     sheet = rearrange(sheet, "(r c) h w k -> (r h) (c w) k", c=columns)
-    image = picture(sheet)
+    image = to_pil(sheet)
     with replacing(path) as partial:
         image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST).save(partial)
 

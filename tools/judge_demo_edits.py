@@ -34,7 +34,7 @@ from tav_core.demo.world import COLOURS, SHAPES, STYLES, Words
 from tav_core.experiments.ablation_rows import ROWS, Row, choose_rows
 from tav_core.files import replacing
 from tav_core.pictures.contact_sheet import contact_sheet
-from tav_core.pictures.image import eight_bits
+from tav_core.pictures.image import to_uint8
 from tav_core.scoring.motion import motion_fidelity
 
 EDITS = ("subject", "background", "attribute", "style")
@@ -132,7 +132,7 @@ class Renderer:
                     video_unet, pipeline.schedule, start, captions, nothing, args.sampling_steps, args.guidance
                 )
                 frames = pipeline.decode_video(rearrange(rendered, "b c f h w -> 1 c (b f) h w"))
-                frames = torch.from_numpy(eight_bits(frames))
+                frames = torch.from_numpy(to_uint8(frames))
                 for edit, video in zip(clip.edits, rearrange(frames, "(b f) h w c -> b f h w c", f=FRAMES)):
                     videos[f"{name}/{edit}"] = video.contiguous()
         finally:

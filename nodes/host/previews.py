@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ... import tav_core
 from ...tav_core.files import replacing
-from ...tav_core.pictures.image import picture
+from ...tav_core.pictures.image import to_pil
 from .folders import KEY
 from .kept import digest
 from .live import Run
@@ -139,7 +139,7 @@ class PreviewSampler:
             return _rough_frames(samples, self._learner)
         frames = self._previews.vae.decode(self._learner.model.process_latent_out(samples))
         self._reload()
-        return [picture(frame) for frame in frames]
+        return [to_pil(frame) for frame in frames]
 
 
 def _write_clip(path: Path, frames: list[Image.Image], fps: float) -> None:

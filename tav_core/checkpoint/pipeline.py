@@ -21,7 +21,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..diffusion.schedule import NoiseSchedule
-from ..errors import is_memory_shortage
+from ..errors import is_out_of_memory
 from ..network.video_unet import VideoUNet, inflate
 from .single_file import SingleFile
 from .tokenizer import cached_tokenizer, load_tokenizer
@@ -82,7 +82,7 @@ class Pipeline:
             parts = load(path, dtype, tokenizer, prediction_type)
         except Exception as error:  # each library raises its own kinds for a damaged file
             told = isinstance(error, (FileNotFoundError, ModuleNotFoundError, ValueError))
-            if (told and not isinstance(error, (JSONDecodeError, UnicodeDecodeError))) or is_memory_shortage(error):
+            if (told and not isinstance(error, (JSONDecodeError, UnicodeDecodeError))) or is_out_of_memory(error):
                 raise
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ValueError(

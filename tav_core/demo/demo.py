@@ -14,7 +14,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from ..files import replacing, write_text
-from ..pictures.image import picture
+from ..pictures.image import to_pil
 from ..pictures.loss_plot import loss_plot
 from ..saved.tune_state import load_tune_state
 from ..terminal import runs
@@ -82,7 +82,7 @@ def demo(session: Session) -> None:
     after = runs.sample(session, runs.invert(session))
     losses = loss_plot(load_tune_state(folder / STATE).losses)
     with replacing(folder / PLOT) as partial:
-        picture(losses).save(partial)
+        to_pil(losses).save(partial)
     figures = {"tuned": _judged(after, source, prompts), "untuned": _judged(before, source, prompts)}
     write_text(folder / FIGURES, json.dumps(figures, indent=2, ensure_ascii=False))
     print(_table(figures))

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import TuningError, is_memory_shortage
+from ..errors import TuningError, is_out_of_memory
 from ..network.casting import PRECISIONS
 from ..network.video_unet import VideoUNet, map_tensors
 from .ddim import Condition, by_name
@@ -149,7 +149,7 @@ def _explaining_out_of_memory(latents: Tensor) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not is_memory_shortage(error):
+        if not is_out_of_memory(error):
             raise
         clear_frames(error.__traceback__)  # whoever keeps the error would keep the activations in memory
         _, _, f, h, w = latents.shape

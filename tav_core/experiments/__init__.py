@@ -1,1 +1,1 @@
-"""Many runs with one table at the end: the ablation of the paper, and sweeps over configurations."""
+"""Run many configurations into one table: the paper's ablation, and sweeps."""

@@ -1,4 +1,4 @@
-"""The ablation of the paper on one clip: every row rendered alike, for what each part of the method contributes."""
+"""Run the paper's ablation on one clip: every variant with the same settings, to show what each part contributes."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ _ALIKE = (
     "max_train_steps", "learning_rate", "scale_lr", "lr_scheduler", "lr_warmup_steps", "adam_beta1", "adam_beta2",
     "adam_weight_decay", "adam_epsilon", "max_grad_norm", "mixed_precision", "seed",
 )  # fmt: skip
-"""Settings that rows tuned at different times have in common, too."""
+"""Settings that must be the same in all rows, also in those that were tuned earlier."""
 
 
 @dataclass(frozen=True)
 class RowResult:
-    """What a row of the ablation rendered."""
+    """Hold the videos that one row of the ablation rendered."""
 
     row: Row
     videos: dict[str, Tensor]
     """Frames ``[f, h, w, 3]`` in 0..1, by prompt."""
     seconds: float
     rebuilt: Tensor | None = None
-    """The clip itself, sampled from the inverted one with the prompt of the clip and no guidance; likewise."""
+    """The reconstructed clip: sampled from the inverted one with the clip's prompt, without guidance; same shape."""
 
 
 def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False) -> Iterator[RowResult]:
     """Render the prompts of ``session`` once per row, with the same clip, seed, steps and guidance.
 
-    The clip is inverted with each row's own network. The checkpoint, the clip's latents and the text states are made
-    once; the U-Net is deflated after each row, and is to be deflated when this is called. A row's videos, tuned weights
-    and losses are written to a subfolder of its name, as the commands write them. The start is what
-    ``validation_data.use_inv_latent`` says: the inverted clip, or noise of the seed. With ``rebuild`` the clip itself
-    is sampled too.
+    The clip is inverted with each row's own network. The checkpoint, the clip's latents and the text embeddings are
+    shared; the U-Net must be deflated when this is called, and is deflated after each row. A row's videos, tuned
+    weights and losses are written to a subfolder of its name, as the commands write them. Sampling starts from the
+    inverted clip, or from noise of the seed if ``validation_data.use_inv_latent`` is false. With ``rebuild`` the clip
+    is reconstructed too.
 
-    The folder is laid out so that ``tav study`` can show the rows to raters.
+    ``tav study`` can show the folder's rows to raters.
 
     Yields:
         a result per row, as soon as it is finished; ``{r.row.name: r.videos for r in run_rows(session)}`` has them all.
 
     Raises:
-        ValueError: the clip has no prompt, there is none to render, a setting does not fit the clip, or a row that is
-            resumed was tuned with other settings.
-        Interrupted: Ctrl-C while tuning, once the state is saved.
+        ValueError: the clip has no prompt, there is none to render, a setting does not fit the clip, or a row to resume
+            was tuned with other settings.
+        Interrupted: after Ctrl-C while tuning, when the state has been saved.
     """
     runs.check_prompts(session)
     if any(row.tuned for row in rows):
@@ -72,7 +72,7 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False
                 check_same_tuning(_config_of(row, session), also=_ALIKE)
     save_video(session.folder / SOURCE, session.clip.frames, session.clip.fps)
     for row in rows:
-        of_row = _session_of(row, session)
+        of_row = session.with_network(_config_of(row, session))
         start = time.perf_counter()
         try:
             if row.tuned:
@@ -88,14 +88,14 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False
 
 
 def ablate(session: Session, rows: Sequence[Row] = ROWS, scorers: Scorers | None = None) -> ScoreTable:
-    """Render every row, and put them together: ``ablation.json``, a table, and a contact sheet ``ablation.png``.
+    """Render and score every row; write ``ablation.json``, a table, and a contact sheet ``ablation.png``.
 
     Returns:
-        the table, a line per row with the means over its prompts. Rows that start from the inverted clip are also
-        scored for how well they rebuild it.
+        the table, a line per row with the means over its prompts. Rows that start from the inverted clip also get
+        scores of its reconstruction.
 
     Raises:
-        Interrupted: after Ctrl-C; what the finished rows rendered is kept, and put together.
+        Interrupted: after Ctrl-C; the finished rows are kept, and are in the table and the sheet.
     """
     scorers, results, scores = scorers or Scorers(), [], []
     running = run_rows(session, rows, rebuild=session.config.validation_data.use_inv_latent)
@@ -109,19 +109,10 @@ def ablate(session: Session, rows: Sequence[Row] = ROWS, scorers: Scorers | None
     except (Interrupted, KeyboardInterrupt) as stopped:
         if results:
             _write_sheet(session, results)
-        reason = str(stopped) or "Stopped; the same command with --resume goes on."
+        reason = str(stopped) or "Stopped; the same command with --resume continues."
         raise Interrupted(f"{reason} Finished rows: {', '.join(r.row.name for r in results) or 'none'}.") from None
     _write_sheet(session, results)
     return table
-
-
-def _session_of(row: Row, session: Session) -> Session:
-    """A session with the row's network, which shares the checkpoint and what was encoded."""
-    of_row = Session(_config_of(row, session))
-    of_row.clip, of_row.pipeline = session.clip, session.pipeline
-    of_row.latents, of_row.contexts = session.latents, session.contexts
-    of_row.seconds = session.seconds
-    return of_row
 
 
 def _config_of(row: Row, session: Session) -> Config:
@@ -152,7 +143,7 @@ def _write_figures(
 
 
 def _write_sheet(session: Session, results: Sequence[RowResult]) -> None:
-    """Grouped by prompt, so that the rows of one prompt lie below each other."""
+    """Write the contact sheet, grouped by prompt."""
     clips, labels = [session.clip.frames], [f"Source: {session.config.train_data.prompt}"]
     for prompt in session.config.validation_data.prompts:
         for result in results:

@@ -1,4 +1,4 @@
-"""The rows of the ablation: which parts of the method each has (Tune-A-Video, section 4.4 and table 1)."""
+"""List the rows of the ablation and the parts of the method in each (Tune-A-Video, section 4.4 and table 1)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """One way to render the edits, as a session's configuration says it."""
+    """Define one way to render the edits."""
 
     name: str
-    """In file names and on the command line."""
+    """Name in file names and on the command line."""
     label: str
-    """For people."""
+    """Label in tables and sheets."""
     attention: str
-    """What self-attention becomes, one of :data:`.ATTENTION_MODES`."""
+    """Attention mode, one of :data:`.ATTENTION_MODES`."""
     temporal_attention: bool
     tuned: bool
 
 
-# The group norms are the same in all rows, over all frames by default: "alone" is said of the self-attention.
+# Group norms are the same in all rows (joint by default): "each frame alone" refers to self-attention.
 ROWS = (
     # Temporal attention starts at zero: before tuning it changes nothing, so the rows without tuning leave it out.
     Row("per-frame", "each frame alone, untuned", "spatial", False, False),
@@ -32,13 +32,13 @@ ROWS = (
 
 
 def choose_rows(names: Sequence[str]) -> tuple[Row, ...]:
-    """The rows of these names, in the order of the table.
+    """Return the rows of these names, in the order of the table.
 
     Raises:
-        ValueError: there is no row of that name, or none was named.
+        ValueError: a name is unknown, or there is none.
     """
     known = [row.name for row in ROWS]
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise ValueError(f"There is no ablation row {', '.join(unknown) or '(empty list)'}: choose from {known}.")
+        raise ValueError(f"Unknown ablation row {', '.join(unknown) or '(empty list)'}: choose from {known}.")
     return tuple(row for row in ROWS if row.name in names)

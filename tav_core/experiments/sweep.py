@@ -1,7 +1,7 @@
-"""Many configurations, one after the other or over a Ray cluster, with one table at the end.
+"""Run many configurations, in order or over a Ray cluster, into one table.
 
-An item is finished when its ``result.json`` is there, which is written last; a sweep that is started again skips what
-is finished, and goes on with what was being tuned.
+An item is finished when its ``result.json`` exists, which is written last. A sweep that is started again skips finished
+items and resumes the one that was being tuned.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import TuningError
-from ..files import write_text
+from ..files import parse_json, write_text
 from ..scoring.scorers import load_scorers
 from ..terminal import runs
 from ..terminal.config import Config
@@ -27,12 +27,12 @@ from .sweep_table import Outcome, as_text, write_tables
 
 RESULT = "result.json"
 _STORE_BYTES = 100 * 2**20
-"""Ray's shared memory on a local cluster; what comes back is a few hundred bytes per item."""
+"""Ray's shared memory on a local cluster; a result is a few hundred bytes per item."""
 
 
 @dataclass(frozen=True)
 class ScoreModels:
-    """Folders of the models that scores are measured with; None for the usual ones, if they are on the machine."""
+    """Folders of the scoring models; None for the default ones, if they are on this machine."""
 
     clip: str | None = None
     pickscore: str | None = None
@@ -43,20 +43,20 @@ def sweep(
 ) -> list[Outcome]:
     """Run every item that is not finished, score it, and write the tables to ``folder`` after each.
 
-    A failing item does not stop the others: its error stands in the tables, and it is tried again next time.
+    A failing item does not stop the others: its error appears in the tables, and it is tried again next time.
 
     Args:
-        ray: address of a Ray cluster, or ``local`` to start one on this machine; None to go in order without Ray. Its
-            machines need what this package requires, and the same paths; an item takes a GPU where the cluster has
-            any, and one CPU. A Ray that is initialised already is used as it is.
-        models: what to score with.
+        ray: address of a Ray cluster, or ``local`` to start one on this machine; None to run in order without Ray. Its
+            machines need this package's requirements and the same paths; an item takes one CPU, and a GPU if the
+            cluster has any. A Ray that is already initialised is used as it is.
+        models: models to score with.
 
     Returns:
         one outcome per item, in their order.
 
     Raises:
-        ValueError: Ray was asked for and is not installed, or the cluster cannot be reached.
-        Interrupted: Ctrl-C; what is finished is kept.
+        ValueError: Ray is not installed, or the cluster cannot be reached.
+        Interrupted: after Ctrl-C; finished items are kept.
     """
     outcomes: dict[str, Outcome] = {}
     for item in items:
@@ -78,19 +78,19 @@ def sweep(
     except (Interrupted, KeyboardInterrupt):
         write_tables(folder, ordered())
         done = sum(not outcome.error for outcome in outcomes.values())
-        raise Interrupted(f"Stopped with {done} of {len(items)} items finished; the same command goes on.") from None
+        raise Interrupted(f"Stopped with {done} of {len(items)} items finished; the same command continues.") from None
     write_tables(folder, ordered())
     return ordered()
 
 
 def run_item(item: Item, models: ScoreModels) -> Outcome:
-    """Tune, invert and sample as ``tav run`` does, and write the result; an error becomes the outcome's."""
+    """Tune, invert and sample as ``tav run`` does, and write the result; an error is recorded in the outcome."""
     config, start = item.config, time.perf_counter()
     folder, session = Path(config.output_dir), None
     try:
         resumed = "latest" if (folder / STATE).exists() and _same_but_prompts(config) else None
         session = Session(replace(config, resume_from_checkpoint=resumed))
-        _ = session.clip, session.pipeline  # before the last result goes: it stays when these are not there
+        session.load()  # first: an earlier result is kept when the clip or the checkpoint is missing
         (folder / RESULT).unlink(missing_ok=True)
         videos = runs.run(session)
         scorers = load_scorers(models.clip, models.pickscore)
@@ -105,7 +105,7 @@ def run_item(item: Item, models: ScoreModels) -> Outcome:
         return outcome
     except Interrupted:
         raise
-    except Exception as error:  # whatever it is, the other items are to run
+    except Exception as error:  # of any kind: the other items still run
         return Outcome(item.name, _sentence(error), round(time.perf_counter() - start, 1))
     finally:
         if session:
@@ -167,20 +167,20 @@ def _over_ray(items: Sequence[Item], models: ScoreModels, address: str) -> Itera
 
 
 def _finished(config: Config) -> Outcome | None:
-    """The outcome that an earlier sweep wrote, if its settings and its prompts were these."""
+    """Return the outcome that an earlier sweep wrote for the same settings and prompts, if any."""
     file = Path(config.output_dir) / RESULT
     if not file.is_file() or not _same_but_prompts(config):
         return None
     try:
-        outcome = Outcome(**json.loads(file.read_text(encoding="utf-8")))
-        as_text([outcome])  # a damaged one fails here, and not when the tables are written
-    except (ValueError, TypeError, AttributeError, RecursionError):
+        outcome = Outcome(**parse_json(file.read_text(encoding="utf-8")))
+        as_text([outcome])  # so that a damaged one fails here rather than when the tables are written
+    except (ValueError, TypeError, AttributeError):
         return None
     return outcome if set(outcome.scores) == set(config.validation_data.prompts) else None
 
 
 def _same_but_prompts(config: Config) -> bool:
-    """Whether the tuning in the item's folder is of these settings; prompts may have been sampled there since."""
+    """Return whether the tuning in the item's folder has these settings; more prompts may have been sampled since."""
     try:
         there = Config.read(Path(config.output_dir) / CONFIG)
     except (ValueError, OSError):

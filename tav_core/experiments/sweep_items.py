@@ -1,4 +1,4 @@
-"""What a sweep runs: a configuration per item, from a folder of YAML files or from a benchmark's list of clips."""
+"""Make the items of a sweep, a configuration each, from a folder of YAML files or a benchmark's list of clips."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from . import tgve
 
 @dataclass(frozen=True)
 class Item:
-    """One configuration of a sweep."""
+    """Hold one configuration of a sweep."""
 
     name: str
-    """Where its results go, below the folder of the sweep."""
+    """Folder of its results, within that of the sweep."""
     config: Config | None
-    """None where it could not be made."""
+    """None when it is invalid."""
     error: str = ""
-    """Why not."""
+    """The reason, one sentence."""
     kinds: tuple[str, ...] = ()
-    """What kind of edit each prompt is, where the benchmark says."""
+    """Kind of edit of each prompt, if the benchmark names it."""
 
 
 def folder_items(source: Path, output: Path, values: dict[str, Any]) -> list[Item]:
-    """An item per YAML file in ``source`` and below, in the order of their names.
+    """Make an item per YAML file in ``source`` and its subfolders, in the order of their names.
 
     Args:
-        output: folder of the sweep; what lies there is no configuration.
+        output: folder of the sweep; configurations in it are ignored.
         values: settings that take precedence, as for :meth:`Config.with_values`.
 
     Raises:
-        ValueError: there are none, or two of one name.
+        ValueError: there are none, or two with the same name.
     """
     files = sorted(file for ending in ("yaml", "yml") for file in source.rglob(f"*.{ending}"))
-    # what begins with a point is hidden; macOS leaves "._a.yaml" beside "a.yaml" on foreign disks
+    # hidden files are skipped: macOS leaves "._a.yaml" beside "a.yaml" on foreign disks
     files = [f for f in files if output.resolve() not in f.resolve().parents and not f.name.startswith(".")]
     names = [file.relative_to(source).with_suffix("").as_posix() for file in files]
     if not files:
@@ -53,7 +53,7 @@ def folder_items(source: Path, output: Path, values: dict[str, Any]) -> list[Ite
 
 
 def tgve_items(source: Path, base: Config, videos: Path, output: Path) -> list[Item]:
-    """An item per clip of a list in the LOVEU-TGVE layout, with the settings of ``base``.
+    """Make an item per clip of a list in the LOVEU-TGVE layout, with the settings of ``base``.
 
     Raises:
         FileNotFoundError, ValueError: as :func:`tgve.read_list`.
@@ -78,8 +78,8 @@ def _item(name: str, output: Path, make: Callable[[], Config], kinds: tuple[str,
     except (ValueError, OSError) as error:
         return Item(name, None, str(error))
     if not (output / name).resolve().is_relative_to(output.resolve()):
-        return Item(name, None, f"{name!r} leads out of the folder of the sweep: rename it.")
-    # whole paths, as another machine works in another folder
+        return Item(name, None, f"{name!r} lies outside the folder of the sweep: rename it.")
+    # absolute paths, because another machine may run in another folder
     changes: dict[str, Any] = {"output_dir": str((output / name).resolve()), "resume_from_checkpoint": None}
     for key in ("pretrained_model_path", "tokenizer_path"):
         if getattr(config, key):

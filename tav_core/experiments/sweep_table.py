@@ -1,4 +1,4 @@
-"""The table of a sweep: for people, for spreadsheets (a line per video) and for programs."""
+"""Write the table of a sweep as text, as CSV (a line per video) and as JSON."""
 
 from __future__ import annotations
 
@@ -20,33 +20,35 @@ TABLE = "sweep"
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an item of a sweep went."""
+    """Hold the result of one item of a sweep."""
 
     name: str
     error: str = ""
     """One sentence; empty when the item is finished."""
     seconds: float = 0.0
     loss: float | None = None
-    """Mean over the last tenth of the tuning steps: one step's loss says little."""
+    """Mean over the last tenth of the tuning steps; a single step's loss depends mostly on its timestep."""
     kinds: dict[str, str] = field(default_factory=dict)
-    """The kind of edit by prompt, where the benchmark says."""
+    """Kind of edit by prompt, if the benchmark names it."""
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     """Scores by prompt; a prompt without any has an empty entry."""
 
 
 def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write ``sweep.txt``, ``sweep.csv`` and ``sweep.json``, but none that is open elsewhere, which is a warning."""
+    """Write ``sweep.txt``, ``sweep.csv`` and ``sweep.json``; warn about one that another program has open."""
     figures = json.dumps([asdict(outcome) for outcome in outcomes], indent=2, ensure_ascii=False)
     for ending, text in (("txt", as_text(outcomes)), ("csv", as_csv(outcomes)), ("json", figures)):
         file = folder / f"{TABLE}.{ending}"
         try:
             write_text(file, text)
         except PermissionError as error:
-            warnings.warn(f"{file} could not be written ({error.strerror}): close what has it open.", stacklevel=2)
+            warnings.warn(
+                f"{file} could not be written ({error.strerror}): close the program that has it open.", stacklevel=2
+            )
 
 
 def as_text(outcomes: Sequence[Outcome]) -> str:
-    """A line per item with the means over its prompts, then the means over all videos, also by kind of edit."""
+    """Format a line per item with the means over its prompts, then the means over all videos and by kind of edit."""
     columns = _columns(outcomes)
     lines, errors = [["", "seconds", "loss", *columns]], [outcome.error for outcome in outcomes]
     for outcome in outcomes:
@@ -64,7 +66,7 @@ def as_text(outcomes: Sequence[Outcome]) -> str:
 
 
 def as_csv(outcomes: Sequence[Outcome]) -> str:
-    """A line per item and prompt; a failed item has one line, with its error."""
+    """Format a line per item and prompt; a failed item has one line, with its error."""
     columns = _columns(outcomes)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")

@@ -1,8 +1,8 @@
-"""The LOVEU-TGVE 2023 benchmark (arXiv 2310.16003): its list of clips and edits, as the organisers published it.
+"""Read the LOVEU-TGVE 2023 benchmark (arXiv 2310.16003): its list of clips and edits, as the organisers published it.
 
 ``LOVEU-TGVE-2023_Dataset.csv`` has a line per clip, below lines such as ``DAVIS Videos:`` that open a section. Its
-columns are the clip's name, what it shows (``Our GT caption``) and one edited caption per kind of edit. The archive
-that comes with it holds the clips as ``DAVIS_480p/480p_videos/NAME.mp4``, and likewise for the other sections.
+columns are the clip's name, its caption (``Our GT caption``) and one edited caption per kind of edit. The archive
+that comes with it holds the clips as ``DAVIS_480p/480p_videos/NAME.mp4``, and so on for the other sections.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ _ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
 
 @dataclass(frozen=True)
 class Entry:
-    """A clip of the list."""
+    """Hold one clip of the list."""
 
     name: str
     section: str
-    """The folder it lies in; empty above the first section."""
+    """Folder of the clip; empty above the first section."""
     caption: str
     edits: dict[str, str]
     """Edited captions by kind, in the order of ``EDITS``."""
 
 
 def read_list(path: Path) -> list[Entry]:
-    """The clips of the published list, or of another in its layout; sections and kinds of edits may be missing.
+    """Read the published list, or another in its layout; sections and kinds of edits may be missing.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: the file does not exist.
         ValueError: it is not in this layout.
     """
     if not path.is_file():
@@ -54,8 +54,8 @@ def read_list(path: Path) -> list[Entry]:
     found = {column.strip() for column in (lines[0] if lines else {}) if column}
     if not {NAME, CAPTION} <= found or not found & set(EDITS.values()):
         raise ValueError(
-            f"{path} is no list of clips: its first line must name the columns {NAME!r}, {CAPTION!r} and at least one "
-            f"of {', '.join(map(repr, EDITS.values()))}."
+            f"{path} is not a list of clips: its first line must name the columns {NAME!r}, {CAPTION!r} and at least "
+            f"one of {', '.join(map(repr, EDITS.values()))}."
         )
     entries, section = [], ""
     for line in lines:
@@ -74,10 +74,10 @@ def read_list(path: Path) -> list[Entry]:
 
 
 def find_video(entry: Entry, folder: Path) -> Path:
-    """The clip of ``entry`` in the unpacked archive, or in a folder with the clips themselves.
+    """Find the clip of ``entry`` in the unpacked archive, or in a folder with the clips themselves.
 
     Raises:
-        FileNotFoundError: it is not there.
+        FileNotFoundError: the clip is missing.
     """
     places: Sequence[Path] = (folder / entry.section / "480p_videos", folder / entry.section, folder)
     for place in places:

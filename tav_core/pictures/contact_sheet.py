@@ -1,4 +1,4 @@
-"""One picture that shows clips side by side: a labelled row each, time from left to right."""
+"""Draw clips into one picture: a labelled row each, time from left to right."""
 
 import os
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from ..files import replacing
-from .image import font_for, picture, shorten, wrap
+from .image import font_for, shorten, to_pil, wrap
 
-CELL = 256  # longest side of a frame on the sheet, in pixels: larger ones are scaled down to it
-SMALL_CELL = 128  # and smaller ones up to this
+CELL = 256  # longest side in pixels: larger frames are scaled down to it
+SMALL_CELL = 128  # smaller frames are scaled up to this
 GAP = 4
 MARGIN = 16
 LEAST_WIDTH = 480  # room for a label
@@ -69,12 +69,12 @@ def _strip(frames: torch.Tensor, frames_shown: int) -> Image.Image:
     size = max(1, round(width * scale)), max(1, round(height * scale))
     strip = Image.new("RGB", (count * (size[0] + GAP) - GAP, size[1]), BACKGROUND)
     for number, frame in enumerate(chosen):
-        strip.paste(picture(frame).resize(size, Image.Resampling.LANCZOS), (number * (size[0] + GAP), 0))
+        strip.paste(to_pil(frame).resize(size, Image.Resampling.LANCZOS), (number * (size[0] + GAP), 0))
     return strip
 
 
 def _lines(label: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """The label in at most LABEL_LINES lines that fit the width, with an ellipsis where it had to be cut."""
+    """Wrap a label into at most LABEL_LINES lines of the width, with an ellipsis if it is too long."""
     lines = wrap(label, font, width)
     if len(lines) > LABEL_LINES:
         lines[LABEL_LINES - 1 :] = [" ".join(lines[LABEL_LINES - 1 :])]

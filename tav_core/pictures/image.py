@@ -1,4 +1,4 @@
-"""Frames as pictures of 8 bits, and text that fits into them."""
+"""Convert frames to 8-bit pictures, and fit text into them."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _WIDER_FONTS = (
     "NotoSansCJK-Regular.ttc", "NotoSerifCJK-Regular.ttc", "wqy-zenhei.ttc", "msyh.ttc", "PingFang.ttc",
     "Hiragino Sans GB.ttc", "Arial Unicode.ttf", "DejaVuSans.ttf", "NotoSans-Regular.ttf", "arial.ttf",
 )  # fmt: skip
-"""Where systems have more letters: of Linux, Windows and macOS, Chinese ones first, as they have the others too."""
+"""Fonts of Linux, Windows and macOS with more letters; Chinese ones first, which have the others too."""
 
 
-def eight_bits(frames: Tensor) -> np.ndarray:
-    """Floats in 0..1 (values outside are clamped), of any shape, as uint8 0..255 in main memory."""
+def to_uint8(frames: Tensor) -> np.ndarray:
+    """Convert floats in 0..1 (others are clamped), of any shape, to uint8 0..255 on the CPU."""
     return (frames.detach().float().clamp(0, 1) * 255).round().to("cpu", torch.uint8).numpy()
 
 
-def picture(frame: Tensor) -> Image.Image:
-    """A frame [h, w, 3], RGB in 0..1, as Pillow has it."""
-    return Image.fromarray(eight_bits(frame))
+def to_pil(frame: Tensor) -> Image.Image:
+    """Convert a frame [h, w, 3], RGB in 0..1, to a Pillow image."""
+    return Image.fromarray(to_uint8(frame))
 
 
 def font_for(texts: Sequence[str], size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own font, or, where it lacks a letter of the texts, one of the system's that has them all."""
+    """Return Pillow's own font, or a system font if only that has all letters of the texts."""
     usual = ImageFont.load_default(size)
     letters = set("".join(texts))
     if not letters <= _drawn(usual, letters):
@@ -43,13 +43,13 @@ def font_for(texts: Sequence[str], size: int) -> ImageFont.FreeTypeFont:
 
 
 def _drawn(font: ImageFont.FreeTypeFont, letters: set[str]) -> set[str]:
-    """Those of the letters that the font has, which it does not draw as it does what is no letter."""
+    """Return the letters that the font can draw: those not rendered as its missing-glyph box."""
     missing = bytes(font.getmask(_NO_LETTER))
     return {letter for letter in letters if letter.isspace() or bytes(font.getmask(letter)) != missing}
 
 
 def wrap(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
-    """The text in lines that fit `width` pixels, as far as words can be parted."""
+    """Wrap text into lines of at most `width` pixels; a longer word gets a line of its own."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -61,7 +61,7 @@ def wrap(text: str, font: ImageFont.FreeTypeFont, width: float) -> list[str]:
 
 
 def shorten(line: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """The line, cut and ended with an ellipsis where it is wider than `width` pixels."""
+    """Shorten a line with an ellipsis if it is wider than `width` pixels."""
     if font.getlength(line) <= width:
         return line
     fits = bisect_left(range(len(line)), True, key=lambda end: font.getlength(line[: end + 1] + "…") > width)

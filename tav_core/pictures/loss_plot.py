@@ -1,4 +1,4 @@
-"""The loss curve of a tuning as a picture."""
+"""Draw the loss curve of a tuning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _INK, _GRID, _RAW, _SMOOTH = (60, 60, 60), (225, 225, 225), (170, 195, 225), (30
 
 
 def loss_plot(losses: list[float]) -> Tensor:
-    """Draw the loss of every step, and its running mean in bold (one step's loss says little: its timestep rules it).
+    """Draw the loss of every step, and its running mean in bold: a single loss depends mostly on its timestep.
 
     Args:
         losses: one per step, at least one.

@@ -1,4 +1,4 @@
-"""Videos side by side in one video, each under its name."""
+"""Put videos side by side in one video, each below its name."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ GAP = 8  # pixels between two videos
 
 
 def comparison_labels(text: str, count: int) -> list[str]:
-    """One label for each of `count` videos: the lines of `text`, and "source", "result 1", ... where there is none."""
+    """Return one label for each of `count` videos: the lines of `text`; "source", "result 1", ... for empty ones."""
     lines = [line.strip() for line in text.splitlines()] + [""] * count
     usual = ["source", *(f"result {number}" for number in range(1, count))]
     return [line or name for line, name in zip(lines, usual)]
@@ -22,7 +22,7 @@ def comparison_labels(text: str, count: int) -> list[str]:
 def side_by_side(clips: Sequence[torch.Tensor], labels: Sequence[str]) -> torch.Tensor:
     """Lay out videos from left to right, all as high as the highest and as long as the longest.
 
-    A shorter video holds its last frame. A label stands above its video, shortened where it is wider.
+    A shorter video holds its last frame. Labels are above the videos, and shortened to their width.
 
     Args:
         clips: float tensors [f, h, w, 3 or more], RGB first, in 0..1 (values outside are clamped); sizes may differ.
@@ -58,7 +58,7 @@ def side_by_side(clips: Sequence[torch.Tensor], labels: Sequence[str]) -> torch.
 
 
 def _even(size: int) -> int:
-    """Video files in yuv420p need even sides."""
+    """Round up to an even size, as yuv420p needs."""
     return size + size % 2
 
 
@@ -73,7 +73,7 @@ def _at_height(clip: torch.Tensor, height: int) -> torch.Tensor:
 
 
 def _label(text: str, font: ImageFont.FreeTypeFont, width: int, height: int) -> torch.Tensor:
-    """The text in the middle of a bar, float [height, width, 3]."""
+    """Draw text in the middle of a bar, float [height, width, 3]."""
     bar = Image.new("RGB", (width, height), BACKGROUND)
     text = shorten(text, font, width - font.size)
     ImageDraw.Draw(bar).text((width / 2, height / 2), text, INK, font, anchor="mm")

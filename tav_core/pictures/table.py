@@ -1,4 +1,4 @@
-"""A table of figures as a picture."""
+"""Draw a table of figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def draw_table(
 
     Args:
         titles: two lines above each column of figures.
-        rows: a name, which is shortened where it is too long, and per column a figure and whether to mark it.
+        rows: a name, shortened if it is too long, and per column a figure and whether to mark it.
         notes: sentences below the table.
     """
     font = font_for([name for name, _ in rows], _FONT)

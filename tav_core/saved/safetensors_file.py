@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..files import replacing
+from ..files import parse_json, replacing
 
 KINDS = TUNED, STATE, INVERTED = "tune_a_video", "tune_a_video_state", "tune_a_video_inverted"
 """Learned weights, what a stopped tuning resumes from, and an inverted clip."""
@@ -83,8 +83,8 @@ def opened(path: Path) -> Iterator[tuple[safe_open, str | None, dict]]:
 
 def _metadata(path: Path, text: str, kind: str | None) -> dict:
     try:
-        metadata = json.loads(text)
-    except (ValueError, RecursionError):
+        metadata = parse_json(text)
+    except ValueError:
         metadata = None
     if not isinstance(metadata, dict):
         raise ValueError(f"The header of {path} is damaged: get the file again.")

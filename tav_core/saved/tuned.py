@@ -14,7 +14,7 @@ from torch import Tensor
 from ..network.casting import PRECISIONS
 from ..network.structure import architecture
 from ..network.video_unet import VideoUNet
-from ..pictures.image import picture
+from ..pictures.image import to_pil
 from .safetensors_file import STATE, TUNED, opened, save_tensors
 
 FORMAT_VERSION = 1
@@ -87,7 +87,7 @@ def tuned_metadata(
 
 def preview_frame(frame: Tensor) -> str:
     """A frame ``[h, w, 3]``, float 0..1, as text for the metadata: a JPEG of at most 256 pixels a side in base64."""
-    image = picture(frame)
+    image = to_pil(frame)
     image.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE))
     data = io.BytesIO()
     image.save(data, "JPEG", quality=85)

@@ -1,2 +1,1 @@
-"""Scores of videos: the models that are asked, what `tav evaluate` and Evaluate Video compute, and their tables. The
-formulas are in metrics.py and motion.py."""
+"""Score videos: formulas in metrics and motion, models in clip and scorers, tables in scores and table."""

@@ -1,4 +1,4 @@
-"""CLIP, and PickScore, which is a CLIP too: the embeddings that scores are read off, with weights from this machine."""
+"""Embed frames and prompts with CLIP, or with PickScore, which is a CLIP too; weights come from this machine only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..errors import is_memory_shortage
+from ..errors import is_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTokenizer
@@ -27,7 +27,7 @@ _BATCH = 16
 
 
 class ClipScorer:
-    """A CLIP model with both its towers: embeddings of frames and of a prompt in one space.
+    """Embed frames and a prompt in one space, with both towers of a CLIP model.
 
     Args:
         model: a ``transformers.CLIPModel``.
@@ -46,8 +46,8 @@ class ClipScorer:
                 the name of a model in the Hugging Face cache.
 
         Raises:
-            FileNotFoundError: neither is there, or files are missing.
-            ValueError: it is no CLIP model, or its weights cannot be read.
+            FileNotFoundError: there is no such model, or files of it are missing.
+            ValueError: it is not a CLIP model, or its weights cannot be read.
         """
         from transformers import CLIPModel, CLIPTokenizer
 
@@ -65,34 +65,33 @@ class ClipScorer:
                 folder, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
-        except Exception as error:  # each library raises its own kinds for a damaged file
-            if is_memory_shortage(error):
+        except Exception as error:  # each library has its own exceptions for a damaged file
+            if is_out_of_memory(error):
                 raise
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f"The CLIP model in {weights} cannot be read ({reason}): get it again.") from error
         if loaded["missing_keys"]:
             raise ValueError(
-                f"The CLIP model in {weights} is not whole, {min(loaded['missing_keys'])} is missing: get one that "
-                "knows both images and text."
+                f"The CLIP model in {weights} is incomplete, {min(loaded['missing_keys'])} is missing: get one "
+                "for both images and text."
             )
         return cls(model.float(), tokenizer)
 
     @property
     def logit_scale(self) -> float:
-        """What PickScore multiplies cosines with."""
+        """Return the factor by which PickScore multiplies cosines."""
         return float(self.model.logit_scale.exp())
 
     @torch.no_grad()
     def embed(self, frames: Tensor, prompt: str) -> tuple[Tensor, Tensor]:
-        """Embeddings of length 1 of the frames and of the prompt.
+        """Compute unit embeddings of the frames and of the prompt.
 
-        Frames are scaled to the model's size by their shorter side, and cut to a square in the middle, exactly as
-        ComfyUI's CLIP Vision does it; square frames come out as from CLIP's own preparation, others up to half a pixel
-        beside.
+        Frames are scaled by their shorter side and centre-cropped to the model's size, exactly as in ComfyUI's CLIP
+        Vision; square frames are the same as with CLIP's own preprocessing, others are shifted by up to half a pixel.
 
         Args:
             frames: ``[f, h, w, 3]`` in 0..1.
-            prompt: cut off after the 77 tokens that CLIP takes.
+            prompt: truncated to CLIP's 77 tokens.
 
         Returns:
             ``[f, d]`` and ``[d]``, float32 on the CPU.
@@ -103,14 +102,14 @@ class ClipScorer:
         images = []
         for batch in frames.split(_BATCH):
             pixels = _pixels(batch, config.vision_config.image_size).to(device)
-            # both towers at once: of all that CLIPModel offers, this alone is the same in every transformers release
+            # both towers at once: the only interface that is the same in every transformers release
             output = self.model(input_ids=words.input_ids, attention_mask=words.attention_mask, pixel_values=pixels)
             images.append(output.image_embeds.cpu())
         return torch.cat(images), output.text_embeds[0].cpu()
 
 
 def how_to_get(name: str) -> str:
-    """What to do where a model of the Hugging Face Hub is missing."""
+    """Describe how to get a model of the Hugging Face Hub."""
     return f"run 'hf download {name} {' '.join(_FILES)}', or give the folder of a copy."
 
 
@@ -134,7 +133,7 @@ def _folder(weights: str | os.PathLike) -> Path:
 
 
 def _pixels(frames: Tensor, size: int) -> Tensor:
-    """``[f, 3, size, size]`` as CLIP wants them."""
+    """Return normalised pixels ``[f, 3, size, size]`` for CLIP."""
     pixels = rearrange(frames[..., :3].float(), "f h w c -> f c h w")
     height, width = pixels.shape[2:]
     if (height, width) != (size, size):
@@ -143,6 +142,6 @@ def _pixels(frames: Tensor, size: int) -> Tensor:
         pixels = interpolate(pixels, scaled, mode="bicubic", antialias=True)
         top, left = (scaled[0] - size) // 2, (scaled[1] - size) // 2
         pixels = pixels[:, :, top : top + size, left : left + size]
-    pixels = (255 * pixels).clamp(0, 255).round() / 255  # the pictures that CLIP learned from had 8 bits
+    pixels = (255 * pixels).clamp(0, 255).round() / 255  # CLIP was trained on 8-bit images
     mean, std = (torch.tensor(values, device=pixels.device)[:, None, None] for values in (_MEAN, _STD))
     return (pixels - mean) / std

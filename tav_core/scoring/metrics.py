@@ -1,4 +1,4 @@
-"""Scores that are read off CLIP embeddings of a video's frames, or off the frames themselves. More is always better.
+"""Compute scores from CLIP embeddings of a video's frames, or from the frames. Higher is always better.
 
 Frame consistency and textual alignment are the automatic metrics of Tune-A-Video's Table 1 (Wu et al., ICCV 2023,
 arXiv 2212.11565); the LOVEU-TGVE 2023 competition takes the same two with CLIP ViT-L/14 (openai/clip-vit-large-patch14)
@@ -17,16 +17,15 @@ _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 
 
 def frame_consistency(embeddings: Tensor) -> float:
-    """How alike a video's frames are: the mean cosine similarity of all pairs of different frames, x100.
+    """Compute the mean cosine similarity of all pairs of different frames, x100.
 
     ``100 / (f (f - 1)) * sum over i != j of cos(e_i, e_j)``, as in Tune-A-Video's Table 1 and LOVEU-TGVE 2023.
 
     Args:
-        embeddings: CLIP image embeddings of the frames ``[f, d]``, of any length each, f at least 2.
+        embeddings: CLIP image embeddings of the frames ``[f, d]``, of any norm, f at least 2.
 
     Returns:
-        -100 to 100; 100 for frames that are all alike. A video whose frames do not move scores best, so read it beside
-        :func:`motion_fidelity`.
+        -100 to 100; 100 for identical frames. A still video scores best, so read it beside :func:`motion_fidelity`.
 
     Raises:
         ValueError: there are fewer than two frames.
@@ -38,16 +37,16 @@ def frame_consistency(embeddings: Tensor) -> float:
 
 
 def consecutive_consistency(embeddings: Tensor) -> float:
-    """Like :func:`frame_consistency`, but over consecutive frames only, ``cos(e_i, e_i+1)``, x100.
+    """Compute the mean cosine similarity of consecutive frames, ``cos(e_i, e_i+1)``, x100.
 
-    It tells flicker from change: a video that goes slowly from one thing to another keeps a high value here.
+    Unlike :func:`frame_consistency` it separates flicker from change: slow changes keep a high value.
     """
     unit = _unit(embeddings)
     return 100 * float((unit[1:] * unit[:-1]).sum(-1).mean())
 
 
 def textual_alignment(image_embeddings: Tensor, text_embedding: Tensor) -> float:
-    """How well the frames fit the prompt: the mean over frames of ``cos(image, text)``, x100.
+    """Compute how well the frames fit the prompt: the mean over frames of ``cos(image, text)``, x100.
 
     As in Tune-A-Video's Table 1 and LOVEU-TGVE 2023 (CLIPScore without its clamp at 0 and factor of 2.5).
 
@@ -63,7 +62,7 @@ def textual_alignment(image_embeddings: Tensor, text_embedding: Tensor) -> float
 
 
 def pick_score(image_embeddings: Tensor, text_embedding: Tensor, logit_scale: float) -> float:
-    """PickScore, mean over frames: ``logit_scale * cos(image, text)``, learned from people's choices between images.
+    """Compute PickScore, trained on human preferences between images: the mean of ``logit_scale * cos(image, text)``.
 
     Kirstain et al. 2023, arXiv 2305.01569; over frames as in LOVEU-TGVE 2023.
 
@@ -72,19 +71,19 @@ def pick_score(image_embeddings: Tensor, text_embedding: Tensor, logit_scale: fl
         logit_scale: that model's, about 100.
 
     Returns:
-        about 15 to 25; a difference of 1 between two images means that 73 % of people are expected to choose the one.
+        about 15 to 25; with a difference of 1, 73 % of people are expected to prefer the better image.
     """
     return logit_scale / 100 * textual_alignment(image_embeddings, text_embedding)
 
 
 def psnr(frames: Tensor, reference: Tensor) -> float:
-    """Peak signal-to-noise ratio ``10 log10(1 / MSE)`` in dB, the mean squared error taken over the whole video.
+    """Compute the peak signal-to-noise ratio ``10 log10(1 / MSE)`` in dB, with the MSE over the whole video.
 
     Args:
         frames, reference: ``[f, h, w, c]`` in 0..1, of equal shape.
 
     Returns:
-        0 (opposite) upwards; infinity for equal videos.
+        0 (opposite) or more; infinity for equal videos.
 
     Raises:
         ValueError: the shapes differ.
@@ -95,9 +94,9 @@ def psnr(frames: Tensor, reference: Tensor) -> float:
 
 
 def ssim(frames: Tensor, reference: Tensor) -> float:
-    """Structural similarity (Wang et al. 2004), the mean over pixels, channels and frames.
+    """Compute the structural similarity (Wang et al. 2004), the mean over pixels, channels and frames.
 
-    With the published Gaussian window of 11 pixels and sigma 1.5, C1 = 0.01^2 and C2 = 0.03^2, where the window fits.
+    With the published Gaussian window of 11 pixels and sigma 1.5, C1 = 0.01^2 and C2 = 0.03^2, without padding.
 
     Args:
         frames, reference: ``[f, h, w, c]`` in 0..1, of equal shape, at least 11 pixels high and wide.

@@ -1,4 +1,4 @@
-"""How well a video keeps the motion of another, by optical flow."""
+"""Compare the motion of two videos by optical flow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 _SIDE = 256
-"""Longer side in pixels at which flow is measured: what is learned, rendered and compared is motion, not detail."""
+"""Longer side in pixels at which optical flow is measured: enough for motion, without detail."""
 MISSING_OPENCV = (
     "Motion fidelity is measured with OpenCV, which is not installed: run 'pip install opencv-python-headless' "
     "in the Python environment that this runs in."
@@ -20,27 +20,27 @@ MISSING_OPENCV = (
 
 
 def motion_fidelity(source: Tensor, result: Tensor) -> float:
-    """How well ``result`` keeps the motion of ``source``, in place, direction and speed, x100.
+    """Compute how well ``result`` keeps the motion of ``source`` in place, direction and speed, x100.
 
     With u and v the optical flow from each frame to the next at each pixel, in the source and in the result::
 
         100 * 2 * sum(u . v) / (sum(|u|^2) + sum(|v|^2))
 
-    This is Dice's coefficient of the two displacement fields: their cosine similarity, less what differs in speed.
-    A pixel counts by how far it moves, so a still background takes no part. The motion fidelity of Yatim et al. 2023
-    ("Space-Time Diffusion Features", arXiv 2311.17009) also takes cosines of displacements, but of tracked points that
-    may match anywhere and at any speed; here the frames correspond pixel by pixel, as they do in an edit.
+    This is Dice's coefficient of the two displacement fields: their cosine similarity, reduced where speeds differ.
+    A pixel is weighted by how far it moves, so a still background does not count. The motion fidelity of Yatim et al.
+    2023 ("Space-Time Diffusion Features", arXiv 2311.17009) also takes cosines of displacements, but of tracked points
+    that may match anywhere and at any speed; here the frames correspond pixel by pixel, as they do in an edit.
 
     Flow is dense inverse search (Kroeger et al. 2016, OpenCV's, medium preset) at 256 pixels for the longer side, on
     each video's principal colour: between two hues of one brightness, grey values show no edge.
 
     Args:
         source, result: ``[f, h, w, 3]`` in 0..1. Frame i of one belongs to frame i of the other; of the longer video
-            only the first frames are looked at, at least 2. The source is stretched to the result's size.
+            only the first frames are used, at least 2. The source is stretched to the result's size.
 
     Returns:
-        -100 to 100: 100 for the same motion (also when nothing moves in either), 0 for a result that stands still or
-        moves without regard to the source, 80 for the same path at half the speed, below 0 for the opposite motion.
+        -100 to 100: 100 for the same motion (also when nothing moves in either), 0 for a result that is still or
+        moves independently of the source, 80 for the same path at half the speed, below 0 for the opposite motion.
         Equal motion of different textures reaches 90 to 99, as flow is an estimate, least certain on plain surfaces.
 
     Raises:
@@ -50,7 +50,7 @@ def motion_fidelity(source: Tensor, result: Tensor) -> float:
         raise ValueError(MISSING_OPENCV)
     frames = min(len(source), len(result))
     if frames < 2:
-        raise ValueError("Motion is what changes between frames, but a video has only one: give at least two frames.")
+        raise ValueError("Motion needs at least two frames, but a video has only one: give longer videos.")
     height, width = result.shape[1:3]
     scale = _SIDE / max(height, width)
     size = max(32, round(height * scale)), max(32, round(width * scale))
@@ -60,7 +60,7 @@ def motion_fidelity(source: Tensor, result: Tensor) -> float:
 
 
 def _flow(frames: Tensor, size: tuple[int, int]) -> np.ndarray:
-    """Displacements ``[f - 1, height, width, 2]`` in pixels, float64."""
+    """Compute displacements ``[f - 1, height, width, 2]`` in pixels, float64."""
     import cv2
 
     pictures = rearrange(frames[..., :3].detach().float().cpu(), "f h w c -> f c h w")
@@ -72,7 +72,7 @@ def _flow(frames: Tensor, size: tuple[int, int]) -> np.ndarray:
 
 
 def _principal_colour(pictures: Tensor) -> np.ndarray:
-    """``[f, h, w, 3]`` along the direction of colour space in which the video varies most, as uint8 ``[f, h, w]``."""
+    """Project ``[f, h, w, 3]`` on the direction of colour space in which it varies most, as uint8 ``[f, h, w]``."""
     colours = pictures.reshape(-1, 3).double()
     colours = colours - colours.mean(0)
     _, directions = torch.linalg.eigh(colours.T @ colours)

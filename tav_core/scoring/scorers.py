@@ -1,4 +1,4 @@
-"""Scores of the edits that a session rendered, with models that are loaded once and found before hours of work."""
+"""Score the edits that a session rendered, with models that are found before hours of work and loaded once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class Scorers:
-    """What scores are measured with, in main memory until it works, and a sentence on each that is missing."""
+    """Hold the CLIP and PickScore models (on the CPU outside ``working``), and a note for each one not found."""
 
     clip: ClipScorer | None = None
     pickscore: ClipScorer | None = None
@@ -30,7 +30,7 @@ class Scorers:
 
     @contextmanager
     def working(self, device: torch.device) -> Iterator[None]:
-        """Within this, the models are on ``device``; what is tuned there needs their room afterwards."""
+        """Move the models to ``device`` within this context, and back to free its memory for tuning."""
         models = [scorer.model for scorer in (self.clip, self.pickscore) if scorer]
         try:
             for model in models:
@@ -41,12 +41,12 @@ class Scorers:
                 model.to("cpu")
 
     def of_edits(self, videos: dict[str, Tensor], source: Tensor, device: torch.device) -> dict[str, Scores]:
-        """Scores by prompt, as :func:`tav_core.score_video` gives them.
+        """Compute the scores of :func:`tav_core.score_video` by prompt.
 
         Args:
             videos: frames ``[f, h, w, 3]`` in 0..1, by prompt.
-            source: the clip that was edited, likewise.
-            device: what the models work on.
+            source: frames of the clip that was edited.
+            device: where the models run.
         """
         with self.working(device):
             return {
@@ -57,10 +57,10 @@ class Scorers:
 
 @lru_cache(maxsize=1)
 def load_scorers(clip: str | os.PathLike | None, pickscore: str | os.PathLike | None) -> Scorers:
-    """The models in these folders, or where None is given the usual ones, as far as they are on this machine.
+    """Load the models in these folders; None for the default ones, if they are on this machine.
 
     Raises:
-        FileNotFoundError, ValueError: a folder that was given holds none.
+        FileNotFoundError, ValueError: a folder holds no CLIP model.
     """
     notes = [] if find_spec("cv2") else [MISSING_OPENCV]
     models = []
@@ -73,6 +73,6 @@ def load_scorers(clip: str | os.PathLike | None, pickscore: str | os.PathLike | 
 
 
 def mean_scores(scores: list[Scores]) -> Scores:
-    """The mean of every score over the videos that have it."""
+    """Return the mean of every score over the videos that have it."""
     names = dict.fromkeys(name for video in scores for name in video)
     return {name: fmean(video[name] for video in scores if name in video) for name in names}

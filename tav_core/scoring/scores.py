@@ -1,4 +1,4 @@
-"""Scores of any videos, side by side."""
+"""Score videos side by side."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _MEASURES = {CLIP_MODEL: "frame consistency and textual alignment", PICKSCORE_MO
 
 @dataclass(frozen=True)
 class VideoResult:
-    """A video to score."""
+    """Hold a video to score."""
 
     name: str
     frames: Tensor
     """``[f, h, w, 3]`` in 0..1."""
     prompt: str = ""
-    """What it is to show; without one there is no textual alignment and no PickScore."""
+    """What it should show; without it there is no textual alignment and no PickScore."""
     source: Tensor | None = None
-    """The frames that it was made from, ``[f, h, w, 3]``, frame by frame; without them there is no motion fidelity."""
+    """The corresponding frames of its source, ``[f, h, w, 3]``; without them there is no motion fidelity."""
     rebuilt: bool = False
-    """It is the source rebuilt, not an edit: PSNR and SSIM are measured, and nothing else."""
+    """It is the reconstructed source rather than an edit: only PSNR and SSIM are measured."""
 
 
 def score_video(
@@ -38,18 +38,18 @@ def score_video(
     pickscore: ClipScorer | None = None,
     embed_images: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, float]:
-    """Scores of one video by name, as far as there is what they are measured with; see :mod:`tav_core.scoring.metrics`.
+    """Compute the scores of one video by name, those for which the models and the source are given.
 
-    A single frame has no consistency and no motion.
+    See :mod:`tav_core.scoring.metrics`. A single frame has no consistency and no motion.
 
     Args:
         clip: for frame consistency, consecutive consistency and textual alignment.
         pickscore: the PickScore model.
-        embed_images: frames ``[f, h, w, 3]`` -> CLIP image embeddings ``[f, d]``; for both consistencies instead of
-            ``clip``, which knows the same and text besides.
+        embed_images: frames ``[f, h, w, 3]`` -> CLIP image embeddings ``[f, d]``; for both consistencies, instead
+            of ``clip``.
 
     Raises:
-        ValueError: a video differs in shape from what it rebuilds.
+        ValueError: a reconstruction differs in shape from its source.
     """
     frames, prompt = result.frames, result.prompt
     if result.rebuilt:
@@ -77,10 +77,10 @@ def score_videos(
     notes: Sequence[str] = (),
     on_video: Callable[[int], None] | None = None,
 ) -> ScoreTable:
-    """Scores of several videos as a table; arguments and errors as for :func:`score_video`.
+    """Score several videos into a table; arguments and errors as for :func:`score_video`.
 
     Args:
-        notes: what else to say below the table, such as why there is no CLIP.
+        notes: further sentences below the table, such as how to get a missing model.
         on_video: called with the number of videos scored so far, after each.
     """
     notes = list(notes)
@@ -96,21 +96,25 @@ def score_videos(
     return ScoreTable(rows, list(dict.fromkeys(notes)))
 
 
-def find_scorer(weights: str | os.PathLike | None, default: str) -> tuple[ClipScorer | None, str]:
-    """The CLIP model in a folder that was given, or the default one if it is on this machine.
+def find_scorer(
+    weights: str | os.PathLike | None, default: str, get: Callable[[str], str] = how_to_get
+) -> tuple[ClipScorer | None, str]:
+    """Load the CLIP model in a folder, or the default one if it is on this machine.
 
     Args:
+        weights: the folder; None for the default.
         default: :data:`tav_core.CLIP_MODEL` or :data:`tav_core.PICKSCORE_MODEL`.
+        get: makes the instruction for getting a missing default model from its name.
 
     Returns:
-        the model, or None and a sentence: what it would measure, and how to get it.
+        the model, or None and a sentence on what it would measure and how to get it.
 
     Raises:
-        FileNotFoundError, ValueError: the folder that was given holds none, or the default model is damaged.
+        FileNotFoundError, ValueError: the folder holds no CLIP model, or the default model is damaged.
     """
     if weights is not None:
         return ClipScorer.load(weights), ""
     try:
         return ClipScorer.load(default), ""
     except FileNotFoundError:
-        return None, f"For {_MEASURES[default]}, {how_to_get(default)}"
+        return None, f"For {_MEASURES[default]}, {get(default)}"

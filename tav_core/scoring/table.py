@@ -1,4 +1,4 @@
-"""Scores of several videos as a table: for the terminal, for programs, and as a picture."""
+"""Show the scores of several videos as text, as JSON, and as a picture."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DIGITS = {"ssim": 4}
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One video's scores by name, of which every one is better when it is higher."""
+    """Hold one video's scores by name; higher is better for each."""
 
     name: str
     scores: dict[str, float]
@@ -41,34 +41,34 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """A row per video. Videos may have different scores; what could not be measured is said in ``notes``."""
+    """Hold a row per video. Videos may have different scores; ``notes`` say what could not be measured."""
 
     rows: Sequence[ScoreRow]
     notes: Sequence[str] = ()
 
     @property
     def columns(self) -> list[str]:
-        """Names of the scores that any row has, in the order in which they are shown: known ones first."""
+        """Return the names of the scores that any row has, in the order of the table: known ones first."""
         there = dict.fromkeys(name for row in self.rows for name in row.scores)
         return [name for name in _TITLES if name in there] + [name for name in there if name not in _TITLES]
 
     def figure(self, row: ScoreRow, column: str) -> str:
-        """A score as it is shown; "-" where there is none."""
+        """Format a score; "-" for a missing one."""
         if column not in row.scores:
             return "-"
         return f"{row.scores[column]:.{_DIGITS.get(column, 2)}f}"
 
     def best(self, column: str) -> list[ScoreRow]:
-        """The rows with the highest figure of a column, several when they show the same; none when all do."""
+        """Return the rows with the highest figure of a column, several if they are equal; none if all are."""
         scored = [row for row in self.rows if column in row.scores]
         highest = self.figure(max(scored, key=lambda row: row.scores[column]), column)
         best = [row for row in scored if self.figure(row, column) == highest]
         return best if len(best) < len(scored) else []
 
     def text(self) -> str:
-        """For the terminal: a line per row, a star at the best value of each column, and the notes."""
+        """Format as text: a line per row, a star at the best value of each column, and the notes."""
         upper, lower = zip(("", ""), *(_title_lines(column) for column in self.columns))
-        titles = [[f"{line} " for line in upper], [f"{line} " for line in lower]]  # where figures have their star
+        titles = [[f"{line} " for line in upper], [f"{line} " for line in lower]]  # above the star of a figure
         table = titles if self.columns else []
         for row in self.rows:
             stars = ["*" if row in self.best(column) else " " for column in self.columns]
@@ -79,9 +79,9 @@ class ScoreTable:
         return "\n".join([*lines, *(f"Note: {note}" for note in self.notes)])
 
     def json(self) -> str:
-        """For programs: ``{"results": [{"name", "prompt", "scores", "best"}], "notes"}``, ``best`` naming columns.
+        """Format as JSON: ``{"results": [{"name", "prompt", "scores", "best"}], "notes"}``, ``best`` naming columns.
 
-        An infinite value (the PSNR of equal videos) is the string "inf", as JSON has no number for it.
+        An infinite value (the PSNR of equal videos) is the string "inf", which JSON has no number for.
         """
         results = [
             {
@@ -99,11 +99,11 @@ class ScoreTable:
         return json.dumps({"results": results, "notes": list(self.notes)}, indent=2, ensure_ascii=False)
 
     def image(self) -> Tensor:
-        """As a picture ``[h, w, 3]``, float 0 to 1, the best value of each column on a coloured field."""
+        """Draw as a picture ``[h, w, 3]``, float 0 to 1, the best value of each column on a coloured field."""
         return torch.from_numpy(np.asarray(self._picture(), np.float32) / 255)
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Write ``scores.json`` and ``scores.png`` into a folder, which is created if need be."""
+        """Write ``scores.json`` and ``scores.png`` into a folder, which is created if missing."""
         write_text(Path(folder) / "scores.json", self.json())
         with replacing(Path(folder) / "scores.png") as partial:
             self._picture().save(partial, format="PNG")
@@ -117,6 +117,6 @@ class ScoreTable:
 
 
 def _title_lines(column: str) -> tuple[str, str]:
-    """What stands above a column; the upper line may be empty."""
+    """Return the two lines of a column title; the upper one may be empty."""
     upper, _, lower = _TITLES.get(column, column.replace("_", "\n", 1).replace("_", " ")).rpartition("\n")
     return upper, lower

@@ -1,4 +1,4 @@
-"""What raters said, kept in a file of one JSON object per line that only ever grows at its end."""
+"""Store raters' answers in an append-only file of one JSON object per line."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from ..files import parse_json
+
 FILE = "answers.jsonl"
 """The file's name in the folder of results."""
 
 QUESTIONS = {"quality": "Which has the better quality?", "text": "Which fits the text better?"}
-"""The two questions of the paper, as they are asked of each pair, in this order."""
+"""The two questions of the paper, asked of each pair in this order."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """``rater`` saw the videos of two systems at the left and at the right, and preferred the one of ``preferred``.
+    """Record that ``rater``, shown the videos of two systems left and right, preferred that of ``preferred``.
 
     Attributes:
         time: when, in UTC, as ISO 8601.
-        rater: the name that was given, in small letters.
-        clip, prompt: name and text of what both systems rendered.
+        rater: the rater's name, in lower case.
+        clip, prompt: name and prompt of what both systems rendered.
         question: a key of :data:`QUESTIONS`.
         left, right, preferred: systems; ``preferred`` is one of the other two.
     """
@@ -39,22 +41,22 @@ class Answer:
 
     @property
     def subject(self) -> tuple[str, str, str, tuple[str, ...]]:
-        """Who was asked what: the same for an answer that takes the place of an earlier one."""
+        """Identify rater and question: equal for an answer that replaces an earlier one."""
         return subject(self.rater, self.question, self.clip, self.left, self.right)
 
 
 def subject(rater: str, question: str, clip: str, *systems: str) -> tuple[str, str, str, tuple[str, ...]]:
-    """What an answer is about, whichever of the two systems is at the left."""
+    """Identify the rater and question of an answer, whichever of the two systems is at the left."""
     return rater, question, clip, tuple(sorted(systems))
 
 
 def read_answers(path: str | os.PathLike) -> list[Answer]:
-    """The answers in the file, the last one where a rater changed their mind; none where there is no file.
+    """Read the answers in the file, the last one if a rater changed their mind; none if the file is missing.
 
-    A last line that broke off is no answer yet and is passed over.
+    An incomplete last line is ignored.
 
     Raises:
-        ValueError: another line is no answer.
+        ValueError: another line is not an answer.
     """
     path = Path(path)
     if not path.exists():
@@ -67,9 +69,9 @@ def read_answers(path: str | os.PathLike) -> list[Answer]:
 
 
 class AnswerLog:
-    """Appends answers to a file, each with one write that is on the disk before :meth:`append` returns.
+    """Append answers to a file, each with one write that is on the disk before :meth:`append` returns.
 
-    Opening it drops what a crash may have left of a last line, so that the next answer starts on a line of its own.
+    Opening it removes an incomplete last line that a crash left.
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
@@ -79,10 +81,10 @@ class AnswerLog:
             self._mend()
 
     def append(self, answer: Answer) -> None:
-        """Keep an answer.
+        """Store an answer.
 
         Raises:
-            OSError: it could not be written; the file is what it was before.
+            OSError: it could not be written; the file is unchanged.
         """
         line = (json.dumps(asdict(answer), ensure_ascii=False) + "\n").encode()
         with self._lock, self.path.open("ab", buffering=0) as file:
@@ -115,14 +117,14 @@ def _whole(path: Path, lines: list[bytes]) -> Iterator[Answer]:
         if answer:
             yield answer
         elif line.strip() and number < len(lines):
-            raise ValueError(f"Line {number} of {path} is no answer of this study: mend it or take it out.")
+            raise ValueError(f"Line {number} of {path} is not an answer of this study: correct or remove it.")
 
 
 def _parse(line: bytes) -> Answer | None:
     try:
-        values = json.loads(line)
+        values = parse_json(line)
         answer = Answer(**{field.name: values[field.name] for field in fields(Answer)})
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         return None
     if not all(isinstance(value, str) for value in asdict(answer).values()):
         return None

@@ -1,4 +1,4 @@
-"""The folder that a study is about: videos of several systems, and the prompts they were rendered from.
+"""Read the folder of a study: videos of several systems, and the prompts they were rendered from.
 
 ::
 
@@ -10,20 +10,19 @@
 A NAME may lead into folders (``skiing/a-robot``). The source of ``skiing/a-robot`` is ``source/skiing/a-robot``, else
 ``source/skiing``, else ``source`` itself (``results/source.mp4``). Without a prompts file the prompts are those of the
 ``config.yaml`` that ``tav run`` leaves beside its videos, so that a system's folder may be the output of ``tav run``,
-or hold several of them. mp4, webm and whatever else FFmpeg reads can be given.
+or hold several of them. Videos may be mp4, webm or any other format that FFmpeg decodes.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from ..files import file_name
+from ..files import file_name, parse_json
 from ..terminal.config import Config
 from ..terminal.run_folder import CONFIG
 
@@ -34,7 +33,7 @@ SUFFIXES = (".mp4", ".webm", ".m4v", ".mov", ".mkv", ".avi", ".gif")
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip with one prompt: its name, the prompt, the clip that was edited, and each system's video of it."""
+    """Hold one clip with one prompt: its name, the prompt, the clip that was edited, and each system's video."""
 
     name: str
     prompt: str
@@ -44,7 +43,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Results:
-    """The systems in alphabetical order, and the clips that all of them have."""
+    """Hold the systems in alphabetical order, and the clips that all of them have."""
 
     folder: Path
     systems: tuple[str, ...]
@@ -52,13 +51,13 @@ class Results:
 
 
 def read_results(folder: str | os.PathLike) -> Results:
-    """Find the videos of a study; the layout is that of this module's docstring.
+    """Find the videos of a study, in the layout of this module's docstring.
 
-    Videos of the systems that no prompt belongs to are left out, with a warning where a prompts file was given.
+    Videos without a prompt are left out, with a warning if there is a prompts file.
 
     Raises:
-        FileNotFoundError: there is no such folder, or a system lacks a video of a prompt.
-        ValueError: there are fewer than two systems, or no prompts, or contradicting ones.
+        FileNotFoundError: the folder does not exist, or a system lacks a video of a prompt.
+        ValueError: there are fewer than two systems, no prompts, or conflicting ones.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -89,7 +88,7 @@ def _video(stem: Path) -> Path | None:
 
 
 def _source(folder: Path, name: str) -> Path | None:
-    """The video of the nearest: ``source/a/b``, ``source/a``, ``source``."""
+    """Find the source video: ``source/a/b``, else ``source/a``, else ``source``."""
     stem = folder / SOURCE / name
     return next(filter(None, map(_video, [stem, *stem.parents[: len(Path(name).parts)]])), None)
 
@@ -119,16 +118,16 @@ def _read_csv(path: Path) -> list[tuple[str, str]]:
 
 def _read_json(path: Path) -> list[tuple[str, str]]:
     try:
-        prompts = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no JSON in UTF-8 ({error}).") from error
+        prompts = parse_json(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as JSON in UTF-8 ({error}): write it again.") from error
     if not isinstance(prompts, dict) or not all(isinstance(prompt, str) for prompt in prompts.values()):
         raise ValueError(f'{path} must map the name of each video to its prompt: {{"NAME": "prompt"}}.')
     return list(prompts.items())
 
 
 def _prompts_of_runs(folder: Path, systems: Iterable[str]) -> dict[str, str]:
-    """The prompts of every ``config.yaml`` that ``tav run`` left in a system's folder or below."""
+    """Read the prompts of every ``config.yaml`` that ``tav run`` left in a system's folder or its subfolders."""
     prompts: dict[str, str] = {}
     for system in systems:
         for path in sorted((folder / system).rglob(CONFIG)):
@@ -137,7 +136,7 @@ def _prompts_of_runs(folder: Path, systems: Iterable[str]) -> dict[str, str]:
             prompts |= {(within / file_name(prompt)).as_posix(): prompt for prompt in texts}
     if not prompts:
         raise ValueError(
-            f"{folder} does not say what the videos should show: write {folder / 'prompts.csv'} "
+            f"{folder} has no prompts: write {folder / 'prompts.csv'} "
             "with the columns name,prompt, where the name is a video's without its ending."
         )
     return prompts
@@ -149,7 +148,7 @@ def _unique(pairs: Iterable[tuple[str, str]], path: Path) -> dict[str, str]:
         if not name or not prompt.strip():
             raise ValueError(f"{path} has a name without a prompt or a prompt without a name: {name!r}, {prompt!r}.")
         if PurePath(name).is_absolute() or ".." in PurePath(name).parts or not PurePath(name).name:
-            raise ValueError(f"{path} has the name {name!r}: give that of a video within the folder of each system.")
+            raise ValueError(f"{path} has the name {name!r}: give that of a video within each system's folder.")
         if name in prompts:
             raise ValueError(f"{path} has {name!r} twice: a name stands for one clip with one prompt.")
         prompts[name] = prompt.strip()

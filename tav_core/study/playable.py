@@ -1,4 +1,4 @@
-"""Videos as a browser plays them."""
+"""Convert videos for browsers."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from pathlib import Path
 
 from ..video.container import open_video
 
-LONGEST = 600  # frames; a copy is held in memory while it is made
-LARGEST = 1024  # pixels of the longer side of a copy, more than the page shows
+MOST_FRAMES = 600  # a copy is in memory while it is made
+LONGEST_SIDE = 1024  # pixels of a copy, more than the page shows
 _CODECS = {".mp4": ("h264", "av1", "vp9"), ".webm": ("vp8", "vp9", "av1")}
 _PIXELS = ("yuv420p", "yuvj420p")
 
 
 def playable(path: Path, folder: Path) -> Path:
-    """The video itself where every browser plays it, else a copy of it in ``folder``, as mp4 with H.264.
+    """Return the video itself if every browser plays it, else a copy of it in ``folder``, as mp4 with H.264.
 
     Raises:
-        ValueError: the file is no video, or must be converted and is longer than 600 frames.
+        ValueError: the file is not a video, or must be converted and has more than 600 frames.
     """
     if _plays(path):
         return path
-    # only a video that must be converted costs the time to load torch
+    # torch is imported only to convert a video
     from ..video.reading import load_video, probe_video, save_video
 
     info = probe_video(path)
-    if info.frames > LONGEST:
+    if info.frames > MOST_FRAMES:
         raise ValueError(
-            f"{path} must be converted for the browser, but has {info.frames} frames where {LONGEST} are the most: "
-            "convert it to mp4 with H.264 and yuv420p first."
+            f"{path} must be converted for the browser, but has {info.frames} frames, and at most "
+            f"{MOST_FRAMES} can be converted: convert it to mp4 with H.264 and yuv420p first."
         )
-    scale = min(1, LARGEST / max(info.width, info.height))
+    scale = min(1, LONGEST_SIDE / max(info.width, info.height))
     width, height = (max(8, int(size * scale) // 8 * 8) for size in (info.width, info.height))
     clip = load_video(path, info.frames, width=width, height=height)
     copy = folder / f"{len(os.listdir(folder))}.mp4"

@@ -1,4 +1,4 @@
-"""What a rater is shown, in which order, without a word about which system made it."""
+"""Choose what each rater is shown and in which order, without revealing which system made it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_NAME = 60
 
 @dataclass(frozen=True)
 class Question:
-    """One question (``kind``, a key of QUESTIONS) to one rater, about the videos that two systems made of a clip."""
+    """Hold one question (``kind``, a key of QUESTIONS) to one rater about two systems' videos of a clip."""
 
     rater: str
     clip: Clip
@@ -33,18 +33,18 @@ class Question:
 
 
 class UnknownName(LookupError):
-    """The name of a question or a video is none of this process: the study was started anew since it was given."""
+    """Report an id of a question or a video that this process did not give out: the study was restarted since."""
 
 
 class Study:
-    """The questions for every rater, and the answers, which go to ``answers.jsonl`` in the folder of the results.
+    """Ask every rater the questions of a study, and append the answers to ``answers.jsonl`` in the folder of results.
 
-    Pairs come in an order that the rater's name decides, as does which system is at the left; both stay what they are
-    when the study is stopped and started, and when clips or systems are added. Videos and questions go by names that
-    hold no meaning and differ each time the study is started. Videos that a browser cannot play are converted first.
+    The rater's name decides the order of the pairs and which system is at the left; both stay the same when the study
+    is restarted, or clips or systems are added. Videos and questions have random ids that differ each time the study is
+    started. Videos that a browser cannot play are converted first.
 
     Raises:
-        ValueError: a video cannot be read, or a line of the file is no answer.
+        ValueError: a video cannot be read, or a line of the file is not an answer.
     """
 
     def __init__(self, results: Results) -> None:
@@ -61,17 +61,17 @@ class Study:
         self._converted.cleanup()
 
     def video(self, name: str) -> Path:
-        """The file behind a name in :meth:`question`.
+        """Return the file of a video id from :meth:`question`.
 
         Raises:
-            UnknownName: there is none.
+            UnknownName: the id is unknown.
         """
         if name not in self._videos:
-            raise UnknownName("This video is none of the study's: it was started anew since.")
+            raise UnknownName("This video is unknown, because the study was restarted: reload the page.")
         return self._videos[name]
 
     def question(self, rater: str, number: int | None = None) -> dict:
-        """The question of that number (from 0), or the first that the rater has not answered, as the page needs it.
+        """Return the question of that number (from 0), or the first that the rater has not answered, for the page.
 
         Returns:
             ``total`` and ``answered``, and unless all are answered (or ``number`` is none of theirs): ``number``,
@@ -103,18 +103,18 @@ class Study:
         }
 
     def answer(self, rater: str, id: str, choice: str) -> None:
-        """Keep the choice, "left" or "right", on the question ``id`` of :meth:`question`.
+        """Store the choice, "left" or "right", on the question ``id`` of :meth:`question`.
 
         Raises:
             UnknownName: this process did not ask that question.
-            ValueError: the choice is another, or the rater has no name.
+            ValueError: the choice is neither, or the rater has no name.
             OSError: the answer could not be written.
         """
         if choice not in ("left", "right"):
             raise ValueError(f"The choice is {choice!r}, but must be left or right.")
         question = next((question for question in self.questions(rater) if self._id(question) == id), None)
         if question is None:
-            raise UnknownName("The study was started anew since it asked this: please answer once more.")
+            raise UnknownName("The study was restarted since it asked this: please answer once more.")
         answer = Answer(
             time=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             rater=question.rater,
@@ -130,12 +130,12 @@ class Study:
 
     @property
     def total(self) -> int:
-        """How many questions each rater is asked."""
+        """Return the number of questions to each rater."""
         systems = len(self.results.systems)
         return len(self.results.clips) * systems * (systems - 1) // 2 * len(QUESTIONS)
 
     def questions(self, rater: str) -> list[Question]:
-        """All questions to a rater in their order: both of a pair, then those of the next."""
+        """Return all questions to a rater in their order: both of a pair, then those of the next."""
         rater, pairs = rater_name(rater), []
         for clip in self.results.clips:
             for systems in combinations(self.results.systems, 2):
@@ -152,12 +152,12 @@ class Study:
 
 
 def rater_name(name: str) -> str:
-    """The name by which a rater comes back: without regard to capitals and spaces around.
+    """Normalise a rater's name: lower case, single spaces.
 
     Raises:
         ValueError: it is empty or too long.
     """
     name = " ".join(name.split()).casefold()
     if not 0 < len(name) <= LONGEST_NAME:
-        raise ValueError(f"Give a name of 1 to {LONGEST_NAME} characters, so that you can go on later.")
+        raise ValueError(f"Give a name of 1 to {LONGEST_NAME} characters, so that you can continue later.")
     return name

@@ -1,4 +1,4 @@
-"""What the answers of a study say, and what they do not."""
+"""Evaluate the answers of a study, and draw a conclusion only where they support it."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from .statistics import krippendorff_alpha, raw_agreement, wilson_interval
 REPORT = "report.json"
 CONFIDENCE = 0.95
 LEAST_ANSWERS, LEAST_RATERS = 20, 3
-"""Below either of them nothing is concluded."""
+"""No conclusion is drawn from fewer."""
 
 _LONGEST_LABEL = 48
 _NOTE = f"""\
 "prefer" is the share of answers that prefer the system named first; the interval is Wilson's, each row on its own,
-and takes answers as independent. "agree" is the share of pairs of raters of the same videos who said the same, alpha
-is Krippendorff's (1: always, 0: as by chance, -: cannot be told). A preference is concluded from at least
+and takes answers as independent. "agree" is the share of pairs of raters of the same videos who chose the same, alpha
+is Krippendorff's (1: always, 0: as by chance, -: undefined). A preference is concluded from at least
 {LEAST_ANSWERS} answers of at least {LEAST_RATERS} raters, and only where the interval leaves 50% out."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How often ``first`` was preferred to ``second``, over all clips or (``clip``, ``prompt``) one.
+    """Hold how often ``first`` was preferred to ``second``, over all clips or one (``clip``, ``prompt``).
 
     Attributes:
         question: a key of QUESTIONS.
-        answers, raters: how many, and of how many people.
+        answers, raters: numbers of answers and of raters.
         preferring_first: answers that prefer ``first``; ``rate`` is their share, in 0..1.
         low, high: ends of the Wilson interval of the rate.
-        shared: clips that several raters judged, over which the next two are taken (None where they cannot be).
+        shared: clips that several raters judged, over which the next two are computed (None if undefined).
         agreement: :func:`raw_agreement`.
         alpha: :func:`krippendorff_alpha`.
-        preferred: the system that a conclusion is drawn for; None where none is.
-        conclusion: the same in words, or why there is none.
+        preferred: the system that is concluded to be preferred; None without a conclusion.
+        conclusion: the same as text, or why there is none.
     """
 
     question: str
@@ -61,11 +61,11 @@ class Comparison:
 
 
 def write_report(folder: str | os.PathLike) -> str:
-    """Evaluate the answers in a folder of results: writes ``report.json`` there, and returns the table as text.
+    """Evaluate the answers in a folder of results: write ``report.json`` there, and return the table as text.
 
     Raises:
         FileNotFoundError: there are no answers yet.
-        ValueError: a line of the file is no answer.
+        ValueError: a line of the file is not an answer.
     """
     folder = Path(folder)
     answers = read_answers(folder / FILE)
@@ -88,7 +88,7 @@ def write_report(folder: str | os.PathLike) -> str:
 
 
 def compare(answers: Sequence[Answer]) -> list[Comparison]:
-    """A comparison for each question and pair of systems, followed by one for each of its clips."""
+    """Make a comparison for each question and pair of systems, followed by one for each of its clips."""
     rows = []
     for question in QUESTIONS:
         of_question = [answer for answer in answers if answer.question == question]
@@ -104,9 +104,9 @@ def compare(answers: Sequence[Answer]) -> list[Comparison]:
 def _comparison(
     answers: Sequence[Answer], first: str, second: str, clip: str | None = None, prompt: str | None = None
 ) -> Comparison:
-    said: dict[str, list[str]] = {}
+    choices: dict[str, list[str]] = {}
     for answer in answers:
-        said.setdefault(answer.clip, []).append(answer.preferred)
+        choices.setdefault(answer.clip, []).append(answer.preferred)
     raters, wins = len({answer.rater for answer in answers}), sum(answer.preferred == first for answer in answers)
     low, high = wilson_interval(wins, len(answers), CONFIDENCE)
     preferred, conclusion = None, "no preference shown"
@@ -129,16 +129,16 @@ def _comparison(
         rate=wins / len(answers),
         low=low,
         high=high,
-        shared=sum(len(values) > 1 for values in said.values()),
-        agreement=raw_agreement(said.values()),
-        alpha=krippendorff_alpha(said.values()),
+        shared=sum(len(values) > 1 for values in choices.values()),
+        agreement=raw_agreement(choices.values()),
+        alpha=krippendorff_alpha(choices.values()),
         preferred=preferred,
         conclusion=conclusion,
     )
 
 
 def _tables(rows: Sequence[Comparison]) -> list[str]:
-    """One table per question."""
+    """Format one table per question."""
     tables = []
     for question, text in QUESTIONS.items():
         of_question = [row for row in rows if row.question == question]
@@ -150,7 +150,7 @@ def _tables(rows: Sequence[Comparison]) -> list[str]:
 
 
 def _label(row: Comparison, rows: Iterable[Comparison]) -> str:
-    """The systems or, indented, the prompt, with the clip's name where several share the prompt."""
+    """Label a row with its systems or, indented, its prompt, with the clip's name if several share the prompt."""
     if row.clip is None:
         return f"{row.first} vs {row.second}"
     shared = any(other.prompt == row.prompt and other.clip != row.clip for other in rows)

@@ -1,4 +1,4 @@
-"""The study's page and the few addresses it asks, for browsers on this machine only."""
+"""Serve the study's page and its API to browsers on this machine only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 
 
 
 class StudyServer(ThreadingHTTPServer):
-    """Serves a study on the loopback interface; ``port`` 0 takes a free one.
+    """Serve a study on the loopback interface; ``port`` 0 takes a free one.
 
     ======================  ====================================================================
     ``GET /``               the page
@@ -37,14 +37,14 @@ class StudyServer(ThreadingHTTPServer):
     ``GET /video/NAME``     a video
     ======================  ====================================================================
 
-    What cannot be done is answered with a status of 400 or above and JSON with one sentence, ``error``.
+    Errors are answered with a status of 400 or above and JSON with one sentence, ``error``.
 
     Raises:
-        ValueError: the port is taken, or there is none of that number.
+        ValueError: the port is taken or invalid.
     """
 
     daemon_threads = True
-    allow_reuse_address = sys.platform != "win32"  # where it would let two servers share a port
+    allow_reuse_address = sys.platform != "win32"  # on Windows, it would let two servers share a port
 
     def __init__(self, study: Study, port: int = PORT) -> None:
         self.study = study
@@ -82,7 +82,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, work: Callable[[], None]) -> None:
         try:
-            # a page elsewhere can have its own host name point here, but cannot choose another name
+            # DNS rebinding: another page's own host name may point here
             if urlsplit(f"//{self.headers.get('Host', '')}").hostname not in (HOST, "localhost"):
                 return self._refuse(HTTPStatus.FORBIDDEN, f"This study answers at {self.server.url} only.")
             work()
@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", 0))
         if self.path != "/api/answer":
             return self._refuse(HTTPStatus.NOT_FOUND, f"There is nothing at {self.path}.")
-        # a form of a page elsewhere can be posted here, but not as JSON
+        # another page's form can be posted here, but not as JSON
         if self.headers.get_content_type() != "application/json" or not 0 < length <= _LONGEST_BODY:
             raise ValueError("An answer is a small JSON object.")
         body = json.loads(self.rfile.read(length))
@@ -125,15 +125,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_video(self, path: Path) -> None:
         try:
             content = path.read_bytes()
-        except OSError as error:  # whose own words name the file, and with it the system
-            raise OSError("A video of this pair can no longer be read: tell the person who runs the study.") from error
+        except OSError as error:  # its message names the file, and with it the system
+            raise OSError("A video of this pair can no longer be read: tell whoever runs the study.") from error
         self._send(content, "video/webm" if path.suffix == ".webm" else "video/mp4")
 
     def _send_json(self, values: dict, status: HTTPStatus = HTTPStatus.OK) -> None:
         self._send(json.dumps(values).encode(), "application/json", status)
 
     def _refuse(self, status: HTTPStatus, sentence: str) -> None:
-        self.close_connection = True  # a body may be left unread
+        self.close_connection = True  # the body may be unread
         self._send_json({"error": sentence}, status)
 
     def _send(self, content: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:

@@ -1,4 +1,4 @@
-"""The figures of the report: a share with its interval, and how far raters agree."""
+"""Compute the figures of the report: a share with its interval, and the agreement of raters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import NormalDist
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The score interval of a binomial share, both ends in 0..1; (0, 1) for no trials.
+    """Compute the score interval of a binomial share, both ends in 0..1; (0, 1) for no trials.
 
     With p = successes / trials, n = trials and z the normal quantile of (1 + confidence) / 2, its ends are
     ``(p + z²/2n ± z √(p(1 - p)/n + z²/4n²)) / (1 + z²/n)`` (E. B. Wilson, JASA 22, 1927).
@@ -30,7 +30,7 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
 
 
 def raw_agreement(units: Iterable[Sequence[Hashable]]) -> float | None:
-    """The share, in 0..1, of pairs of raters of the same unit who said the same; None where no unit has two raters."""
+    """Compute the share, in 0..1, of pairs of raters of a unit who agree; None if no unit has two raters."""
     same = pairs = 0
     for values in units:
         pairs += len(values) * (len(values) - 1) // 2
@@ -39,18 +39,18 @@ def raw_agreement(units: Iterable[Sequence[Hashable]]) -> float | None:
 
 
 def krippendorff_alpha(units: Iterable[Sequence[Hashable]]) -> float | None:
-    """Krippendorff's alpha for nominal values: 1 where raters agree, 0 where they agree as chance would have it.
+    """Compute Krippendorff's alpha for nominal values: 1 for full agreement, 0 for agreement by chance.
 
     ``alpha = 1 - D_o / D_e``. Over the units with m ≥ 2 raters, n values in all: ``D_o`` is the number of ordered pairs
-    of unlike values within a unit, each divided by (m - 1), over n; ``D_e`` that of all unlike values whatever the
-    unit, over n (n - 1) (K. Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011). Raters may have left
-    units out.
+    of different values within a unit, each divided by (m - 1), over n; ``D_e`` that of all different values across
+    units, over n (n - 1) (K. Krippendorff, "Computing Krippendorff's Alpha-Reliability", 2011). Raters may skip
+    units.
 
     Args:
-        units: what each rater who saw a unit said of it.
+        units: the values that raters gave each unit.
 
     Returns:
-        None where no unit has two raters, or where all values are equal, which leaves nothing to tell chance by.
+        None if no unit has two raters, or all values are equal.
     """
     seen = [values for values in units if len(values) > 1]
     totals = Counter(value for values in seen for value in values)

@@ -1,4 +1,4 @@
-"""Flags that stand for keys of a :class:`Config`, as the subcommands share them, and the configuration they make."""
+"""Define the flags that the subcommands share, and make a :class:`Config` of them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .run_folder import TUNED
 if TYPE_CHECKING:
     from .session import Session
 
-_SETTINGS_NOTE = "Every key of the YAML can be given: --set KEY=VALUE, e.g. --set validation_data.num_inv_steps=20."
-_OF_BOTH = {
+_SETTINGS_NOTE = "Any key of the YAML can be given as --set KEY=VALUE, e.g. --set validation_data.num_inv_steps=20."
+_ALSO_SETS = {
     "train_data.n_sample_frames": "validation_data.video_length",
     "train_data.width": "validation_data.width",
     "train_data.height": "validation_data.height",
 }
-"""A flag for the size of the clip also stands for the size of the videos, which start from the inverted clip."""
+"""Flags for the size of the clip also set the size of the videos, which start from the inverted clip."""
 
 
 def read_config(arguments: argparse.Namespace, default: Config | None = None) -> Config:
-    """What the arguments say: the YAML file, or ``default``, or the published settings, with the flags on top.
+    """Return the configuration of the YAML file, or ``default``, or the published one, with the flags on top.
 
     Raises:
-        FileNotFoundError, ValueError: there is no such file, or a value does not fit.
+        FileNotFoundError, ValueError: the file does not exist, or a value is invalid.
     """
     file = getattr(arguments, "config", None)
     config = Config.read(file) if file else default or Config()
@@ -40,14 +40,14 @@ def read_config(arguments: argparse.Namespace, default: Config | None = None) ->
 
 
 def given_values(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the flags say, by configuration key, as :meth:`Config.with_values` takes it.
+    """Return the values of the flags by configuration key, as :meth:`Config.with_values` takes them.
 
     Raises:
-        ValueError: ``--set`` without a value, or with one that is no YAML.
+        ValueError: ``--set`` without a value, or with a value that is not YAML.
     """
     names = set(setting_names())
     given = {name: value for name, value in vars(arguments).items() if name in names}
-    for clip, video in _OF_BOTH.items():
+    for clip, video in _ALSO_SETS.items():
         if clip in given:
             given[video] = given[clip]
     for setting in arguments.set:
@@ -57,15 +57,15 @@ def given_values(arguments: argparse.Namespace) -> dict[str, Any]:
         try:
             given[name] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ValueError(f"The value of --set {setting} is no YAML: put text in quotes.") from error
+            raise ValueError(f"The value of --set {setting} is not valid YAML: put text in quotes.") from error
     return given
 
 
 def open_session(config: Config, tuned: Path | str | None = None, strength: float = 1.0) -> Session:
-    """A :class:`Session`, whose arguments and errors these are, with the loading libraries kept quiet.
+    """Open a :class:`Session` (arguments and errors as there) without the libraries' own progress bars and notes.
 
     Raises:
-        OSError: the output folder cannot be written to; also what the session raises.
+        OSError: the output folder cannot be written to; also errors of the session.
     """
     quiet_libraries()
     from .session import Session
@@ -76,10 +76,10 @@ def open_session(config: Config, tuned: Path | str | None = None, strength: floa
 
 
 def open_tuned_session(arguments: argparse.Namespace) -> Session:
-    """A :class:`Session` with the tuned weights that the arguments name.
+    """Open a :class:`Session` with the tuned weights that the arguments name.
 
     Raises:
-        FileNotFoundError, ValueError: there are none, or as for :func:`open_session` and :func:`read_config`.
+        FileNotFoundError, ValueError: they do not exist, or as for :func:`open_session` and :func:`read_config`.
     """
     config = read_config(arguments)
     if arguments.untuned:
@@ -91,8 +91,8 @@ def open_tuned_session(arguments: argparse.Namespace) -> Session:
 
 
 def quiet_libraries() -> None:
-    """Leave progress bars and notes to us."""
-    # torch and all that stands on it is loaded only here, so that --help answers at once
+    """Turn off the progress bars and notes of diffusers and transformers."""
+    # torch is imported only here, so that --help answers at once
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
@@ -102,7 +102,7 @@ def quiet_libraries() -> None:
 
 
 def report(session: Session) -> None:
-    """Say where the results are, and where the time went."""
+    """Print where the results are, and where the time went."""
     print(f"Written to {session.folder}\n{session.summary()}")
 
 
@@ -145,17 +145,23 @@ def add_config_file(parser: argparse.ArgumentParser) -> None:
 
 def add_clip(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the clip")
-    flag(group, "--video", "train_data.video_path", metavar="FILE", help="mp4, webm, GIF or whatever FFmpeg decodes")
+    flag(
+        group,
+        "--video",
+        "train_data.video_path",
+        metavar="FILE",
+        help="mp4, webm, GIF or any other that FFmpeg decodes",
+    )
     flag(group, "--frames", "train_data.n_sample_frames", metavar="N", help="how many frames")
     flag(group, "--start", "train_data.sample_start_idx", metavar="N", help="first frame, counted from 0")
     flag(group, "--stride", "train_data.sample_frame_rate", metavar="N", help="take every N-th frame")
     flag(group, "--width", "train_data.width", metavar="PIXELS", help="a multiple of 8")
     flag(group, "--height", "train_data.height", metavar="PIXELS", help="a multiple of 8")
-    flag(group, "--resize", "train_data.resize", choices=RESIZE_MODES, help="for a clip of another shape")
+    flag(group, "--resize", "train_data.resize", choices=RESIZE_MODES, help="for a clip of another aspect ratio")
 
 
 def add_tuning(parser: argparse.ArgumentParser) -> Any:
-    """How to tune; returns the group, for flags that belong with these."""
+    """Add the flags of every tuning; returns their group, to which more can be added."""
     group = parser.add_argument_group("tuning")
     flag(group, "--steps", "max_train_steps", metavar="N", help="tuning steps")
     flag(group, "--learning-rate", "learning_rate", metavar="X", help="how fast to learn")
@@ -165,16 +171,16 @@ def add_tuning(parser: argparse.ArgumentParser) -> Any:
 
 
 def add_tuning_of_one(parser: argparse.ArgumentParser) -> None:
-    """How to tune one network, and to go on with it."""
+    """Add the flags of tuning one network, and of resuming it."""
     group = add_tuning(parser)
-    _add_attention(group, "what self-attention becomes")
+    _add_attention(group, "frames that a frame attends to (default sparse_causal)")
     flag(
         group,
         "--no-temporal-attention",
         "temporal_attention",
         action="store_const",
         const=False,
-        help="leave the attention over time out",
+        help="leave temporal attention out",
     )
     flag(
         group,
@@ -182,7 +188,7 @@ def add_tuning_of_one(parser: argparse.ArgumentParser) -> None:
         "joint_norm",
         action="store_const",
         const=False,
-        help="group norms look at each frame alone",
+        help="group norms over each frame alone",
     )
     flag(group, "--save-every", "checkpointing_steps", metavar="N", help="save the state every N steps")
     flag(
@@ -191,24 +197,26 @@ def add_tuning_of_one(parser: argparse.ArgumentParser) -> None:
         "resume_from_checkpoint",
         action="store_const",
         const="latest",
-        help="go on from the state in the output folder",
+        help="continue from the state in the output folder",
     )
     flag(
         group,
         "--resume-from",
         "resume_from_checkpoint",
         metavar="FILE",
-        help="go on from the state in FILE, tune-state.safetensors of another folder",
+        help="continue from the state in FILE, a tune-state.safetensors of another folder",
     )
 
 
 def add_tuned(parser: argparse.ArgumentParser) -> None:
-    """What the network has learned, as :func:`open_tuned_session` takes it."""
+    """Add the flags of the tuned weights, for :func:`open_tuned_session`."""
     group = parser.add_argument_group("tuned weights")
     group.add_argument("--tuned", metavar="FILE", help="tuned weights (default: tuned.safetensors of --output)")
     group.add_argument("--strength", type=float, default=1.0, metavar="X", help="0 (untuned) to 1 (default)")
-    group.add_argument("--untuned", action="store_true", help="none: a quick edit with the checkpoint as it is")
-    _add_attention(group, "what self-attention becomes with --untuned; otherwise it is what was tuned")
+    group.add_argument(
+        "--untuned", action="store_true", help="no tuned weights: a quick edit with the checkpoint as it is"
+    )
+    _add_attention(group, "attention mode with --untuned; otherwise that of the tuned weights")
 
 
 def _add_attention(group: Any, help: str) -> None:
@@ -216,14 +224,14 @@ def _add_attention(group: Any, help: str) -> None:
 
 
 def add_scoring(parser: argparse.ArgumentParser) -> None:
-    """Where the models lie that scores are measured with."""
+    """Add the flags of the scoring models."""
     group = parser.add_argument_group("scores")
     group.add_argument("--clip", metavar="FOLDER", help="CLIP model (default: ViT-L/14 in the Hugging Face cache)")
     group.add_argument("--pickscore", metavar="FOLDER", help="PickScore model (default: the one in that cache)")
 
 
 def add_general(parser: argparse.ArgumentParser) -> None:
-    """Checkpoint, output folder, machine, and ``--set``."""
+    """Add the flags of the checkpoint, the output folder and the machine, and ``--set``."""
     group = parser.add_argument_group("general")
     flag(group, "--model", "pretrained_model_path", metavar="PATH", help="diffusers folder or .safetensors checkpoint")
     flag(group, "--output", "output_dir", metavar="FOLDER", help="where results go (default: outputs)")

@@ -1,4 +1,4 @@
-"""``python -m tav_core`` and ``tav``: the subcommands, and what is said when something goes wrong."""
+"""Run ``python -m tav_core`` and ``tav``: the subcommands, and one sentence for each error."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import __version__
-from ..errors import TuningError, is_memory_shortage
+from ..errors import TuningError, is_out_of_memory
 from .interrupt import Interrupted
 
 _DESCRIPTION = """\
-Learn the motion of one video with a Stable Diffusion checkpoint, and render it again with other words (Tune-A-Video).
+Learn the motion of one video with a Stable Diffusion checkpoint, and render it with another prompt (Tune-A-Video).
 
 Everything at once, from a YAML file (see configs/):
   tav run configs/example.yaml --model sd-v1-5.safetensors
@@ -28,7 +28,7 @@ Or step by step:
 
 The checkpoint is a diffusers folder or a .safetensors file of SD 1.x or 2.x; a file also needs --tokenizer, unless
 CLIP's is in the Hugging Face cache. Ctrl-C while tuning saves the state;
-the same command with --resume goes on from there. 'tav COMMAND --help' explains each command.
+the same command with --resume continues from there. 'tav COMMAND --help' explains each command.
 Where 'tav' is not installed, 'python -m tav_core' is the same.
 """
 
@@ -36,7 +36,7 @@ _ROOT = Path(__file__).parents[2]
 
 
 class Command(NamedTuple):
-    """A subcommand. Its module lies in ``commands`` under its name, and is imported when the person asks for it.
+    """Describe a subcommand. Its module in ``commands`` has its name, and is imported when it is used.
 
     The module has ``add_arguments(parser)``, and ``run(arguments)``, which may return an exit status other than 0.
     """
@@ -55,15 +55,15 @@ COMMANDS = {
         'tav tune --model sd-v1-5.safetensors --video skiing.mp4 --source-prompt "a man is skiing"',
     ),
     "invert": Command(
-        "Turn the clip into the noise that samples back to it: writes inverted.safetensors.",
+        "Invert the clip by DDIM, into latents that sample back to it: writes inverted.safetensors.",
         "tav invert --config outputs/skiing/config.yaml",
     ),
     "sample": Command(
-        "Render the motion with other words: writes an mp4 and a GIF per prompt, and a contact sheet.",
+        "Render the motion with other prompts: writes an mp4 and a GIF of each, and a contact sheet.",
         'tav sample --config outputs/skiing/config.yaml --prompt "wonder woman is skiing" --prompt "a robot is skiing"',
     ),
     "evaluate": Command(
-        "Score edited videos, whatever made them: consistency, fit to the prompt, motion kept from the source.",
+        "Score edited videos, made by any program: consistency, fit to the prompt, motion kept from the source.",
         'tav evaluate --source clip.mp4 --prompt "a robot is skiing" ours.mp4 theirs.mp4',
     ),
     "demo": Command(
@@ -77,7 +77,7 @@ COMMANDS = {
         "tav ablate --config outputs/skiing/config.yaml --output outputs/skiing-ablation",
     ),
     "sweep": Command(
-        "Run many configurations, or a benchmark's clips and prompts, into one table; what is finished is skipped.",
+        "Run many configurations, or a benchmark's clips and prompts, into one table; finished ones are skipped.",
         "tav sweep LOVEU-TGVE-2023_Dataset.csv --config base.yaml --videos loveu-tgve-2023 --output outputs/tgve --ray",
     ),
     "study": Command(
@@ -91,12 +91,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (that of the process when None).
 
     Returns:
-        0, or what the subcommand returns; 2 for a wrong input, after one sentence on stderr; 1 when memory ran out;
-        130 when the person stopped it.
+        0, or what the subcommand returns; 2 for a wrong input, after one sentence on stderr; 1 when out of memory;
+        130 when the user stopped it.
     """
     argv = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # redirected, Windows encodes less than people name files
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # redirected on Windows, some characters of file names cannot be encoded
     arguments = None
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
@@ -109,9 +111,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"tav: {_sentence(error)}", file=sys.stderr)
             return 2
         except (RuntimeError, MemoryError) as error:
-            if not is_memory_shortage(error):
+            if not is_out_of_memory(error):
                 raise
-            print("tav: The memory does not suffice: use fewer or smaller frames.", file=sys.stderr)
+            print("tav: Out of memory: use fewer or smaller frames.", file=sys.stderr)
             return 1
         except (Interrupted, KeyboardInterrupt) as stopped:
             print(f"tav: {str(stopped) or 'Stopped.'}", file=sys.stderr)
@@ -119,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    """All subcommands by name, of which those named in ``argv`` know their arguments."""
+    """Return the parser of all subcommands; only those named in ``argv`` get their arguments, which need imports."""
     style = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("tav", description=_DESCRIPTION, formatter_class=style)
     parser.add_argument("--version", action="version", version=f"tav {__version__}")
@@ -136,18 +138,20 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _sentence(error: Exception) -> str:
-    """What went wrong, for the person."""
+    """Describe an error to the user, in one sentence."""
     if isinstance(error, ModuleNotFoundError):  # ComfyUI comes without the packages that load a checkpoint here
         return f'{error}: run "{sys.executable}" -m pip install -e "{_ROOT}"'
     if isinstance(error, OSError) and error.filename:
-        open_elsewhere = ", and that no other program has it open" * isinstance(error, PermissionError)
-        return f"{error.filename}: {error.strerror}; check the name, the folder and its permissions{open_elsewhere}."
+        check = "check the name, the folder and its permissions"
+        if isinstance(error, PermissionError):
+            check += ", and that no other program has it open"
+        return f"{error.filename}: {error.strerror}; {check}."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: a file could not be written or read; see that there is space for it."
     return str(error)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
-    """In one line for the person; deprecations and the like are for developers."""
+    """Print a warning in one line; deprecations and the like are for developers only."""
     if category is UserWarning:
         print(f"Note: {message}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The settings of a run, in the layout of the published ``configs/*.yaml``, with a few keys of our own."""
+"""Read and check the settings of a run, in the layout of the published ``configs/*.yaml`` with some keys of our own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..files import write_text
 
 @dataclass
 class TrainData:
-    """The clip to learn from."""
+    """Describe the clip to learn from."""
 
     video_path: str = ""
     prompt: str = ""
@@ -32,12 +32,12 @@ class TrainData:
     sample_frame_rate: int = setting(1, least=1)
     """Take every n-th frame."""
     resize: str = setting("stretch", among=RESIZE_MODES)
-    """Ours. How frames of another shape come to the size."""
+    """Ours. How frames of another aspect ratio are fitted."""
 
 
 @dataclass
 class ValidationData:
-    """The videos to render."""
+    """Describe the videos to render."""
 
     prompts: tuple[str, ...] = ()
     video_length: int | None = setting(None, least=1)
@@ -50,13 +50,13 @@ class ValidationData:
     """Start from the inverted clip; otherwise from noise of the seed."""
     num_inv_steps: int = like(SAMPLE["steps"])
     negative_prompt: str = ""
-    """Ours. What guidance leads away from."""
+    """Ours. The prompt that guidance leads away from."""
 
 
 @dataclass
 class Config(OwnTuneSettings):
-    """All settings of a run. The names are the published ones; the docstrings mark those that are ours, to which the
-    fields of :class:`.OwnTuneSettings` belong."""
+    """Hold all settings of a run. The names are the published ones; docstrings mark ours, to which the fields of
+    :class:`.OwnTuneSettings` belong."""
 
     pretrained_model_path: str = ""
     """A diffusers folder, or a single-file ``.safetensors`` checkpoint."""
@@ -64,10 +64,10 @@ class Config(OwnTuneSettings):
     train_data: TrainData = field(default_factory=TrainData)
     validation_data: ValidationData = field(default_factory=ValidationData)
     validation_steps: int = setting(100, least=1)
-    """Render the prompts every so many steps while tuning."""
+    """Tuning steps between two renderings of the prompts."""
     trainable_modules: tuple[str, ...] | None = like(TUNE["trainable_modules"])
     train_batch_size: int = setting(1, least=1)
-    """With one clip there is nothing to batch: this and ``gradient_accumulation_steps`` only count for ``scale_lr``."""
+    """With one clip there is no batch: this and ``gradient_accumulation_steps`` only affect ``scale_lr``."""
     max_train_steps: int = like(TUNE["steps"])
     learning_rate: float = like(TUNE["learning_rate"])
     scale_lr: bool = False
@@ -81,17 +81,17 @@ class Config(OwnTuneSettings):
     gradient_accumulation_steps: int = setting(1, least=1)
     gradient_checkpointing: bool = like(TUNE["gradient_checkpointing"])
     checkpointing_steps: int = setting(500, least=1)
-    """Save the state to resume from every so many steps."""
+    """Tuning steps between two saves of the state to resume from."""
     resume_from_checkpoint: str | None = None
     """``latest`` (in the output folder) or the file of a saved state."""
     mixed_precision: str = setting("auto", among=("auto", "no", "fp32", "fp16", "bf16"))
-    """What the networks are held and computed in. ``auto`` is ours: fp16 on CUDA, fp32 elsewhere; ``no`` is fp32."""
+    """Precision of the networks. ``auto`` is ours: fp16 on CUDA, fp32 elsewhere; ``no`` is fp32."""
     use_8bit_adam: bool = False
     enable_xformers_memory_efficient_attention: bool = False
     seed: int = like(TUNE["seed"])
 
     attention: str = setting("sparse_causal", among=ATTENTION_MODES)
-    """Ours, like all that follow. What self-attention becomes."""
+    """Ours, like all that follow. The attention mode."""
     temporal_attention: bool = True
     joint_norm: bool = True
     device: str = "auto"
@@ -99,24 +99,24 @@ class Config(OwnTuneSettings):
     tokenizer_path: str | None = None
     """Folder with ``vocab.json`` and ``merges.txt``, for single-file checkpoints."""
     prediction_type: str = setting("auto", among=("auto", "epsilon", "v_prediction"))
-    """What the network predicts, where a single-file checkpoint does not tell."""
+    """What the network predicts, for a single-file checkpoint that does not say."""
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
-        """The configuration with ``values`` in place of the defaults; a setting of None keeps its default.
+        """Return the configuration with ``values`` in place of the defaults; a setting of None keeps its default.
 
         Raises:
-            ValueError: an unknown key (the message names the nearest known one), or a value that does not fit.
+            ValueError: an unknown key (the message names the nearest known one), or an invalid value.
         """
         return _fill(cls, values, "")
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> Config:
-        """The configuration in the YAML file ``path``.
+        """Read the configuration in the YAML file ``path``.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ValueError: it is no YAML, or says something that :meth:`from_dict` refuses.
+            FileNotFoundError: the file does not exist.
+            ValueError: it is not YAML, or :meth:`from_dict` refuses a value.
         """
         if not Path(path).is_file():
             raise FileNotFoundError(f"There is no configuration file {path}: check the name and the folder.")
@@ -127,14 +127,14 @@ class Config(OwnTuneSettings):
             where = f" (line {line.line + 1})" if line else ""
             raise ValueError(f"{path} is not readable as YAML{where}: see configs/ for an example.") from error
         if not isinstance(values, dict):
-            raise ValueError(f"{path} holds no settings: it must consist of lines 'key: value', see configs/.")
+            raise ValueError(f"{path} contains no settings: it must consist of lines 'key: value', see configs/.")
         try:
             return cls.from_dict(values)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
 
     def with_values(self, values: dict[str, Any]) -> Config:
-        """A copy with ``values`` in place, by name (``train_data.prompt``); errors as in :meth:`from_dict`."""
+        """Return a copy with ``values`` by name (``train_data.prompt``); errors as for :meth:`from_dict`."""
         nested = asdict(self)
         for name, value in values.items():
             *groups, key = name.split(".")
@@ -169,7 +169,7 @@ def _fill(kind: type, values: dict[str, Any], prefix: str) -> Any:
 
 
 def _convert(value: Any, hint: Any, name: str) -> Any:
-    """``value`` as YAML gives it, in the type of its field; YAML reads 3e-5 as text, and 1984 as a number."""
+    """Convert a value from YAML, which reads 3e-5 as text and 1984 as a number, to the type of its field."""
     if get_origin(hint) is UnionType:
         hint = get_args(hint)[0]
     if get_origin(hint) is tuple:
@@ -183,7 +183,7 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
     if hint in (int, float) and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
             if hint is float or isinstance(value, int) or str(value).isdigit():
-                return hint(value)  # not through a float, which does not hold large seeds
+                return hint(value)  # not through a float, which cannot hold large seeds
             if float(value).is_integer():
                 return int(float(value))
     wanted = {int: "a whole number", float: "a number", str: "text"}[hint]
@@ -197,7 +197,7 @@ def _listed(value: Any, name: str) -> list:
 
 
 def setting_names(kind: type = Config, prefix: str = "") -> Iterator[str]:
-    """The keys of a configuration as :meth:`Config.with_values` takes them, those of groups included."""
+    """Yield the keys of a configuration as :meth:`Config.with_values` takes them, groups included."""
     for name, hint in get_type_hints(kind).items():
         if is_dataclass(hint):
             yield from setting_names(hint, f"{prefix}{name}.")
@@ -212,7 +212,7 @@ def _nearest(key: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` with lists in place of tuples, which YAML has no plain form for."""
+    """Return ``value`` with lists in place of tuples, which YAML has no plain form for."""
     if isinstance(value, dict):
         return {key: _plain(v) for key, v in value.items()}
     return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Ctrl-C that lets a step end."""
+"""Stop at the end of a step on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import threading
 
 
 class Interrupted(Exception):
-    """The person stopped the work; the message says how to go on."""
+    """Report that the user stopped the work; the message says how to continue."""
 
 
 class StopRequest:
-    """Within this, the first Ctrl-C (or SIGTERM) only sets ``pressed``, and a second one ends the program at once."""
+    """Set ``pressed`` on the first Ctrl-C (or SIGTERM) within this context; a second one ends the program at once."""
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -1,4 +1,4 @@
-"""The work of the command line: tune, invert and sample, with progress bars, into an output folder."""
+"""Tune, invert and sample into an output folder, with progress bars: the work of the command line."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from .run_folder import CONFIG, INVERTED, LOSSES, SAMPLES, SHEET, STATE, TUNED, 
 from .session import Session
 
 PUBLISHED_FPS = 8.0
-"""Frames per second of what is sampled where no clip gives them."""
+"""Frame rate of sampled videos when no clip gives one."""
 
 
 @dataclass
-class Start:
-    """Where sampling starts: inverted latents ``[1, c, f, h, w]`` and the clean ones, the clip's rate and prompt, and
-    how many steps lie between the two, where that is known."""
+class InvertedClip:
+    """A clip's inverted and clean latents ``[1, c, f, h, w]``, its frame rate and prompt, and the number of inversion
+    steps (None if unknown)."""
 
     latents: Tensor
     clean: Tensor
@@ -48,124 +48,155 @@ def run(session: Session) -> dict[str, Tensor]:
     """Tune on the clip, invert it, and sample every prompt; returns what :func:`sample` does."""
     check_prompts(session)
     tune(session)
-    start = invert(session) if session.config.validation_data.use_inv_latent else None
-    return sample(session, start)
+    inverted = invert(session) if session.config.validation_data.use_inv_latent else None
+    return sample(session, inverted)
 
 
 def tune(session: Session) -> None:
-    """Tune on the clip; writes the configuration, the tuned file, the state to resume from, and the losses.
+    """Tune on the clip; write the configuration, the tuned file, the state to resume from, and the losses.
 
-    Every ``validation_steps`` steps but the last, the prompts are sampled into ``samples/step-N``; the state is saved
-    before that, too.
+    After every ``validation_steps`` steps, except the last, the state is saved and the prompts are sampled into
+    ``samples/step-N``.
 
     Raises:
-        Interrupted: after Ctrl-C, once the state is saved.
+        Interrupted: after Ctrl-C, when the state has been saved.
     """
     config, folder = session.config, session.folder
     check_before_tuning(session)
     state = _saved_state(session)
-    # loaded before the bar appears, so that its times are those of the steps
-    _ = session.latents, session.contexts, session.video_unet
+    session.load()  # before the bar appears, which times the steps
     prompts, total = config.validation_data.prompts, config.max_train_steps
     every = [config.checkpointing_steps] + ([config.validation_steps] if prompts else [])
     done = len(state.losses) if state else 0
-    noted = False
+    config_saved = False
     with StopRequest() as stop, _bar("tuning", total, done) as bar:
         while True:
             pause = min(total, *(done - done % steps + steps for steps in every))
             state = _tune_until(session, pause, state, bar, stop)
             done = len(state.losses)
             _save_state(session, state)
-            if not noted:  # with the first state that is of it: one that is refused leaves an earlier tuning as it was
+            if not config_saved:  # only now: a state that cannot be resumed leaves an earlier tuning untouched
                 replace(config, resume_from_checkpoint=None).save(folder / CONFIG)
-                noted = True
+                config_saved = True
             if prompts and done < total and done % config.validation_steps == 0 and not stop.pressed:
                 _sample_while_tuning(session, folder / SAMPLES / f"step-{done}", stop)
             if stop.pressed:
-                raise Interrupted(f"Stopped after step {done} of {total}; the same command with --resume goes on.")
+                raise Interrupted(f"Stopped after step {done} of {total}; the same command with --resume continues.")
             if done >= total:
                 break
     save_tuned(folder / TUNED, session.video_unet.tuned_state_dict(), _metadata(session, done))
 
 
-def invert(session: Session) -> Start:
-    """Invert the clip with the empty prompt; writes the inverted latents."""
-    start = _invert(session)
-    metadata = {"prompt": start.prompt, "fps": start.fps, "steps": start.steps}
-    save_inverted(session.folder / INVERTED, start.latents, start.clean, metadata)
-    return start
+def invert(session: Session) -> InvertedClip:
+    """Invert the clip with the empty prompt and write the inverted latents."""
+    inverted = _invert(session)
+    metadata = {"prompt": inverted.prompt, "fps": inverted.fps, "steps": inverted.steps}
+    save_inverted(session.folder / INVERTED, inverted.latents, inverted.clean, metadata)
+    return inverted
 
 
-def read_start(path: Path) -> Start:
-    """The start that an earlier inversion wrote; errors as for :func:`load_inverted`."""
+def read_inverted(path: Path) -> InvertedClip:
+    """Read the latents that :func:`invert` wrote; errors as for :func:`load_inverted`."""
     latents, clean, metadata = load_inverted(path)
     if len(latents) != 1:
-        raise ValueError(f"{path} holds {len(latents)} clips: sample one.")
+        raise ValueError(f"{path} holds {len(latents)} clips: give the latents of one.")
     fps, prompt = metadata.get("fps", PUBLISHED_FPS), metadata.get("prompt", "")
-    return Start(latents, clean, fps, prompt, metadata.get("steps"))
+    return InvertedClip(latents, clean, fps, prompt, metadata.get("steps"))
 
 
 def sample(
-    session: Session, start: Start | None, folder: Path | None = None, stop: StopRequest | None = None
+    session: Session, inverted: InvertedClip | None, folder: Path | None = None, stop: StopRequest | None = None
 ) -> dict[str, Tensor]:
-    """Sample every prompt from ``start``, or from noise of the seed; writes an mp4 and a GIF each, and a contact sheet.
+    """Sample every prompt and write an mp4 and a GIF of each, and a contact sheet.
 
-    Returns the frames ``[f, h, w, 3]`` by prompt. Nothing more is written once ``stop`` was pressed.
+    Args:
+        inverted: latents to start from; None for noise of the seed.
+        folder: output folder; None for the session's.
+        stop: once pressed, sampling ends and nothing more is written.
+
+    Returns:
+        frames ``[f, h, w, 3]`` by prompt.
     """
     config, data, folder = session.config, session.config.validation_data, folder or session.folder
     check_prompts(session)
-    if start and start.steps not in (None, data.num_inference_steps):
+    if inverted and inverted.steps not in (None, data.num_inference_steps):
         warnings.warn(
-            f"The clip was inverted in {start.steps} steps and is sampled in {data.num_inference_steps}: equally many "
-            "keep its motion best.",
+            f"The clip was inverted in {inverted.steps} steps and is sampled in {data.num_inference_steps}: use the "
+            "same number to keep its motion best.",
             stacklevel=2,
         )
-    pipeline, video_unet, negative = session.pipeline, session.video_unet, session.contexts[data.negative_prompt]
-    fps = start.fps if start else session.tuned_metadata.get("fps") or _clip_fps(session)
-    fps = min(max(fps, SLOWEST), FASTEST)  # a time lapse can be slower than a file is written
+    fps = inverted.fps if inverted else session.tuned_metadata.get("fps") or _clip_fps(session)
+    fps = min(max(fps, SLOWEST), FASTEST)  # a time lapse can be slower than the slowest rate that is written
     generator = torch.Generator().manual_seed(config.seed)
-    rows = []
+    videos = {}
     for prompt in data.prompts:
+        noise = inverted.latents if inverted else torch.randn(_noise_shape(session), generator=generator)
         name = file_name(prompt)
-        noise = start.latents if start else torch.randn(_noise_shape(session), generator=generator)
-        with session.stage("sampling"), _bar(name, data.num_inference_steps) as bar:
-            latents = ddim_sample(
-                video_unet,
-                pipeline.schedule,
-                noise.to(session.device),
-                session.contexts[prompt],
-                negative,
-                data.num_inference_steps,
-                data.guidance_scale,
-                on_step=_stepping(bar, stop),
-            )
-        if stop and stop.pressed:
-            break
-        with session.stage("decoding"):
-            rows.append(pipeline.decode_video(latents))
-            for ending in (".mp4", ".gif"):
-                save_video(folder / f"{name}{ending}", rows[-1], fps)
-    videos = dict(zip(data.prompts, rows))
-    if stop and stop.pressed:
-        return videos
-    labels = list(data.prompts)
-    if start:
-        with session.stage("decoding"):
-            there = Path(config.train_data.video_path).is_file()
-            rows.insert(0, session.clip.frames if there else pipeline.decode_video(start.clean))
-        labels.insert(0, start.prompt or "source")
-    contact_sheet(folder / SHEET, rows, labels)
+        frames = render(session, noise, prompt, data.guidance_scale, name, stop)
+        if frames is None:
+            return videos
+        for ending in (".mp4", ".gif"):
+            save_video(folder / f"{name}{ending}", frames, fps)
+        videos[prompt] = frames
+    _write_sheet(session, inverted, videos, folder)
     return videos
 
 
-def _invert(session: Session, stop: StopRequest | None = None) -> Start:
+def render(
+    session: Session,
+    noise: Tensor,
+    prompt: str,
+    guidance_scale: float,
+    label: str,
+    stop: StopRequest | None = None,
+) -> Tensor | None:
+    """Sample one prompt by DDIM with the session's network, and decode it.
+
+    Args:
+        noise: latents ``[1, c, f, h, w]`` to start from.
+        label: name of the progress bar.
+
+    Returns:
+        frames ``[f, h, w, 3]`` in 0..1; None when ``stop`` was pressed.
+    """
+    pipeline, video_unet, data = session.pipeline, session.video_unet, session.config.validation_data
+    context, negative = session.contexts[prompt], session.contexts[data.negative_prompt]
+    steps = data.num_inference_steps
+    with session.stage("sampling"), _bar(label, steps) as bar:
+        latents = ddim_sample(
+            video_unet,
+            pipeline.schedule,
+            noise.to(session.device),
+            context,
+            negative,
+            steps,
+            guidance_scale,
+            on_step=_stepping(bar, stop),
+        )
+    if stop and stop.pressed:
+        return None
+    with session.stage("decoding"):
+        return pipeline.decode_video(latents)
+
+
+def _write_sheet(session: Session, inverted: InvertedClip | None, videos: dict[str, Tensor], folder: Path) -> None:
+    rows, labels = list(videos.values()), list(videos)
+    if inverted:
+        with session.stage("decoding"):
+            clip_exists = Path(session.config.train_data.video_path).is_file()
+            rows.insert(0, session.clip.frames if clip_exists else session.pipeline.decode_video(inverted.clean))
+        labels.insert(0, inverted.prompt or "source")
+    contact_sheet(folder / SHEET, rows, labels)
+
+
+def _invert(session: Session, stop: StopRequest | None = None) -> InvertedClip:
     clean, context, steps = session.latents, session.contexts[""], session.config.validation_data.num_inv_steps
     video_unet = session.video_unet
     with session.stage("inverting"), _bar("inverting", steps) as bar:
         trajectory = ddim_invert(
             video_unet, session.pipeline.schedule, clean, context, steps, on_step=_stepping(bar, stop)
         )
-    return Start(trajectory[-1], clean, session.clip.fps, session.config.train_data.prompt, steps)
+    return InvertedClip(trajectory[-1], clean, session.clip.fps, session.config.train_data.prompt, steps)
 
 
 def _tune_until(session: Session, pause: int, state: TuneState | None, bar: tqdm, stop: StopRequest) -> TuneState:
@@ -185,13 +216,13 @@ def _tune_until(session: Session, pause: int, state: TuneState | None, bar: tqdm
 
 
 def _sample_while_tuning(session: Session, folder: Path, stop: StopRequest) -> None:
-    start = _invert(session, stop) if session.config.validation_data.use_inv_latent else None
+    inverted = _invert(session, stop) if session.config.validation_data.use_inv_latent else None
     if not stop.pressed:
-        sample(session, start, folder, stop)
+        sample(session, inverted, folder, stop)
 
 
 def check_prompts(session: Session) -> None:
-    """Raise ValueError when there is nothing to sample."""
+    """Raise ValueError when there is no prompt to sample."""
     if not session.config.validation_data.prompts:
         raise ValueError(
             "No prompt to render was given: list some in validation_data.prompts of the YAML, or add --prompt TEXT."
@@ -199,23 +230,23 @@ def check_prompts(session: Session) -> None:
 
 
 def check_before_tuning(session: Session) -> None:
-    """Errors that would otherwise show after hours of tuning."""
+    """Raise ValueError for mistakes that would otherwise show only after hours of tuning."""
     data, validation = session.config.train_data, session.config.validation_data
     if not data.prompt:
         raise ValueError(
-            "The clip has no prompt: say what it shows in train_data.prompt of the YAML, or add --source-prompt TEXT."
+            "The clip has no prompt: describe it in train_data.prompt of the YAML, or add --source-prompt TEXT."
         )
     frames = session.clip.frames
     if not validation.prompts or not validation.use_inv_latent:
         return
-    for name, asked, there in zip(
+    for name, requested, actual in zip(
         ("video_length", "height", "width"),
         (validation.video_length, validation.height, validation.width),
         frames.shape,
     ):
-        if asked not in (None, there):
+        if requested not in (None, actual):
             raise ValueError(
-                f"validation_data.{name} is {asked}, but the clip has {there}, and a video that starts from the "
+                f"validation_data.{name} is {requested}, but the clip has {actual}, and a video that starts from the "
                 "inverted clip has its size: make them equal, leave it out, or set use_inv_latent to false."
             )
 
@@ -242,7 +273,7 @@ def _save_state(session: Session, state: TuneState) -> None:
         writer.writerow([step, f"{loss:.6g}", f"{session.settings.learning_rate_at(step - 1):.6g}"])
     try:
         write_text(session.folder / LOSSES, table.getvalue())
-    except PermissionError as error:  # open in a spreadsheet, it is no reason to stop tuning
+    except PermissionError as error:  # open in a spreadsheet: not worth stopping the tuning
         warnings.warn(f"{session.folder / LOSSES} could not be written ({error.strerror}).", stacklevel=2)
 
 
@@ -268,10 +299,10 @@ def _clip_fps(session: Session) -> float:
 
 
 def _noise_shape(session: Session) -> tuple[int, ...]:
-    data, asked, tuned = session.config.train_data, session.config.validation_data, session.tuned_metadata
-    frames = asked.video_length or tuned.get("frames") or data.n_sample_frames
-    height = asked.height or tuned.get("height") or data.height
-    width = asked.width or tuned.get("width") or data.width
+    clip, video, tuned = session.config.train_data, session.config.validation_data, session.tuned_metadata
+    frames = video.video_length or tuned.get("frames") or clip.n_sample_frames
+    height = video.height or tuned.get("height") or clip.height
+    width = video.width or tuned.get("width") or clip.width
     scale = session.pipeline.pixels_per_latent
     return 1, session.pipeline.unet.config.in_channels, frames, height // scale, width // scale
 

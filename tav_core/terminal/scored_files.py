@@ -1,4 +1,4 @@
-"""The videos that ``tav evaluate`` scores, from files and from the folders of runs, each beside its source."""
+"""Read the videos that ``tav evaluate`` scores, from files and from the folders of runs, each with its source."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from .config import Config
 from .run_folder import CONFIG
 
 _SHORTER_SIDE = 512
-"""Larger videos are read at this size: CLIP and optical flow look at less."""
+"""Larger videos are scaled down to this size; CLIP and optical flow use less."""
 
 
 @dataclass(frozen=True)
 class SourceClip:
-    """The clip that videos were made from, and which of its frames: every ``stride``-th from ``start``.
-
-    ``resize`` is how it was given their shape: "stretch", "crop" or "pad".
-    """
+    """Name the clip that videos were made from, and its frames: every ``stride``-th from ``start``, fitted by
+    ``resize`` ("stretch", "crop" or "pad")."""
 
     path: str | os.PathLike
     start: int = 0
@@ -33,15 +31,15 @@ class SourceClip:
 def read_result(
     path: str | os.PathLike, name: str, prompt: str = "", source: SourceClip | None = None
 ) -> tuple[VideoResult, str]:
-    """Read a video, and the frames of its source that belong to its own one by one, at its size.
+    """Read a whole video, and the frames of its source that correspond to its own, at its size.
 
-    All of its frames are read. Where the source gives fewer, motion is compared as far as that reaches.
+    If the source has fewer frames, motion is compared over those.
 
     Returns:
-        the video, and a sentence on which frames are compared, empty when both have equally many.
+        the video, and a sentence on which frames are compared, empty when both have the same number.
 
     Raises:
-        FileNotFoundError, ValueError: a file is not there or no video, or the source has no frame at ``start``.
+        FileNotFoundError, ValueError: a file is missing or not a video, or the source has no frame at ``start``.
     """
     info = probe_video(path)
     scale = min(1, _SHORTER_SIDE / min(info.width, info.height))
@@ -62,10 +60,10 @@ def read_result(
 
 
 def read_run(folder: str | os.PathLike, source: SourceClip | None) -> list[VideoResult]:
-    """The videos of a run's folder (as ``tav run`` and ``tav sample`` write it), each with its prompt and the source.
+    """Read the videos in a run's folder (as ``tav run`` and ``tav sample`` write it), each with its prompt and source.
 
     Raises:
-        FileNotFoundError: there is no configuration, or the source is gone.
+        FileNotFoundError: the configuration or the source is missing.
     """
     folder = Path(folder)
     prompts = _config_of_run(folder).validation_data.prompts
@@ -74,7 +72,7 @@ def read_run(folder: str | os.PathLike, source: SourceClip | None) -> list[Video
 
 
 def source_of_run(folder: str | os.PathLike) -> SourceClip | None:
-    """The clip of a run, and which of its frames; None when it came from no file. Errors as for :meth:`Config.read`."""
+    """Return the clip of a run; None when it has no file. Errors as for :meth:`Config.read`."""
     data = _config_of_run(Path(folder)).train_data
     if not data.video_path:
         return None
@@ -89,6 +87,6 @@ def _config_of_run(folder: Path) -> Config:
 
 
 def result_names(paths: Sequence[str | os.PathLike]) -> list[str]:
-    """File names without ending where these differ, else the paths as given."""
+    """Return file names without ending where these are unique, else the paths as given."""
     stems = [Path(path).stem for path in paths]
     return [stem if stems.count(stem) == 1 else os.fspath(path) for stem, path in zip(stems, paths)]

@@ -1,4 +1,4 @@
-"""What a command needs, by a :class:`Config`: the clip, the checkpoint and the inflated U-Net, loaded once."""
+"""Load the clip, the checkpoint and the inflated U-Net that a :class:`Config` names, each once."""
 
 from __future__ import annotations
 
@@ -27,18 +27,21 @@ _PRECISIONS = PRECISIONS | {"no": torch.float32}
 
 
 class Session:
-    """One checkpoint, one clip, one output folder. The parts are loaded when first needed.
+    """Hold one checkpoint, one clip and one output folder. Each part is loaded on first use.
 
     Args:
-        config: what the person asked for.
-        tuned: tuned weights of an earlier session, or published ones; None for an untuned network.
+        config: the settings of the run.
+        tuned: file of tuned weights, ours or published; None for an untuned network.
         strength: 0 to 1, as for :meth:`VideoUNet.load_tuned_state_dict`.
+        clip: frames to use instead of the clip that ``config`` names.
 
     Raises:
         FileNotFoundError, ValueError: the configuration or the file cannot be used; also when a part is loaded.
     """
 
-    def __init__(self, config: Config, tuned: Path | str | None = None, strength: float = 1.0) -> None:
+    def __init__(
+        self, config: Config, tuned: Path | str | None = None, strength: float = 1.0, clip: VideoClip | None = None
+    ) -> None:
         if not config.pretrained_model_path:
             raise ValueError("No checkpoint was given: use --model, or pretrained_model_path in the YAML.")
         check_exists(Path(config.pretrained_model_path))
@@ -50,11 +53,25 @@ class Session:
         self.strength = strength
         self.tuned_weights, self.tuned_metadata = load_tuned(tuned) if tuned else (None, {})
         self.seconds: dict[str, float] = {}
-        """Time spent, by kind of work."""
+        """Seconds spent, by kind of work."""
+        if clip is not None:
+            self.clip = clip
+
+    def with_network(self, config: Config) -> Session:
+        """Return a session with another network, folder and tuning, by ``config``, that shares this one's checkpoint,
+        clip and encoded inputs. Deflate one session's network before using another's."""
+        other = Session(config, clip=self.clip)
+        other.pipeline, other.latents, other.contexts = self.pipeline, self.latents, self.contexts
+        other.seconds = self.seconds
+        return other
+
+    def load(self) -> None:
+        """Load every part now."""
+        _ = self.latents, self.contexts, self.video_unet
 
     @cached_property
     def clip(self) -> VideoClip:
-        """The clip that the configuration names."""
+        """Read the clip that the configuration names."""
         data = self.config.train_data
         if not data.video_path:
             raise ValueError("No clip was given: use --video, or train_data.video_path in the YAML.")
@@ -71,7 +88,7 @@ class Session:
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """The checkpoint."""
+        """Load the checkpoint."""
         config = self.config
         kind = None if config.prediction_type == "auto" else config.prediction_type
         with self.stage("loading the checkpoint"):
@@ -79,31 +96,31 @@ class Session:
 
     @cached_property
     def contexts(self) -> dict[str, Tensor]:
-        """Text states ``[1, tokens, dim]`` of the empty prompt and of every prompt that the configuration names.
+        """Encode the empty prompt and every prompt of the configuration into text embeddings ``[1, tokens, dim]``.
 
-        All are encoded at once, and the text encoder is freed.
+        All are encoded at once; the text encoder is freed afterwards.
         """
         data, pipeline = self.config.validation_data, self.pipeline
         prompts = list(dict.fromkeys(["", self.config.train_data.prompt, data.negative_prompt, *data.prompts]))
         with self.stage("encoding"):
-            states = pipeline.encode_prompts(prompts)
+            embeddings = pipeline.encode_prompts(prompts)
         pipeline.text_encoder = None
-        return dict(zip(prompts, states))
+        return dict(zip(prompts, embeddings))
 
     @cached_property
     def latents(self) -> Tensor:
-        """The clip's clean latents ``[1, c, f, h, w]``."""
+        """Encode the clip into clean latents ``[1, c, f, h, w]``."""
         frames, pipeline = self.clip.frames, self.pipeline
         with self.stage("encoding"):
             return pipeline.encode_video(frames)
 
     @cached_property
     def video_unet(self) -> VideoUNet:
-        """The inflated U-Net, with the tuned weights if there are any, inflated the way these were tuned."""
+        """Inflate the U-Net, the way the tuned weights were tuned if there are any, and load these."""
         options = {name: getattr(self.config, name) for name in ("attention", "temporal_attention", "joint_norm")}
         options |= {name: self.tuned_metadata[name] for name in options if name in self.tuned_metadata}
         pipeline = self.pipeline
-        torch.manual_seed(self.config.seed)  # temporal attention starts from random queries, keys and values
+        torch.manual_seed(self.config.seed)  # for the random queries, keys and values of temporal attention
         video_unet = pipeline.inflate(**options, kernel=_kernel(self.config, self.device))
         if self.tuned_weights is not None:
             base = self.tuned_metadata.get("base_fingerprint")
@@ -114,13 +131,13 @@ class Session:
         return video_unet
 
     def deflate(self) -> None:
-        """Give the U-Net back as it was, where it was inflated; the session can only be read from then on."""
+        """Restore the U-Net if it was inflated; nothing can be tuned or sampled with this session afterwards."""
         if "video_unet" in vars(self):
             self.video_unet.deflate()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count the time within this as spent on ``name``."""
+        """Add the time spent within this context to ``seconds[name]``."""
         start = time.perf_counter()
         try:
             yield
@@ -128,7 +145,7 @@ class Session:
             self.seconds[name] = self.seconds.get(name, 0) + time.perf_counter() - start
 
     def summary(self) -> str:
-        """Where the time went, and the most memory that was in use; for people."""
+        """Describe in one line where the time went and the peak memory."""
         lines = [f"{name}: {seconds:.1f} s" for name, seconds in self.seconds.items() if seconds >= 0.05]
         if self.device.type == "cuda":
             lines.append(f"peak GPU memory: {torch.cuda.max_memory_allocated(self.device) / 2**30:.1f} GiB")
@@ -139,7 +156,7 @@ class Session:
 
 
 def peak_memory() -> int | None:
-    """The most bytes of main memory that this process held; None where the system does not tell (Windows)."""
+    """Return the peak resident memory of this process in bytes; None where the system does not report it (Windows)."""
     try:
         import resource
     except ImportError:
@@ -169,13 +186,14 @@ def _tune_settings(config: Config) -> TuneSettings:
 
 
 def _trainable_modules(config: Config) -> tuple[str, ...] | None:
-    """What to tune, of that which there is: published configurations also name the attention over time."""
+    """Return the configured trainable modules, without temporal attention when the network has none: published
+    configurations always list it."""
     modules = config.trainable_modules or ()
     return tuple(m for m in modules if config.temporal_attention or not m.endswith("_temp")) or None
 
 
 def choose_device(name: str) -> torch.device:
-    """A device by its name; "auto" is CUDA where there is one, else the CPU.
+    """Return a device by its name; "auto" is CUDA where available, else the CPU.
 
     Raises:
         ValueError: this machine has no such device.
@@ -196,16 +214,18 @@ def _dtype(precision: str, device: torch.device) -> torch.dtype:
     if precision == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     if precision == "fp16" and device.type == "cpu":
-        warnings.warn("Half precision (fp16) is no gain on a CPU: float32 is used instead.", stacklevel=2)
+        warnings.warn("Half precision (fp16) is not faster on a CPU: float32 is used instead.", stacklevel=2)
         return torch.float32
     return _PRECISIONS[precision]
 
 
 def _kernel(config: Config, device: torch.device) -> str:
-    """xformers where it was asked for and can be used: published configurations ask for it on every machine."""
+    """Choose xformers if it was requested and works here, else SDPA: published configurations always request it."""
     if not config.enable_xformers_memory_efficient_attention:
         return "sdpa"
     if find_spec("xformers") is None or device.type != "cuda":
-        warnings.warn("xformers is not installed or there is no GPU for it: torch's attention is used.", stacklevel=2)
+        warnings.warn(
+            "xformers needs a GPU and the package xformers: PyTorch's attention is used instead.", stacklevel=2
+        )
         return "sdpa"
     return "xformers"

@@ -1,1 +1,1 @@
-"""Reading clips frame by frame, and writing videos; PyAV does all decoding and encoding."""
+"""Read clips frame by frame, and write videos; PyAV does all decoding and encoding."""

@@ -1,7 +1,4 @@
-"""Clips in and out of tensors: H.264, VP9, GIF and whatever else FFmpeg decodes in, mp4 and GIF out.
-
-Reading is here, the timing of frames in video_timeline.py, writing in video_writing.py.
-"""
+"""Read clips into tensors: H.264, VP9, GIF and every other format that FFmpeg decodes."""
 
 import math
 import os
@@ -27,13 +24,13 @@ __all__ = ["VideoClip", "VideoInfo", "load_video", "probe_clip", "probe_video", 
 
 @dataclass(frozen=True)
 class VideoClip:
-    """Frames of a video.
+    """Hold frames of a video.
 
     Attributes:
         frames: float32 tensor [f, h, w, 3], RGB in 0..1.
         fps: frames per second at which `frames` plays at the speed of the source: `source_fps / stride`.
-        source_fps: frames per second of the file; where the rate varies, the constant one that frames are counted in.
-        source_frames: frames of the file at that rate (of a file that breaks off: those that are there).
+        source_fps: frames per second of the file; the constant rate in which frames are counted if it varies.
+        source_frames: frames of the file at that rate (of a truncated file: those that exist).
     """
 
     frames: torch.Tensor
@@ -44,7 +41,7 @@ class VideoClip:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds: `width` and `height` in pixels as displayed (rotated), `duration` in seconds."""
+    """Describe a video file: `width` and `height` in pixels as displayed (rotated), `duration` in seconds."""
 
     frames: int
     fps: float
@@ -65,21 +62,21 @@ def load_video(
     """Decode `frames` frames of a video, every `stride`-th from frame `start` (counted from 0), at one size.
 
     Frame i is the frame on display at i / source_fps seconds: in a file of constant rate exactly the i-th decoded
-    frame; where the rate varies, frames are repeated or left out so that motion keeps its speed. Frames are turned and
-    mirrored as the file asks for, by quarter turns. Only those up to the last one needed are decoded, and none is held
-    at full size.
+    frame; if the rate varies, frames are repeated or dropped so that motion keeps its speed. Frames are rotated by
+    quarter turns and mirrored as the file requests. Only frames up to the last one needed are decoded, and none is
+    kept at full size.
 
     Args:
         path: a file that FFmpeg can decode.
         frames, start, stride: at least 1, 0 and 1.
         width, height: size of the result in pixels, a multiple of 8; None takes the source's, rounded down to one.
-        resize: "stretch" to the size, "crop" (fill it and cut off what stands out) or "pad" (fit inside, black bars).
+        resize: "stretch" to the size, "crop" (fill it and cut the edges) or "pad" (fit inside, black bars).
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: an argument is out of range, the file is no video, or it holds fewer frames than asked for.
+        FileNotFoundError: the file does not exist.
+        ValueError: an argument is out of range, the file is not a video, or has fewer frames than requested.
 
-    A file that breaks off gives the frames that could be read, with a warning when these are fewer than asked for.
+    A truncated file gives the frames that could be read, with a warning if these are fewer than requested.
     """
     _check_request(frames, start, stride, width, height, resize)
     timeline, numbers = _chosen(path, frames, start, stride)
@@ -99,7 +96,7 @@ def load_video(
     if clip is None:
         raise _breaks_off(path, start)
     if read < frames:
-        warnings.warn(f"{path} breaks off: only {read} of the {frames} frames asked for could be read.", stacklevel=2)
+        warnings.warn(f"{path} breaks off: only {read} of the {frames} frames requested could be read.", stacklevel=2)
     clip = clip[:read].div_(255)
     return VideoClip(clip, timeline.fps / stride, timeline.fps, len(timeline.shown))
 
@@ -113,7 +110,7 @@ def probe_clip(
     height: int = 512,
     resize: str = "stretch",
 ) -> VideoInfo:
-    """What :func:`load_video` gives for the same arguments, or the error that it raises, without decoding a frame."""
+    """Predict the result of :func:`load_video` for the same arguments, or raise its error, without decoding a frame."""
     _check_request(frames, start, stride, width, height, resize)
     timeline, numbers = _chosen(path, frames, start, stride)
     fps = timeline.fps / stride
@@ -121,11 +118,12 @@ def probe_clip(
 
 
 def probe_video(path: str | os.PathLike) -> VideoInfo:
-    """Number of frames, rate, displayed size and duration, from the header where it says so, else by reading the file.
+    """Read the number of frames, rate, displayed size and duration, from the header if it is consistent, else from the
+    whole file.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is no video.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not a video.
     """
     with open_video(path) as container:
         stream = _video_stream(container, path)
@@ -134,8 +132,8 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
             raise ValueError(f"{path} breaks off before its first frame: use a whole file.")
         width, height = _display_size(first, float(stream.sample_aspect_ratio or 1))
         count, rate = stream.frames, stream.average_rate
-        # A header is believed when its count, duration and rates tell the same story (an edit list breaks the first,
-        # a variable rate the last).
+        # A header is trusted when its count, duration and rates agree (with an edit list the count differs, with a
+        # variable rate the rates).
         constant = rate and rate == stream.base_rate and stream.duration
         if constant and count == round(stream.duration * stream.time_base * rate):
             return VideoInfo(count, float(rate), width, height, count / float(rate))
@@ -157,14 +155,14 @@ def _check_request(frames: int, start: int, stride: int, width: int | None, heig
 
 
 def _chosen(path: str | os.PathLike, frames: int, start: int, stride: int) -> tuple[Timeline, np.ndarray]:
-    """When the file's frames are on display, and the numbers of the decoded frames to take."""
+    """Return the timeline of the file, and the numbers of the decoded frames to take."""
     with open_video(path) as container:
         timeline = scan(container, _video_stream(container, path))
     available = len(range(start, len(timeline.shown), stride))
     if available < frames and timeline.complete:
         raise ValueError(
             f"{path} has {len(timeline.shown)} frames, which gives {available} with start {start} and stride {stride}, "
-            f"but {frames} were asked for: ask for fewer frames, or lower start or stride."
+            f"but {frames} were requested: request fewer frames, or lower start or stride."
         )
     if available == 0:
         raise _breaks_off(path, start)
@@ -179,25 +177,25 @@ def _video_stream(container: av.container.InputContainer, path: str | os.PathLik
     # an attached picture is the cover of an audio file
     stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
     if stream is None or stream.codec_context is None:
-        raise ValueError(f"{path} has no video stream that can be decoded: give a file with moving pictures.")
+        raise ValueError(f"{path} has no video stream that can be decoded: give a video file.")
     stream.thread_type = "AUTO"
     return stream
 
 
 def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """Decoded frames in the order of display, up to the end or to where the file breaks off."""
+    """Yield decoded frames in the order of display, up to the end or to where the file breaks off."""
     with suppress(av.FFmpegError):
         for packet in container.demux(stream):
             if packet.is_corrupt:
                 break
             yield from packet.decode()
     with suppress(av.FFmpegError):
-        yield from stream.decode()  # what the decoder still holds when the end was not reached
+        yield from stream.decode()  # frames still in the decoder when the end was not reached
 
 
 def _numbered_frames(path: str | os.PathLike, timeline: Timeline, number: int) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Decoded frames with their numbers, from the last keyframe up to frame ``number`` where seeking finds it, else all
-    of them."""
+    """Yield decoded frames with their numbers, from the last keyframe before frame ``number`` if seeking finds it, else
+    from the first."""
     for keyframe in (timeline.keyframe_before(number), None):
         with open_video(path) as container:
             stream = _video_stream(container, path)
@@ -218,7 +216,7 @@ def _numbered_frames(path: str | os.PathLike, timeline: Timeline, number: int) -
 
 
 def _pick(numbered: Iterator[tuple[int, av.VideoFrame]], numbers: Iterable[int]) -> Iterator[av.VideoFrame]:
-    """The frames of these numbers (never falling, some repeated), as far as there are any."""
+    """Yield the frames of these numbers (non-decreasing, some repeated), up to the last that exists."""
     number, frame = -1, None
     for wanted in numbers:
         while number < wanted:
@@ -235,8 +233,8 @@ def _display_size(frame: av.VideoFrame, pixel_aspect: float) -> tuple[int, int]:
 
 
 def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """How a frame comes upright: whether its rows become columns, and whether it is mirrored after that, from left to
-    right and from top to bottom; of a matrix that is no quarter turn, the nearest."""
+    """Return how to turn a frame upright: whether to transpose it, and then whether to mirror it horizontally and
+    vertically; the nearest quarter turn for a display matrix that is not one."""
     matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
     if matrix is None:
         return False, False, False
@@ -249,7 +247,7 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 def _picture(
     reformatter: VideoReformatter, frame: av.VideoFrame, pixel_aspect: float, width: int, height: int, resize: str
 ) -> np.ndarray:
-    """One frame upright as uint8 RGB [height, width, 3]."""
+    """Convert one frame to uint8 RGB [height, width, 3], upright."""
     inner_width, inner_height = width, height
     if resize != "stretch":
         shown_width, shown_height = _display_size(frame, pixel_aspect)
@@ -258,7 +256,7 @@ def _picture(
         inner_width, inner_height = max(1, round(shown_width * scale)), max(1, round(shown_height * scale))
 
     sideways, mirrored, upside_down = _orientation(frame)
-    # RGB is full range whatever is asked for, but PyAV 14 minds the colour space only where the two ranges differ.
+    # RGB is always full range, but PyAV 14 applies the colour space only if the two ranges differ.
     other_range = ColorRange.MPEG if frame.color_range == ColorRange.JPEG else ColorRange.JPEG
     try:
         picture = reformatter.reformat(
@@ -272,8 +270,8 @@ def _picture(
         ).to_ndarray()
     except av.FFmpegError as error:
         raise ValueError(
-            f"Frames of {frame.width}x{frame.height} cannot be brought to {width}x{height} by {resize!r}: use 'pad', "
-            "or a size of about their shape."
+            f"Frames of {frame.width}x{frame.height} cannot be resized to {width}x{height} by {resize!r}: use 'pad', "
+            "or a size of about their aspect ratio."
         ) from error
     picture = picture.swapaxes(0, 1) if sideways else picture
     picture = picture[:: -1 if upside_down else 1, :: -1 if mirrored else 1]

@@ -1,4 +1,4 @@
-"""When each frame of a video file is on display, and whether the file is whole; nothing is decoded for it."""
+"""Find when each frame of a video file is on display, and whether the file is whole, without decoding it."""
 
 import os
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ import numpy as np
 MOST_FRAMES = 2**23
 """More than a day at 60 frames per second."""
 WORTH_SEEKING = 240
-"""Frames, from which on a video is not decoded from its first one."""
+"""Seek to a keyframe only from this frame number on; below it, decoding from the start is as fast."""
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """The frames of a video counted at a constant rate.
+    """Map frames counted at a constant rate to decoded frames.
 
     Attributes:
         shown: int array [n]; frame i of that rate shows the decoded frame number `shown[i]`, counted from 0.
         fps: that rate, in frames per second.
         complete: False where the file breaks off before its end.
-        pixel_aspect: how wide a pixel is shown, as a multiple of its height.
-        keyframes: int array [k, 2]; of each keyframe, its number as a decoded frame, and its time in the stream's unit.
+        pixel_aspect: width of a displayed pixel, as a multiple of its height.
+        keyframes: int array [k, 2]; of each keyframe, its decoded frame number, and its time in the stream's unit.
     """
 
     shown: np.ndarray
@@ -34,8 +34,8 @@ class Timeline:
     keyframes: np.ndarray
 
     def keyframe_before(self, number: int) -> tuple[int, int] | None:
-        """Number and time of the last keyframe up to a decoded frame; None where the first frame is as good a start, or
-        the file's times cannot be trusted."""
+        """Return number and time of the last keyframe up to a decoded frame; None if starting at the first frame is as
+        fast, or the file's times cannot be trusted."""
         index = int(np.searchsorted(self.keyframes[:, 0], number, side="right")) - 1
         if not self.complete or index < 0 or self.keyframes[index, 0] < WORTH_SEEKING:
             return None
@@ -46,13 +46,15 @@ class _Packet(NamedTuple):
     pts: int | None
     dts: int | None
     keyframe: bool
-    hidden: bool  # decoded for others, but outside the edit list
+    hidden: bool  # needed to decode others, but outside the edit list
 
 
 def scan(container: av.container.InputContainer, stream: av.VideoStream) -> Timeline:
-    """Read all packets, without decoding them, for the time of every frame and for whether the file is whole."""
+    """Read all packets, without decoding them, to find the time of every frame and whether the file is whole."""
     packets, complete = [], True
-    ends: dict[int, int] = {}  # by stream, in its own unit: a fraction for every packet would take most of the time
+    ends: dict[
+        int, int
+    ] = {}  # by stream, in its own unit: converting each packet to a Fraction would take most of the time
     try:
         for packet in container.demux():
             if packet.is_corrupt:
@@ -86,10 +88,10 @@ def scan(container: av.container.InputContainer, stream: av.VideoStream) -> Time
 
 
 def _times_of_frames(packets: list[_Packet]) -> list[int | None]:
-    """When the frames are due that a decoder gives, in the order of decoding.
+    """Return the display times of the frames that can be decoded, in the order of decoding.
 
-    A file cut out of another begins with what cannot be decoded: all before the first keyframe, and what comes after
-    it but is shown before it, as that leans on earlier pictures too.
+    A file cut out of another begins with frames that cannot be decoded: all before the first keyframe, and those after
+    it that are displayed before it, as they depend on earlier frames too.
     """
     first = next((number for number, packet in enumerate(packets) if packet.keyframe), 0)
     decodable = packets[first:]
@@ -99,7 +101,7 @@ def _times_of_frames(packets: list[_Packet]) -> list[int | None]:
 
 
 def _keyframes(packets: list[_Packet], times: list[int | None]) -> np.ndarray:
-    """:attr:`Timeline.keyframes`; none where a time is missing or comes twice."""
+    """Return :attr:`Timeline.keyframes`; none if a time is missing or repeated."""
     if None in times or len(set(times)) < len(times):
         return np.empty((0, 2), np.int64)
     times = np.sort(np.array(times, np.int64))
@@ -109,9 +111,9 @@ def _keyframes(packets: list[_Packet], times: list[int | None]) -> np.ndarray:
 
 
 def _before_gap(times: list[int], last_decoding_time: int) -> list[int]:
-    """The times up to where frames begin to be missing, in a file that breaks off.
+    """Return the times up to the first missing frame of a truncated file.
 
-    Packets come in the order of decoding, so that only frames shown after the last decoding time can be missing.
+    Packets are in the order of decoding, so that only frames displayed after the last decoding time can be missing.
     """
     times = sorted(times)
     longest = 1.5 * float(np.median(np.diff(times))) if len(times) > 1 else 0
@@ -122,9 +124,9 @@ def _before_gap(times: list[int], last_decoding_time: int) -> list[int]:
 
 
 def _shown(times: list[int | None], stream: av.VideoStream) -> tuple[np.ndarray, float]:
-    """Which decoded frame is on display at frame i of a constant rate, and that rate in frames per second.
+    """Return the decoded frame on display at each frame i of a constant rate, and that rate in frames per second.
 
-    The constant rate is the average one, or, where at least nine in ten frames last equally long, theirs (a few were
+    The constant rate is the average one, or, if at least nine in ten frames last equally long, theirs (a few were
     dropped, or one is held). A frame's time is rounded to the nearest i, so that jitter of less than half a frame
     changes nothing, and in whole numbers, so that a file of constant rate gives 0, 1, 2, ... however long it is.
     """
@@ -137,7 +139,7 @@ def _shown(times: list[int | None], stream: av.VideoStream) -> tuple[np.ndarray,
     intervals = len(steps)
     if usual.mean() >= 0.9:
         intervals = int(np.rint(steps / steps[usual].mean()).sum())
-        if intervals > MOST_FRAMES:  # a frame that is held for days is a damaged time
+        if intervals > MOST_FRAMES:  # a frame held for days has a damaged time
             intervals = len(steps)
     since, span = times - times[0], int(times[-1] - times[0])
     due = (2 * since * intervals + span) // (2 * span)

@@ -1,4 +1,4 @@
-"""Frames to mp4 and GIF files."""
+"""Write frames as mp4 and GIF files."""
 
 import os
 from fractions import Fraction
@@ -10,7 +10,7 @@ import torch
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 
 from ..files import replacing
-from ..pictures.image import eight_bits
+from ..pictures.image import to_uint8
 
 SLOWEST, FASTEST = 0.01, 1000.0  # frames per second
 # SWS_BICUBIC | SWS_FULL_CHR_H_INT | SWS_FULL_CHR_H_INP | SWS_ACCURATE_RND; older PyAV has no names for the last three
@@ -18,11 +18,11 @@ SCALING = 0x4 | 0x2000 | 0x4000 | 0x40000
 
 
 def save_video(path: str | os.PathLike, frames: torch.Tensor, fps: float) -> None:
-    """Write frames [f, h, w, 3], RGB in 0..1 (values outside are clamped), as .mp4 or .gif, whichever `path` ends in.
+    """Write frames [f, h, w, 3], RGB in 0..1 (values outside are clamped), as .mp4 or .gif by the ending of `path`.
 
     mp4 is H.264 in yuv420p with the index in front, as browsers need it; an odd width or height is made even by
-    repeating the last column or row. A GIF loops forever with one palette for the whole clip; viewers slow down above
-    50 frames per second, so frames in between are left out there and the speed is kept. The file appears whole or not
+    repeating the last column or row. A GIF loops forever with one palette for the whole clip; viewers play no more than
+    50 frames per second, so frames above that are dropped to keep the speed. The file appears whole or not
     at all; missing folders are created.
 
     Raises:
@@ -49,10 +49,10 @@ def _write_mp4(path: str, frames: torch.Tensor, fps: Fraction) -> None:
         _, height, width, _ = frames.shape
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         codec = stream.codec_context
-        # BT.709, limited range: written down because players guess differently where it is not
+        # BT.709, limited range: tagged, because players guess differently without tags
         codec.colorspace, codec.color_primaries, codec.color_trc, codec.color_range = 1, 1, 1, ColorRange.MPEG
         reformatter = VideoReformatter()
-        for picture in map(eight_bits, frames):
+        for picture in map(to_uint8, frames):
             picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             frame = reformatter.reformat(
                 av.VideoFrame.from_ndarray(picture, "rgb24"),
@@ -80,7 +80,7 @@ def _write_gif(path: str, frames: torch.Tensor, fps: Fraction) -> None:
     graph.configure()
 
     time = -2
-    for number, picture in enumerate(map(eight_bits, frames)):
+    for number, picture in enumerate(map(to_uint8, frames)):
         due = round(number * 100 / fps)
         if due < time + 2:
             continue

@@ -106,7 +106,7 @@ def test_the_chosen_frames_play_and_are_told(node):
 
 def test_a_wrong_choice_is_told_on_the_node(node):
     node.set_node(0, frames=5)
-    wait_for_line(node, "grey.mp4 has 12 frames, which gives 4 with start 1 and stride 3, but 5 were asked for")
+    wait_for_line(node, "grey.mp4 has 12 frames, which gives 4 with start 1 and stride 3, but 5 were requested")
     assert not node.page.locator(".tav-clip canvas").is_visible()
     node.set_node(0, frames=4)
     wait_for_line(node, "4 frames")

@@ -44,7 +44,7 @@ def test_want_of_memory_while_loading_is_no_damaged_checkpoint(cli_world: Path, 
 
     monkeypatch.setattr("tav_core.checkpoint.pipeline._load_folder", full)
     run(cli_world, "full", code=1)
-    assert capsys.readouterr().err.splitlines()[-1].startswith("tav: The memory does not suffice: ")
+    assert capsys.readouterr().err.splitlines()[-1].startswith("tav: Out of memory: ")
 
 
 def test_run_writes_everything(finished: Path):
@@ -296,6 +296,6 @@ def test_example_configuration_holds_the_defaults():
     "name", ["", "../x", "/x", "a//b", "a/", "what?", "a:b", "x.", "con", "Nul.txt", "a/com1", "x" * 80, "new\nline"]
 )
 def test_names_that_are_none_on_every_system(name: str, tmp_path: Path):
-    with pytest.raises(ValueError, match="is no name for a file"):
+    with pytest.raises(ValueError, match="is not a valid file name"):
         unused_path(tmp_path, name, ".safetensors")
     assert unused_path(tmp_path, "sports/a man, 熊.v2", ".safetensors") == tmp_path / "sports/a man, 熊.v2.safetensors"

@@ -56,7 +56,7 @@ def test_ctrl_c_saves_and_resume_equals_uninterrupted(cli_world: Path, finished:
 def test_another_tuning_is_not_resumed(cli_world: Path, finished: Path, capsys, flags: list[str], other: str):
     tune = ["tune", "--config", str(finished / "config.yaml"), "--resume", "--device", "cpu"]
     assert cli.main([*tune, *flags]) == 2
-    assert f"holds a tuning of another {other}, see" in capsys.readouterr().err
+    assert f"holds a tuning with another {other}, see" in capsys.readouterr().err
 
 
 def test_a_tuning_of_another_checkpoint_is_not_resumed(finished: Path, tmp_path: Path, capsys):
@@ -130,4 +130,4 @@ def test_a_failed_tuning_leaves_the_one_before_as_it_was(cli_world: Path, monkey
     run(cli_world, "again", "--set", "trainable_modules=[nonsense]", code=2)
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
     run(cli_world, "again", "--start", "2", "--resume", code=2)
-    assert "holds a tuning of another train_data" in capsys.readouterr().err
+    assert "holds a tuning with another train_data" in capsys.readouterr().err

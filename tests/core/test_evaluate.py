@@ -223,7 +223,7 @@ def test_evaluate_a_run_and_how_well_it_rebuilds_its_clip(clip_folder, tmp_path,
         (["a.mp4", "--reconstruction"], "--run"),
         (["/nowhere/a.mp4"], "no video file /nowhere/a.mp4"),
         (["--run", "/nowhere"], "/nowhere/config.yaml"),
-        (["a.mp4", "--stride", "2"], "--stride says how the clip of --source was used"),
+        (["a.mp4", "--stride", "2"], "--stride describes how the clip of --source was used"),
         (["a.mp4", "--output", __file__], f"{__file__}: File exists"),
     ],
 )

@@ -76,7 +76,7 @@ def test_what_is_missing_is_said(folder):
     with pytest.raises(FileNotFoundError, match=r"turbofilm has no video of 'cat'.*cat\.mp4"):
         read_results(folder)
     video.write_bytes(b"no video")
-    with pytest.raises(ValueError, match=r"turbofilm.cat\.mp4 is no video"):
+    with pytest.raises(ValueError, match=r"turbofilm.cat\.mp4 is not a video"):
         Study(read_results(folder))
     for name in ("../secret", "/secret", "/"):
         (folder / "prompts.json").write_text(json.dumps({name: "a cat"}))

@@ -94,9 +94,9 @@ def test_what_is_no_video_is_refused_in_one_sentence(tmp_path):
         load_video(tmp_path / "missing.mp4")
     text = tmp_path / "text.mp4"
     text.write_text("This is not a video. " * 100)
-    with pytest.raises(ValueError, match="is no video that can be read"):
+    with pytest.raises(ValueError, match="is not a video that can be read"):
         load_video(text)
-    with pytest.raises(ValueError, match="is no video that can be read"):
+    with pytest.raises(ValueError, match="is not a video that can be read"):
         probe_video(tmp_path)
     sound = tmp_path / "sound.wav"
     with av.open(str(sound), "w") as container:

@@ -56,9 +56,9 @@ def make_checkpoint(path: Path, full: bool = False, seed: int = 0) -> Path:
         state[f"model.diffusion_model.{name}"] = _random(name, shape, seed).half()
     for name, shape in _text_encoder():
         weight = _random(name, shape, seed).half()
-        eight_bits = not full and len(shape) == 2
+        to_uint8 = not full and len(shape) == 2
         state[f"cond_stage_model.transformer.text_model.{name}"] = (
-            weight.to(torch.float8_e4m3fn) if eight_bits else weight
+            weight.to(torch.float8_e4m3fn) if to_uint8 else weight
         )
     position_ids = torch.arange(77).unsqueeze(0)
     state["cond_stage_model.transformer.text_model.embeddings.position_ids"] = position_ids

@@ -80,9 +80,9 @@ def test_preview_has_exactly_the_chosen_frames(server, clip):
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
-        ({"frames": 5}, "grey.mp4 has 12 frames, which gives 4 with start 1 and stride 3, but 5 were asked for"),
+        ({"frames": 5}, "grey.mp4 has 12 frames, which gives 4 with start 1 and stride 3, but 5 were requested"),
         ({"start": 12, "frames": 1}, "grey.mp4 has 12 frames, which gives 0 with start 12"),
-        ({"video": "notes.mp4"}, "notes.mp4 is no video that can be read"),
+        ({"video": "notes.mp4"}, "notes.mp4 is not a video that can be read"),
     ],
 )
 def test_wrong_choice_is_told_as_the_node_would_tell_it(server, clip, choice, said):

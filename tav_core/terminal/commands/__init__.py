@@ -1,4 +1,4 @@
-"""The subcommands of ``tav``, a module each: its arguments, and a ``run`` that hands the work to the core.
+"""Define the subcommands of ``tav``, a module each: its arguments, and a ``run`` that calls the core.
 
-Importing one must cost nothing: what stands on torch is imported within ``run``.
+Importing one must be cheap: whatever imports torch is imported within ``run``.
 """

@@ -1,29 +1,17 @@
-"""``tav ablate``."""
+"""Run ``tav ablate``."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
 from ...experiments.ablation_rows import ROWS, choose_rows
-from ..arguments import (
-    add_clip,
-    add_config_file,
-    add_from_noise,
-    add_general,
-    add_prompts,
-    add_scoring,
-    add_tuning,
-    flag,
-    open_session,
-    read_config,
-    report,
-)
+from .. import arguments as args
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_config_file(parser)
-    flag(parser, "--source-prompt", "train_data.prompt", metavar="TEXT", help="what the clip shows")
-    add_prompts(parser)
+    args.add_config_file(parser)
+    args.flag(parser, "--source-prompt", "train_data.prompt", metavar="TEXT", help="what the clip shows")
+    args.add_prompts(parser)
     parser.add_argument(
         "--rows",
         nargs="+",
@@ -31,27 +19,27 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="ROW",
         help=f"which rows (default: all): {', '.join(row.name for row in ROWS)}",
     )
-    add_from_noise(parser)
-    tuning = add_tuning(parser)
-    flag(
+    args.add_from_noise(parser)
+    tuning = args.add_tuning(parser)
+    args.flag(
         tuning,
         "--resume",
         "resume_from_checkpoint",
         action="store_const",
         const="latest",
-        help="take what is tuned already from the rows' folders, and go on where tuning stopped",
+        help="continue where tuning stopped, with the finished rows as they are",
     )
-    add_clip(parser)
-    add_scoring(parser)
-    add_general(parser)
+    args.add_clip(parser)
+    args.add_scoring(parser)
+    args.add_general(parser)
 
 
 def run(arguments: Namespace) -> None:
-    config, rows = read_config(arguments), choose_rows(arguments.rows)
-    session = open_session(config)
+    config, rows = args.read_config(arguments), choose_rows(arguments.rows)
+    session = args.open_session(config)
     from ...experiments.ablation import ablate
     from ...scoring.scorers import load_scorers
 
     table = ablate(session, rows, load_scorers(arguments.clip, arguments.pickscore))
     print(f"\n{table.text()}\n")
-    report(session)
+    args.report(session)

@@ -1,24 +1,24 @@
-"""``tav run``."""
+"""Run ``tav run``."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ..arguments import add_clip, add_general, add_prompts, add_tuning_of_one, flag, open_session, read_config, report
+from .. import arguments as args
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG.yaml", help="the settings; flags take precedence")
-    flag(parser, "--source-prompt", "train_data.prompt", metavar="TEXT", help="what the clip shows")
-    add_prompts(parser)
-    add_tuning_of_one(parser)
-    add_clip(parser)
-    add_general(parser)
+    args.flag(parser, "--source-prompt", "train_data.prompt", metavar="TEXT", help="what the clip shows")
+    args.add_prompts(parser)
+    args.add_tuning_of_one(parser)
+    args.add_clip(parser)
+    args.add_general(parser)
 
 
 def run(arguments: Namespace) -> None:
-    session = open_session(read_config(arguments))
+    session = args.open_session(args.read_config(arguments))
     from .. import runs
 
     runs.run(session)
-    report(session)
+    args.report(session)

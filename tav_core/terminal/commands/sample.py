@@ -1,43 +1,40 @@
-"""``tav sample``."""
+"""Run ``tav sample``."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ..arguments import (
-    add_config_file,
-    add_from_noise,
-    add_general,
-    add_prompts,
-    add_tuned,
-    flag,
-    open_tuned_session,
-    report,
-)
+from .. import arguments as args
 from ..run_folder import INVERTED, note_prompts
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_config_file(parser)
-    add_prompts(parser)
-    flag(parser, "--negative-prompt", "validation_data.negative_prompt", metavar="TEXT", help="what to lead away from")
-    flag(parser, "--steps", "validation_data.num_inference_steps", metavar="N", help="DDIM steps")
-    flag(parser, "--guidance", "validation_data.guidance_scale", metavar="X", help="1 means none")
-    add_tuned(parser)
+    args.add_config_file(parser)
+    args.add_prompts(parser)
+    args.flag(
+        parser,
+        "--negative-prompt",
+        "validation_data.negative_prompt",
+        metavar="TEXT",
+        help="what guidance leads away from",
+    )
+    args.flag(parser, "--steps", "validation_data.num_inference_steps", metavar="N", help="DDIM steps")
+    args.flag(parser, "--guidance", "validation_data.guidance_scale", metavar="X", help="1 means none")
+    args.add_tuned(parser)
     parser.add_argument(
         "--latents", metavar="FILE", help="inverted latents (default: inverted.safetensors of --output)"
     )
-    add_from_noise(parser)
-    add_general(parser)
+    args.add_from_noise(parser)
+    args.add_general(parser)
 
 
 def run(arguments: Namespace) -> None:
-    session = open_tuned_session(arguments)
+    session = args.open_tuned_session(arguments)
     from .. import runs
 
-    start = None
+    inverted = None
     if session.config.validation_data.use_inv_latent:
-        start = runs.read_start(arguments.latents or session.folder / INVERTED)
-    runs.sample(session, start)
+        inverted = runs.read_inverted(arguments.latents or session.folder / INVERTED)
+    runs.sample(session, inverted)
     note_prompts(session.folder, session.config)
-    report(session)
+    args.report(session)

@@ -1,4 +1,4 @@
-"""``tav study``."""
+"""Run ``tav study``."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""``tav sweep``."""
+"""Run ``tav sweep``."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from ..arguments import add_clip, add_from_noise, add_general, add_scoring, add_tuning, given_values, quiet_libraries
+from .. import arguments as args
 from ..config import Config
 
 
@@ -22,17 +22,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="ADDRESS",
         help="over a Ray cluster whose machines share these folders; without ADDRESS, over the GPUs of this machine",
     )
-    add_from_noise(parser)
-    add_tuning(parser)
-    add_clip(parser)
-    add_scoring(parser)
-    add_general(parser)
+    args.add_from_noise(parser)
+    args.add_tuning(parser)
+    args.add_clip(parser)
+    args.add_scoring(parser)
+    args.add_general(parser)
 
 
 def run(arguments: Namespace) -> int:
     from ...experiments.sweep_items import folder_items, tgve_items
 
-    source, values = Path(arguments.source), given_values(arguments)
+    source, values = Path(arguments.source), args.given_values(arguments)
     folder = Path(values.pop("output_dir", "outputs"))
     if source.is_dir():
         if arguments.config or arguments.videos:
@@ -41,7 +41,7 @@ def run(arguments: Namespace) -> int:
     else:
         base = Config.read(arguments.config) if arguments.config else Config()
         items = tgve_items(source, base.with_values(values), Path(arguments.videos or source.parent), folder)
-    quiet_libraries()
+    args.quiet_libraries()
     from ...experiments.sweep import ScoreModels, sweep
     from ...experiments.sweep_table import TABLE, as_text
     from ...scoring.scorers import load_scorers

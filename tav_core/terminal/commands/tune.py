@@ -1,33 +1,24 @@
-"""``tav tune``."""
+"""Run ``tav tune``."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ..arguments import (
-    add_clip,
-    add_config_file,
-    add_general,
-    add_tuning_of_one,
-    flag,
-    open_session,
-    read_config,
-    report,
-)
+from .. import arguments as args
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_config_file(parser)
-    flag(parser, "--source-prompt", "train_data.prompt", metavar="TEXT", help="what the clip shows")
-    flag(parser, "--prompt", "train_data.prompt", metavar="TEXT", help="the same: there is nothing else to say here")
-    add_tuning_of_one(parser)
-    add_clip(parser)
-    add_general(parser)
+    args.add_config_file(parser)
+    args.flag(parser, "--source-prompt", "train_data.prompt", metavar="TEXT", help="what the clip shows")
+    args.flag(parser, "--prompt", "train_data.prompt", metavar="TEXT", help="the same as --source-prompt")
+    args.add_tuning_of_one(parser)
+    args.add_clip(parser)
+    args.add_general(parser)
 
 
 def run(arguments: Namespace) -> None:
-    session = open_session(read_config(arguments))
+    session = args.open_session(args.read_config(arguments))
     from .. import runs
 
     runs.tune(session)
-    report(session)
+    args.report(session)
