@@ -158,7 +158,7 @@ def test_published_list(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no list of clips"),
+        ("", "not a list of clips"),
         ("Video name,Our GT caption\nx,y\n", "Style Change Caption"),
         (LIST + "swans,Swans fly.,,Ducks fly.,,,\n", "swans more than once"),
     ],
