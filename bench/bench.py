@@ -91,7 +91,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     """Seconds per step and peak memory of one way of working."""
     torch.manual_seed(0)
     device, latent_size, published = args.device, args.size // 8, args.way == "published"
-    schedule = tav_core.NoiseSchedule(torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2, 0))
+    schedule = tav_core.NoiseSchedule.stable_diffusion()
     video_unet = build(args)
     latents = torch.randn(1, 4, args.frames, latent_size, latent_size, device=device)
     context = torch.randn(1, 77, 768, device=device)

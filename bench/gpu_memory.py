@@ -105,7 +105,7 @@ def sampling_bytes(frames: int, size: int, precision: str = "16 bit") -> int:
 @contextmanager
 def _counting(frames: int, size: int, precision: str) -> Iterator[tuple]:
     unet = sd15_unet(DTYPES[precision])
-    schedule = tav_core.NoiseSchedule(torch.linspace(0.999, 0.005, 1000))
+    schedule = tav_core.NoiseSchedule.stable_diffusion()
 
     def flash_attention(query: Tensor, key: Tensor, value: Tensor, **_: object) -> Tensor:
         return torch.ops.aten._scaled_dot_product_flash_attention(query, key, value)[0]

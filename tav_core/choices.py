@@ -8,3 +8,6 @@ RESIZE_MODES = ("stretch", "crop", "pad")
 """How frames of another aspect ratio are fitted: stretched, cropped, or padded with black."""
 LARGEST_SIDE = 2**14
 """Width or height of a frame, in pixels: the limit of H.264."""
+TIMESTEP_SPACINGS = ("leading", "trailing", "linspace")
+"""Which training timesteps DDIM steps take (arXiv 2305.08891, table 2): evenly spaced ones from the first on
+(published), from the last on, or from the first to the last."""

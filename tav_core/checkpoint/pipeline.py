@@ -31,7 +31,6 @@ FRAMES_AT_ONCE = 4
 _PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 # What every SD 1.x and 2.x scheduler says; a folder saved with another kind of scheduler may leave it out.
 _SCHEDULER_DEFAULTS = {"steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False}
-_SINGLE_FILE_SCHEDULER = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 
 
 @dataclass
@@ -215,6 +214,11 @@ def _load_folder(
         return model.requires_grad_(False).eval()
 
     unet = part(UNet2DConditionModel, "unet", "diffusion_pytorch_model", torch_dtype=dtype, **light)
+    if unet.config.time_cond_proj_dim is not None:
+        raise ValueError(
+            f"The U-Net of {path} is a latent consistency model (LCM), which takes its guidance as an input: use the "
+            "checkpoint that it was distilled from."
+        )
     if unet.config.in_channels != unet.config.out_channels:
         raise ValueError(
             f"The U-Net of {path} takes {unet.config.in_channels} channels and gives {unet.config.out_channels}: it is "
@@ -228,6 +232,10 @@ def _load_folder(
     vae = part(kind, "vae", "diffusion_pytorch_model", torch_dtype=dtype, **light)
     text_encoder = part(CLIPTextModel, "text_encoder", "model").to(dtype)
     config = _SCHEDULER_DEFAULTS | DDIMScheduler.load_config(path / "scheduler", local_files_only=True)
+    if "flow" in f"{config.get('_class_name')} {config.get('prediction_type')}".lower():
+        raise ValueError(
+            f"{path} is a flow-matching model, which is not sampled by DDIM: use an SD 1.x, SD 2.x or SDXL checkpoint."
+        )
     if prediction_type:
         config["prediction_type"] = prediction_type
     schedule = NoiseSchedule.from_scheduler(DDIMScheduler.from_config(config))
@@ -237,8 +245,6 @@ def _load_folder(
 def _load_file(
     path: Path, dtype: torch.dtype, tokenizer: str | os.PathLike | None, prediction_type: str | None
 ) -> tuple:
-    from diffusers import DDIMScheduler
-
     if path.suffix != ".safetensors":
         raise ValueError(
             f"{path} is no .safetensors file: pickled checkpoints (.ckpt, .pt, .bin) could run code when opened and "
@@ -248,13 +254,13 @@ def _load_file(
     file = SingleFile(path)
     if file.is_v2:
         found.pad_token = "!"  # what OpenCLIP was trained with
-    scheduler = DDIMScheduler(
-        **_SCHEDULER_DEFAULTS,
-        **_SINGLE_FILE_SCHEDULER,
-        prediction_type=prediction_type or file.prediction_type(),
-    )
     parts = file.unet(dtype), file.vae(dtype), file.text_encoder(dtype)
-    return *parts, found, NoiseSchedule.from_scheduler(scheduler)
+    schedule = NoiseSchedule.stable_diffusion(
+        prediction_type or file.prediction_type(),
+        "trailing" if file.zero_terminal_snr else "leading",
+        file.zero_terminal_snr,
+    )
+    return *parts, found, schedule
 
 
 def _check_part(folder: Path) -> None:

@@ -45,6 +45,11 @@ class SingleFile:
             self.metadata: dict[str, str] = file.metadata() or {}
         if any(name.startswith("conditioner.embedders.1.") for name in self.names):
             raise ValueError(f"{path} is an SDXL checkpoint: without ComfyUI, use an SD 1.x or 2.x checkpoint.")
+        if f"{UNET}time_embed.cond_proj.weight" in self.names:
+            raise ValueError(
+                f"The U-Net of {path} is a latent consistency model (LCM), which takes its guidance as an input: use "
+                "the checkpoint that it was distilled from."
+            )
         for prefix, part in ((UNET, "U-Net"), (VAE, "autoencoder (VAE)"), (TEXT, "text encoder")):
             if not any(name.startswith(prefix) for name in self.names):
                 raise ValueError(
@@ -62,10 +67,17 @@ class SingleFile:
         said = self.metadata.get("modelspec.prediction_type")
         if said:
             return "v_prediction" if said.startswith("v") else "epsilon"
+        if "v_pred" in self.names:  # an empty tensor that SDXL checkpoints carry for ComfyUI
+            return "v_prediction"
         # The two kinds of SD 2.x differ in nothing but their values. ComfyUI tells them by this one, and so do we.
         norm = f"{UNET}output_blocks.11.1.transformer_blocks.0.norm1.bias"
         velocity = self.is_v2 and norm in self.names and float(self._read(norm)[norm].std(unbiased=False)) > 0.09
         return "v_prediction" if velocity else "epsilon"
+
+    @property
+    def zero_terminal_snr(self) -> bool:
+        """True where the file carries ComfyUI's mark of a schedule that ends in pure noise."""
+        return "ztsnr" in self.names
 
     def unet(self, dtype: torch.dtype) -> nn.Module:
         """The U-Net as a diffusers ``UNet2DConditionModel``."""

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..choices import TIMESTEP_SPACINGS
+
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 
 
@@ -17,11 +19,13 @@ class NoiseSchedule:
         alphas_cumprod: ``[T]``, 1 >= a_0 >= a_1 >= ... >= 0 (DDPM, arXiv 2006.11239, equation 4).
         prediction_type: what the network predicts, ``epsilon`` (noise) or ``v_prediction`` (velocity,
             arXiv 2202.00512: ``sqrt(a_t) noise - sqrt(1 - a_t) clean``).
-        steps_offset: added to the evenly spaced timesteps; 1 for Stable Diffusion.
+        steps_offset: added to the timesteps of ``leading``; 1 for Stable Diffusion.
         final_alpha_cumprod: what the last sampling step lands on; a_0 when None (published behaviour).
+        spacing: which timesteps DDIM steps take, one of :data:`.TIMESTEP_SPACINGS`.
 
     Raises:
-        ValueError: an unknown prediction type, or alphas that are no schedule.
+        ValueError: the prediction type or the spacing is unknown, or the alphas do not fall from at most 1, or to 0
+            (zero terminal SNR) for a network that predicts noise.
     """
 
     def __init__(
@@ -30,6 +34,7 @@ class NoiseSchedule:
         prediction_type: str = "epsilon",
         steps_offset: int = 1,
         final_alpha_cumprod: float | None = None,
+        spacing: str = "leading",
     ) -> None:
         if prediction_type not in PREDICTION_TYPES:
             raise ValueError(
@@ -40,7 +45,15 @@ class NoiseSchedule:
         if alphas.ndim != 1 or len(alphas) < 2 or alphas[0] > 1 or alphas[-1] < 0 or not (alphas.diff() <= 0).all():
             shown = f"{alphas.flatten()[:3].tolist()}..." if alphas.ndim == 1 else f"a tensor {list(alphas.shape)}"
             raise ValueError(f"alphas_cumprod must be a list of values that fall from at most 1 to 0, not {shown}.")
+        if alphas[-1] == 0 and prediction_type == "epsilon":
+            raise ValueError(
+                "A schedule that ends in pure noise (zero terminal SNR) needs a checkpoint that predicts velocity: set "
+                "the prediction type to v_prediction."
+            )
+        if spacing not in TIMESTEP_SPACINGS:
+            raise ValueError(f"The spacing {spacing!r} is unknown: choose {', '.join(TIMESTEP_SPACINGS)}.")
         self.alphas_cumprod = alphas
+        self.spacing = spacing
         self.prediction_type = prediction_type
         self.steps_offset = steps_offset
         self.final_alpha_cumprod = float(alphas[0] if final_alpha_cumprod is None else final_alpha_cumprod)
@@ -54,6 +67,28 @@ class NoiseSchedule:
             config.get("prediction_type", "epsilon"),
             config.get("steps_offset", 0),
             1.0 if config.get("set_alpha_to_one", False) else None,
+            config.get("timestep_spacing", "leading"),
+        )
+
+    @classmethod
+    def stable_diffusion(
+        cls, prediction_type: str = "epsilon", spacing: str = "leading", zero_terminal_snr: bool = False
+    ) -> NoiseSchedule:
+        """Make the schedule of Stable Diffusion 1.x, 2.x and SDXL.
+
+        Args:
+            zero_terminal_snr: scale it to end in pure noise (arXiv 2305.08891, algorithm 1).
+        """
+        betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+        sqrt_alphas = (1 - betas).cumprod(0).sqrt()
+        if zero_terminal_snr:
+            sqrt_alphas = (sqrt_alphas - sqrt_alphas[-1]) * sqrt_alphas[0] / (sqrt_alphas[0] - sqrt_alphas[-1])
+        return cls(sqrt_alphas**2, prediction_type, spacing=spacing)
+
+    def spaced(self, spacing: str) -> NoiseSchedule:
+        """Return this schedule with another spacing of the timesteps."""
+        return NoiseSchedule(
+            self.alphas_cumprod, self.prediction_type, self.steps_offset, self.final_alpha_cumprod, spacing
         )
 
     @property
@@ -62,16 +97,20 @@ class NoiseSchedule:
         return len(self.alphas_cumprod)
 
     def timesteps(self, steps: int) -> list[int]:
-        """Return the ``steps`` timesteps of a DDIM trajectory, noisiest first ("leading" spacing).
+        """Return the ``steps`` timesteps of a DDIM trajectory, noisiest first.
 
         Raises:
             ValueError: fewer than 1 or more than T steps.
         """
-        last = self.train_timesteps - 1
-        if not 1 <= steps <= self.train_timesteps:
-            raise ValueError(f"The number of steps lies between 1 and {self.train_timesteps}, not {steps}.")
-        stride = self.train_timesteps // steps
-        return [min(i * stride + self.steps_offset, last) for i in reversed(range(steps))]
+        count = self.train_timesteps
+        if not 1 <= steps <= count:
+            raise ValueError(f"The number of steps lies between 1 and {count}, not {steps}.")
+        if self.spacing == "trailing":
+            return [round(count - i * count / steps) - 1 for i in range(steps)]
+        if self.spacing == "linspace":
+            return torch.linspace(count - 1, 0, steps, dtype=torch.float64).round().int().tolist()
+        stride = count // steps
+        return [min(i * stride + self.steps_offset, count - 1) for i in reversed(range(steps))]
 
     def steps(self, steps: int) -> list[tuple[int, float, float]]:
         """The steps of a DDIM trajectory, noisiest first: (timestep, its cumulative alpha, that of the level below).

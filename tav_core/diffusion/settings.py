@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+from ..choices import TIMESTEP_SPACINGS
+
 _RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "among": (lambda value, choices: value in choices, "one of"),
     "least": (operator.ge, "at least"),
@@ -148,6 +150,13 @@ class SampleSettings:
         "How strongly to follow the prompt. Published: 12.5. 1 switches guidance off.",
         least=0,
         widget={"min": 1.0, "max": 100.0, "step": 0.5},
+    )
+    spacing: str = setting(
+        "auto",
+        "Which timesteps the steps take: evenly spaced from the first on (leading, published), from the last on "
+        "(trailing: Turbo, Lightning, zero terminal SNR), or from first to last (linspace). auto: as the checkpoint "
+        "says.",
+        among=("auto", *TIMESTEP_SPACINGS),
     )
 
 

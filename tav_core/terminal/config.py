@@ -100,6 +100,7 @@ class Config(OwnTuneSettings):
     """Folder with ``vocab.json`` and ``merges.txt``, for single-file checkpoints."""
     prediction_type: str = setting("auto", among=("auto", "epsilon", "v_prediction"))
     """What the network predicts, for a single-file checkpoint that does not say."""
+    timestep_spacing: str = like(SAMPLE["spacing"])
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:

@@ -92,7 +92,10 @@ class Session:
         config = self.config
         kind = None if config.prediction_type == "auto" else config.prediction_type
         with self.stage("loading the checkpoint"):
-            return Pipeline.load(config.pretrained_model_path, self.device, self.dtype, config.tokenizer_path, kind)
+            pipeline = Pipeline.load(config.pretrained_model_path, self.device, self.dtype, config.tokenizer_path, kind)
+        if config.timestep_spacing != "auto":
+            pipeline.schedule = pipeline.schedule.spaced(config.timestep_spacing)
+        return pipeline
 
     @cached_property
     def contexts(self) -> dict[str, Tensor]:

@@ -68,7 +68,7 @@ def random_tuning(video_unet: tav_core.VideoUNet, seed: int = 2) -> dict[str, Te
 
 
 def stable_diffusion_schedule(prediction_type: str = "epsilon") -> tav_core.NoiseSchedule:
-    return tav_core.NoiseSchedule.from_scheduler(stable_diffusion_scheduler(prediction_type=prediction_type))
+    return tav_core.NoiseSchedule.stable_diffusion(prediction_type)
 
 
 def stable_diffusion_scheduler(**changes) -> DDIMScheduler:

@@ -1,5 +1,6 @@
 """Checkpoints loaded with diffusers: folders and single files, without network and without pickles."""
 
+import json
 import shutil
 import socket
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
+from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from tiny_checkpoint import make_file, make_folder
 
@@ -194,3 +196,37 @@ def test_half_a_file_and_no_folder(folder: Path, kind: str, tmp_path: Path):
         Pipeline.load(tmp_path, "cpu")
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         Pipeline.load(tmp_path / "nowhere", "cpu")
+
+
+def edit_json(path: Path, **changes) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_the_schedulers_configuration_is_read(tmp_path: Path):
+    """Spacing, zero terminal SNR; flow matching and LCM are refused instead of being taken for DDIM's."""
+    folder = make_folder(tmp_path / "model", v2=True)
+    scheduler = folder / "scheduler/scheduler_config.json"
+    edit_json(scheduler, timestep_spacing="trailing", rescale_betas_zero_snr=True)
+    schedule = Pipeline.load(folder, "cpu").schedule
+    assert schedule.timesteps(4) == [999, 749, 499, 249] and schedule.alpha(999) == 0
+    edit_json(scheduler, _class_name="FlowMatchEulerDiscreteScheduler")
+    with pytest.raises(ValueError, match="is a flow-matching model"):
+        Pipeline.load(folder, "cpu")
+    edit_json(folder / "unet/config.json", time_cond_proj_dim=256)
+    (folder / "unet/diffusion_pytorch_model.safetensors").unlink()
+    state = UNet2DConditionModel(**json.loads((folder / "unet/config.json").read_text())).state_dict()
+    save_file(state, folder / "unet/diffusion_pytorch_model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"latent consistency model .LCM."):
+        Pipeline.load(folder, "cpu")
+
+
+def test_marks_of_a_single_file_are_read(tmp_path: Path):
+    folder = make_folder(tmp_path / "model")
+    file = make_file(tmp_path / "model.safetensors", folder)
+    state = load_file(file)
+    save_file(state | {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}, file)
+    schedule = Pipeline.load(file, "cpu", tokenizer=folder / "tokenizer").schedule
+    assert schedule.prediction_type == "v_prediction" and schedule.alpha(schedule.timesteps(1)[0]) == 0
+    save_file(state | {"model.diffusion_model.time_embed.cond_proj.weight": torch.zeros(1)}, file)
+    with pytest.raises(ValueError, match=r"latent consistency model .LCM."):
+        Pipeline.load(file, "cpu", tokenizer=folder / "tokenizer")

@@ -34,13 +34,50 @@ def predict(latents, timestep, context):
     return torch.sin(latents + int(timestep) / 100)
 
 
-@pytest.mark.parametrize("steps", [*STEPS, 1000])
+@pytest.mark.parametrize("steps", [*STEPS, 4, 1000])
 @pytest.mark.parametrize("offset", [0, 1])
-def test_timesteps_are_those_of_diffusers(steps, offset):
-    scheduler = stable_diffusion_scheduler(steps_offset=offset)
+@pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
+def test_timesteps_are_those_of_diffusers(steps, offset, spacing):
+    scheduler = stable_diffusion_scheduler(steps_offset=offset, timestep_spacing=spacing)
     scheduler.set_timesteps(steps)
     expected = scheduler.timesteps.clamp(max=999).tolist()
+    if (spacing, steps) == ("linspace", 1):
+        expected = [999]  # diffusers gives 0, where there is no noise
     assert tav_core.NoiseSchedule.from_scheduler(scheduler).timesteps(steps) == expected
+
+
+def test_few_steps_of_a_distilled_checkpoint_start_at_the_last_timestep():
+    trailing = tav_core.NoiseSchedule.stable_diffusion(spacing="trailing")
+    assert trailing.timesteps(4) == [999, 749, 499, 249] and trailing.timesteps(1) == [999]
+    assert trailing.spaced("leading").timesteps(4)[0] == 751
+
+
+def test_the_schedule_of_stable_diffusion_is_that_of_diffusers(prediction_type):
+    expected = stable_diffusion_scheduler(prediction_type=prediction_type)
+    schedule = tav_core.NoiseSchedule.stable_diffusion(prediction_type)
+    torch.testing.assert_close(schedule.alphas_cumprod, expected.alphas_cumprod)
+    assert vars(schedule).keys() == vars(taken_over := tav_core.NoiseSchedule.from_scheduler(expected)).keys()
+    assert schedule.final_alpha_cumprod == pytest.approx(taken_over.final_alpha_cumprod)
+    zero = stable_diffusion_scheduler(prediction_type="v_prediction", rescale_betas_zero_snr=True)
+    zero_schedule = tav_core.NoiseSchedule.stable_diffusion("v_prediction", zero_terminal_snr=True)
+    torch.testing.assert_close(zero_schedule.alphas_cumprod, zero.alphas_cumprod, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("spacing", ["trailing", "linspace"])
+def test_zero_terminal_snr_uses_its_last_timestep_and_inverts(spacing, clip):
+    """At alpha 0 a velocity still gives the clean latents; a predicted noise would not."""
+    clean, noise = (x.double() for x in clip)
+    schedule = tav_core.NoiseSchedule.stable_diffusion("v_prediction", spacing, zero_terminal_snr=True)
+
+    def oracle(latents, timestep, context):
+        return schedule.target(clean, noise, torch.tensor([timestep]))
+
+    assert schedule.timesteps(5)[0] == 999 and schedule.alpha(999) == 0
+    sampled = tav_core.ddim_sample(oracle, schedule, noise, CONTEXT, steps=5, guidance_scale=1)
+    assert relative_error(sampled, schedule.add_noise(clean, noise, torch.tensor([0]))) < 1e-5
+    assert tav_core.ddim_invert(predict, schedule, clean, CONTEXT, steps=5)[-1].isfinite().all()
+    with pytest.raises(ValueError, match=r"zero terminal SNR. needs a checkpoint that predicts velocity"):
+        tav_core.NoiseSchedule.stable_diffusion("epsilon", zero_terminal_snr=True)
 
 
 def test_noise_and_targets_are_those_of_diffusers(prediction_type, clip):
@@ -179,6 +216,8 @@ def test_number_of_steps_out_of_range(steps, clip):
 def test_a_schedule_that_is_none():
     with pytest.raises(ValueError, match="'sample' is not supported"):
         tav_core.NoiseSchedule(torch.linspace(0.9, 0.1, 10), "sample")
+    with pytest.raises(ValueError, match="'even' is unknown: choose leading"):
+        tav_core.NoiseSchedule.stable_diffusion(spacing="even")
     for alphas in ([[0.9, 0.8], [0.7, 0.6]], [0.5], [1.5, 0.5], [0.9, float("nan")], [0.1, 0.9], [0.5, -0.5]):
         with pytest.raises(ValueError, match="alphas_cumprod"):
             tav_core.NoiseSchedule(torch.tensor(alphas))
