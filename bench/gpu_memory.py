@@ -34,17 +34,18 @@ DTYPES = {"16 bit": torch.bfloat16, "fp32": torch.float32}
 
 
 class AliveBytes(TorchDispatchMode):
-    """Adds up the bytes of all tensors made within it, and of those given to it, while they are alive."""
+    """Add up the bytes of all tensors of a device made within it, and of those given to it, while they are alive."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "meta") -> None:
         super().__init__()
+        self.device = device
         self.now = self.peak = 0
         self._known: set[int] = set()
 
     def add(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
-        if tensor.device.type != "meta" or key in self._known:
+        if tensor.device.type != self.device or key in self._known:
             return
         self._known.add(key)
         self.now += size

@@ -61,6 +61,14 @@ def check(name: str, value: Any, rules: Mapping[str, Any]) -> Any:
 class OwnTuneSettings:
     """Settings of tuning that the published code does not have; their defaults switch them off."""
 
+    frames_per_step: int = setting(
+        0,
+        "Frames that each step learns from, which decide the memory: frame 0 and as many neighbouring frames as fit, "
+        "from another place in every step. 0: the window of the network, or all.",
+        least=0,
+        widget={"max": 10_000},
+    )
+
 
 @dataclass
 class TuneSettings(OwnTuneSettings):
@@ -126,6 +134,8 @@ class TuneSettings(OwnTuneSettings):
     def __post_init__(self) -> None:
         for each in fields(self):
             check(each.name, getattr(self, each.name), each.metadata)
+        if self.frames_per_step == 1:
+            raise ValueError("frames_per_step is 1, but must be 0 (all) or at least 2: frame 0 is one of them.")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas are {self.betas}, but must be at least 0 and below 1.")
 

@@ -47,10 +47,14 @@ def tune(
     One timestep per video per step, independent noise per frame, mean squared error in float32 against noise or
     velocity. The pretrained weights are not written to.
 
+    On a clip longer than ``settings.frames_per_step``, or than the window that the U-Net was inflated with, each step
+    learns from frame 0 and a run of neighbouring frames that begins at a random one.
+
     Args:
         video_unet: from :func:`inflate`; it keeps the tuned weights.
         schedule: noise schedule of the checkpoint.
-        latents: clean latents of the clip ``[b, c, f, h, w]``, encoded once.
+        latents: clean latents of the clip ``[b, c, f, h, w]``, encoded once; where a step learns from a part of them,
+            they may stay in main memory.
         context: text embeddings of its prompt ``[b, tokens, dim]``, or a dictionary of conditions (see :mod:`.ddim`).
         settings: the published ones when None.
         draws: (noise like ``latents``, timesteps ``[b]``) for each step; drawn from the seed when None.
@@ -68,26 +72,28 @@ def tune(
     with torch.inference_mode(False), torch.enable_grad():
         latents = _usable(latents.detach().float())
         condition = map_tensors(by_name(context), lambda value: _usable(value.detach()))
+        device = condition["context"].device
+        frames_per_step = settings.frames_per_step or video_unet.window
         parameters = video_unet.trainable_parameters(settings.trainable_modules)
-        video_unet.tuned.move(latents.device)  # before the optimizer takes them up
+        video_unet.tuned.move(device)  # before the optimizer takes them up
         generator = torch.Generator().manual_seed(settings.seed)
         losses = list(state.losses) if state is not None else []
         steps = range(len(losses), settings.steps)
         draws = iter(draws) if draws is not None else _draw(schedule, latents, generator)
         stopped = False
-        with _prepared(video_unet, settings, latents.device):
+        with _prepared(video_unet, settings, device):
             optimizer = _make_optimizer(settings, list(parameters.values()))
-            scaler = torch.amp.GradScaler(latents.device.type, enabled=video_unet.dtype == torch.float16)
+            scaler = torch.amp.GradScaler(device.type, enabled=video_unet.dtype == torch.float16)
             if state is not None:
                 state.restore(parameters, optimizer, generator, scaler)
             for step, (noise, timesteps) in zip(steps, draws):
                 _check_draw(noise, timesteps, latents, schedule)
                 for group in optimizer.param_groups:
                     group["lr"] = settings.learning_rate_at(step)
-                with _explaining_out_of_memory(latents):
-                    loss = _learn(
-                        video_unet, schedule, latents, condition, noise, timesteps, optimizer, scaler, settings
-                    )
+                frames = _frames_of_step(latents.shape[2], frames_per_step, generator)
+                clean, noise = (x[:, :, frames].to(device) for x in (latents, noise))
+                with _explaining_out_of_memory(clean):
+                    loss = _learn(video_unet, schedule, clean, condition, noise, timesteps, optimizer, scaler, settings)
                 if not math.isfinite(loss):
                     raise TuningError(
                         f"The loss of step {step + 1} is {loss}: lower the learning rate, or use precision fp32 or "
@@ -178,6 +184,15 @@ def _draw(schedule: NoiseSchedule, latents: Tensor, generator: torch.Generator) 
     while True:
         noise = torch.randn(latents.shape, generator=generator)
         yield noise, torch.randint(schedule.train_timesteps, latents.shape[:1], generator=generator)
+
+
+def _frames_of_step(frames: int, per_step: int, generator: torch.Generator) -> slice | list[int]:
+    """Draw the frames of a step: all, or frame 0 and ``per_step - 1`` neighbours from a random place on."""
+    neighbours = max(2, per_step) - 1
+    if not per_step or frames <= 1 + neighbours:
+        return slice(None)
+    start = int(torch.randint(1, frames - neighbours + 1, (), generator=generator))
+    return [0, *range(start, start + neighbours)]
 
 
 def _make_optimizer(settings: TuneSettings, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

@@ -69,7 +69,13 @@ def test_moments_that_do_not_fit_are_refused(damage):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"lr_scheduler": "cosine", "warmup_steps": 2, "weight_decay": 0.1}, {"optimizer": "adamw8bit"}]
+    "options",
+    [
+        {},
+        {"lr_scheduler": "cosine", "warmup_steps": 2, "weight_decay": 0.1},
+        {"optimizer": "adamw8bit"},
+        {"frames_per_step": 2},
+    ],
 )
 @pytest.mark.usefixtures("bitsandbytes")
 def test_four_and_four_steps_are_eight(options, tmp_path):

@@ -201,3 +201,26 @@ def test_in_inference_mode(loaded_there):
     expected = tune(small_unet(), draws=[fixed_draw()] * 2)[1]
     assert result.losses == expected.losses
     assert all(p.requires_grad for p in unet.parameters())
+
+
+def test_a_step_on_a_long_clip_learns_from_frame_0_and_neighbours(monkeypatch):
+    """Of another place in every step; the clip stays where it is, in the memory of its own device."""
+    seen, call = [], tav_core.VideoUNet.__call__
+    monkeypatch.setattr(
+        tav_core.VideoUNet, "__call__", lambda self, x, *rest, **more: seen.append(x) or call(self, x, *rest, **more)
+    )
+    x, _, context = inputs(videos=1, frames=9)
+    x += torch.arange(9).view(1, 1, 9, 1, 1) * 1000  # the frames can be told after noise was added
+    draws = [(torch.zeros_like(x), torch.tensor([1]))] * 30
+    settings = TuneSettings(steps=30, frames_per_step=4)
+    tav_core.tune(tav_core.inflate(small_unet(), window=2), SCHEDULE, x, context, settings, draws)
+    numbers = [(part.mean(dim=(0, 1, 3, 4)) / 1000).round().int().tolist() for part in seen]
+    assert all(n == [0, n[1], n[1] + 1, n[1] + 2] for n in numbers)
+    assert {n[1] for n in numbers} == {1, 2, 3, 4, 5, 6}
+    seen.clear()
+    tav_core.tune(tav_core.inflate(small_unet(), window=5), SCHEDULE, x, context, TuneSettings(steps=1))
+    assert seen[0].shape[2] == 5  # without the setting, the window that the network was inflated with
+
+
+def test_steps_of_all_frames_are_those_without_the_setting():
+    assert tune(small_unet(), frames_per_step=3)[1].losses == tune(small_unet())[1].losses

@@ -102,6 +102,7 @@ def test_adamw8bit_asked_for_and_missing():
     "wrong",
     [
         {"steps": 0},
+        {"frames_per_step": 1},
         {"learning_rate": 0},
         {"max_grad_norm": 0},
         {"warmup_steps": -1},
