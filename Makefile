@@ -1,4 +1,5 @@
 # make demo               see the method work with the small demo model: no checkpoint, no GPU, a few minutes
+# make check              what to run between two edits: ruff and the quick tests of the core
 # make test               all tests that this machine allows
 # make run CONFIG=...     tune on a clip and render it with other words, from a YAML file (see configs/)
 # make clean              remove what the above installed
@@ -13,10 +14,14 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 CONFIG ?= configs/example.yaml
 
-.PHONY: demo test run clean
+.PHONY: demo check test run clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python -m tav_core demo $(DEMO_ARGS)
+
+check: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/python -m pytest -n 2 -q -m "not slow" tests/core
 
 test: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

@@ -63,6 +63,7 @@ def results(session: Session) -> list[RowResult]:
     return results
 
 
+@pytest.mark.slow
 def test_every_row_renders_with_its_own_network(session: Session, results: list[RowResult]):
     assert [result.row for result in results] == list(ROWS)
     for number, result in enumerate(results):
@@ -87,6 +88,7 @@ def test_the_full_row_is_what_run_renders(world: Path, results: list[RowResult])
     assert all(torch.equal(alone[prompt], full.videos[prompt]) for prompt in alone)
 
 
+@pytest.mark.slow
 def test_command_stopped_between_rows_keeps_what_is_finished(world: Path, monkeypatch, capsys):
     file, folder, clip = world / "settings.yaml", world / "stopped", make_clip(world / "clip")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(world / "empty"))

@@ -89,6 +89,7 @@ def test_ctrl_c_while_a_preview_is_sampled_writes_no_part_of_it(cli_world: Path,
     assert (folder / "tune-state.safetensors").is_file() and not list(folder.rglob("*.mp4"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_preview_saves_too(cli_world: Path, finished: Path, monkeypatch, capsys):
     from tav_core.terminal import runs
 
@@ -106,6 +107,7 @@ def test_ctrl_c_in_a_preview_saves_too(cli_world: Path, finished: Path, monkeypa
         assert torch.equal(learned(folder)[name], tensor), name
 
 
+@pytest.mark.slow
 def test_saving_and_sampling_while_tuning_change_nothing(cli_world: Path, finished: Path):
     folder = run(cli_world, "watched", checkpointing_steps=1, validation_steps=2)
     assert {path.name for path in (folder / "samples").iterdir()} == {"step-2"}

@@ -33,6 +33,7 @@ def test_the_model_is_small_and_in_stable_diffusions_layout(pipeline):
     assert pipeline.encode_prompts(["a red circle on a blue background"])[0].shape == (1, 24, 64)
 
 
+@pytest.mark.slow
 def test_it_draws_what_captions_say(pipeline):
     words = [w for w in all_words() if not w.held_out][::12]
     context = torch.cat(pipeline.encode_prompts([w.caption for w in words]))
@@ -72,6 +73,7 @@ def test_the_clip_comes_back_without_guidance(pipeline):
     assert tav_core.psnr(pipeline.decode_video(back), source) > 24
 
 
+@pytest.mark.slow
 def test_edits_after_a_short_tuning_follow_their_words_and_the_clips_motion(pipeline):
     """Another subject, background, attribute and style: the method as `make demo` shows it, with half the steps."""
     config, source = demo_config(), example_clip(CLIP, "arc", FRAMES, seed=3)

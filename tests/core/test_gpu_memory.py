@@ -10,6 +10,7 @@ from gpu_memory import sampling_bytes, tuning_bytes
 GB = 10**9
 
 
+@pytest.mark.slow
 def test_the_published_setting_fits_a_gpu_of_8_gb():
     """24 frames of 512x512, the autoencoder and the text encoder aside; CUDA and its libraries take their share too."""
     tuning = tuning_bytes(24, 512)
