@@ -1,5 +1,6 @@
 """Reading clips: which frames come, and how they come to their size."""
 
+import re
 import struct
 from fractions import Fraction
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from numbered_clips import flat, numbers, write
 
-from tav_core.video.reading import load_video, probe_video, save_video
+from tav_core.video.reading import load_video, probe_clip, probe_video, save_video
 
 pytestmark = pytest.mark.filterwarnings("error:.*breaks off")
 
@@ -217,3 +218,16 @@ def test_wrong_arguments_are_named(tmp_path, wrong):
     path = write(tmp_path / "clip.mp4", [flat(0)])
     with pytest.raises(ValueError, match=f"^{next(iter(wrong))} is "):
         load_video(path, **{"frames": 1, **wrong})
+
+
+def test_probing_predicts_what_loading_gives(tmp_path):
+    path = write(tmp_path / "a.mp4", [flat(number) for number in range(12)])
+    for choice in ({"frames": 5, "start": 2, "stride": 2}, {"frames": 12}, {"frames": 1, "width": 24, "height": 40}):
+        clip, info = load_video(path, **choice), probe_clip(path, **choice)
+        frames, height, width, _ = clip.frames.shape
+        assert (info.frames, info.width, info.height, info.fps) == (frames, width, height, clip.fps)
+    for choice in ({"start": 12}, {"frames": 30}, {"frames": -1}, {"width": 7}):
+        with pytest.raises(ValueError) as loading:
+            load_video(path, **choice)
+        with pytest.raises(ValueError, match=re.escape(str(loading.value))):
+            probe_clip(path, **choice)
