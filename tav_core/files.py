@@ -5,17 +5,24 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryFile
 from typing import Any
 from uuid import uuid4
 
+from filelock import FileLock, Timeout
+
+_LOCK = "lock"
+_SECONDS_TO_LOCK = 2
+"""A scratch folder that is older and not locked was left by a killed process."""
+
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path` to write to, and move the file into place when the block succeeds.
+    """Yield a temporary path to write to, and move the file to `path` when the block succeeds.
 
     Missing parent folders are created. When the block fails, the temporary file is removed and `path` stays as it was.
 
@@ -24,15 +31,68 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{uuid4().hex[:12]}.part{path.suffix}")
-    try:
+    with _naming(path), scratch_folder(path.parent, ".part") as folder:
+        partial = folder / f"file{path.suffix}"
         partial.touch()
         mode = partial.stat().st_mode
         yield partial
         partial.chmod(mode)
         _move(partial, path)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name `path` in errors instead of the temporary file, which the user never sees."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error.filename, (str, os.PathLike)) and Path(error.filename).is_relative_to(path.parent):
+            raise type(error)(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+@contextmanager
+def scratch_folder(parent: Path, ending: str) -> Iterator[Path]:
+    """Create a hidden folder in `parent`, which is removed at the end of the block.
+
+    Folders of this ending that killed processes left behind are removed first.
+    """
+    for left in parent.glob(f".*{ending}"):
+        with suppress(OSError, Timeout):
+            if left.is_dir() and time.time() - left.stat().st_mtime > _SECONDS_TO_LOCK:
+                with FileLock(left / _LOCK, timeout=0):
+                    pass
+                rmtree(left, ignore_errors=True)
+    folder = parent / f".{uuid4().hex[:12]}{ending}"
+    folder.mkdir(mode=0o700)
+    try:
+        with FileLock(folder / _LOCK):
+            yield folder
     finally:
-        partial.unlink(missing_ok=True)
+        rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def only_user(folder: str | os.PathLike) -> Iterator[None]:
+    """Reserve `folder`, which is created if missing, for this process during the block; a killed process loses it.
+
+    Raises:
+        ValueError: another process has reserved it.
+        OSError: it cannot be written to.
+    """
+    lock = Path(folder) / ".in-use"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    lock.unlink()
+    except Timeout:
+        raise ValueError(
+            f"Another run is writing to {folder} at the moment: wait for its end, or choose another output folder."
+        ) from None
 
 
 def _move(partial: Path, path: Path) -> None:

@@ -13,6 +13,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from ..errors import short
+
 LATENT_SCALE = 0.18215
 """Brings the autoencoder's latents of SD 1.x and 2.x to unit variance."""
 
@@ -228,8 +230,8 @@ def _load(model: nn.Module, state: State, part: str) -> nn.Module:
     missing = sorted(model.state_dict().keys() - state.keys())
     if missing:
         raise ValueError(
-            f"The checkpoint's {part} lacks {len(missing)} weights (first: {missing[0]}): it is none of SD 1.x or 2.x, "
-            "or incomplete."
+            f"The checkpoint's {part} lacks {len(missing)} weights (first: {short(missing[0])}): it is none of "
+            "SD 1.x or 2.x, or incomplete."
         )
     model.load_state_dict({name: state[name] for name in model.state_dict()}, assign=True)
     return model.requires_grad_(False).eval()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..errors import TuningError
+
 
 @dataclass
 class TuneState:
@@ -31,14 +33,34 @@ class TuneState:
         scaler: torch.amp.GradScaler,
         losses: list[float],
     ) -> TuneState:
-        """Copy the state of a tuning."""
-        return cls(
+        """Copy the state of a tuning.
+
+        Raises:
+            TuningError: a weight or a moment is NaN or infinite.
+        """
+        state = cls(
             weights={name: p.detach().to("cpu", copy=True) for name, p in parameters.items()},
             optimizer={name: _as_tensors(optimizer.state[p]) for name, p in parameters.items()},
             generator=generator.get_state(),
             scaler=scaler.state_dict(),
             losses=losses,
         )
+        damaged = state.find_not_finite()
+        if damaged:
+            raise TuningError(
+                f"After step {len(losses)}, {damaged} contains NaN or infinite values: lower the learning rate, or use "
+                "precision fp32 or bf16."
+            )
+        return state
+
+    def find_not_finite(self) -> str | None:
+        """Return the name of the first parameter with a weight or moment that is NaN or infinite; None if all are
+        finite."""
+        for name, weight in self.weights.items():
+            tensors = (weight, *self.optimizer.get(name, {}).values())
+            if not all(tensor.isfinite().all() for tensor in tensors):
+                return name
+        return None
 
     def restore(
         self,
@@ -63,6 +85,9 @@ class TuneState:
                 f"The saved tuning state does not come from the optimizer {type(optimizer).__name__.lower()!r}: resume "
                 "with the optimizer that it was saved with, or start anew."
             )
+        damaged = self.find_not_finite()
+        if damaged:
+            raise ValueError(f"The saved tuning state contains NaN or infinite values (in {damaged}): start anew.")
         for name, parameter in parameters.items():
             values = self.optimizer.get(name, {})
             _check_moments(name, parameter, values)

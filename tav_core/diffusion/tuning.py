@@ -66,7 +66,7 @@ def tune(
         ValueError: a setting, the latents, the context, the draws or the state do not fit the network, the optimizer or
             each other, the state is damaged, bitsandbytes is missing, or there are fewer draws than steps (what was
             learned from these stays).
-        TuningError: the loss is NaN or infinite, or the device is out of memory.
+        TuningError: the loss, a weight or a moment is NaN or infinite, or the device is out of memory.
     """
     settings = settings or TuneSettings()
     with torch.inference_mode(False), torch.enable_grad():

@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..errors import TuningError
-from ..files import parse_json, write_text
+from ..files import only_user, parse_json, write_text
 from ..scoring.scorers import load_scorers
 from ..terminal import runs
 from ..terminal.config import Config
@@ -88,21 +88,22 @@ def run_item(item: Item, models: ScoreModels) -> Outcome:
     config, start = item.config, time.perf_counter()
     folder, session = Path(config.output_dir), None
     try:
-        resumed = "latest" if (folder / STATE).exists() and _same_but_prompts(config) else None
-        session = Session(replace(config, resume_from_checkpoint=resumed))
-        session.load()  # first: an earlier result is kept when the clip or the checkpoint is missing
-        (folder / RESULT).unlink(missing_ok=True)
-        videos = runs.run(session)
-        scorers = load_scorers(models.clip, models.pickscore)
-        outcome = Outcome(
-            item.name,
-            seconds=round(time.perf_counter() - start, 1),
-            loss=_last_loss(folder),
-            kinds=dict(zip(config.validation_data.prompts, item.kinds)),
-            scores=scorers.of_edits(videos, session.clip.frames, session.device),
-        )
-        write_text(folder / RESULT, json.dumps(asdict(outcome), indent=2, ensure_ascii=False))
-        return outcome
+        with only_user(folder):
+            resumed = "latest" if (folder / STATE).exists() and _same_but_prompts(config) else None
+            session = Session(replace(config, resume_from_checkpoint=resumed))
+            session.load()  # first: an earlier result is kept when the clip or the checkpoint is missing
+            (folder / RESULT).unlink(missing_ok=True)
+            videos = runs.run(session)
+            scorers = load_scorers(models.clip, models.pickscore)
+            outcome = Outcome(
+                item.name,
+                seconds=round(time.perf_counter() - start, 1),
+                loss=_last_loss(folder),
+                kinds=dict(zip(config.validation_data.prompts, item.kinds)),
+                scores=scorers.of_edits(videos, session.clip.frames, session.device),
+            )
+            write_text(folder / RESULT, json.dumps(asdict(outcome), indent=2, ensure_ascii=False))
+            return outcome
     except Interrupted:
         raise
     except Exception as error:  # of any kind: the other items still run

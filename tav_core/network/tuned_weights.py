@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import short
 from .overrides import Overrides
 from .structure import Block
 
@@ -146,7 +147,7 @@ class TunedWeights:
             if state[n].shape != expected[n].shape
         ]
         differences = [
-            f"{len(names)} {what} (first: {names[0]})"
+            f"{len(names)} {what} (first: {short(names[0])})"
             for what, names in (("missing", missing), ("not in this network", unexpected), ("of another shape", wrong))
             if names
         ]

@@ -38,6 +38,7 @@ def load_inverted(path: str | os.PathLike) -> tuple[Tensor, Tensor, dict]:
         if kind != INVERTED:
             raise ValueError(f"{path} holds no inverted latents: give the file that inverting a clip wrote.")
         inverted, clean = (file.get_tensor(name) for name in ("inverted", "clean"))
-    if inverted.ndim != 5 or inverted.shape != clean.shape or {inverted.dtype, clean.dtype} != {torch.float32}:
+    fits = inverted.ndim == 5 and inverted.shape == clean.shape and {inverted.dtype, clean.dtype} == {torch.float32}
+    if not fits or not inverted.isfinite().all():
         raise ValueError(f"{path} holds no latents [b, c, f, h, w] of a clip: invert the clip again.")
     return inverted, clean, metadata

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import reprlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ..errors import short
 from ..files import parse_json, replacing
 
 KINDS = TUNED, STATE, INVERTED = "tune_a_video", "tune_a_video_state", "tune_a_video_inverted"
@@ -43,12 +44,18 @@ def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], kind: str,
         metadata: anything JSON holds.
 
     Raises:
-        ValueError: another ending.
+        ValueError: another ending, or a value is NaN or infinite.
         OSError: it cannot be written, for want of space for one.
     """
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"Tensors are written as .safetensors, not as {Path(path).name!r}: change the ending.")
     tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"{Path(path).name} was not written, because {name} contains NaN or infinite values: use a lower "
+                "learning rate, or precision fp32 or bf16."
+            )
     with replacing(path) as partial:
         try:
             save_file(tensors, partial, {"format": "pt", kind: json.dumps(metadata)})
@@ -62,10 +69,12 @@ def opened(path: Path) -> Iterator[tuple[safe_open, str | None, dict]]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is a pickle, no safetensors file, or its metadata are not what we write.
+        ValueError: it is a pickle, not a safetensors file, or its metadata are not what we write.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}: check the name and the folder.")
+    with path.open("rb"):  # raises what safetensors would report as a missing or an incomplete file
+        pass
     if path.suffix in (".bin", ".pt", ".pth", ".ckpt"):
         raise ValueError(
             f"{path.name} is a pickle, which could run code when opened and is never loaded: convert it once, where "
@@ -78,7 +87,9 @@ def opened(path: Path) -> Iterator[tuple[safe_open, str | None, dict]]:
             kind = next((kind for kind in KINDS if kind in header), None)
             yield file, kind, _metadata(path, header.get(kind, "{}"), kind)
     except SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file ({error}): it may be incomplete; get it again.") from error
+        raise ValueError(
+            f"{path} is not a safetensors file ({short(str(error))}): it may be incomplete; get it again."
+        ) from error
 
 
 def _metadata(path: Path, text: str, kind: str | None) -> dict:
@@ -90,12 +101,14 @@ def _metadata(path: Path, text: str, kind: str | None) -> dict:
         raise ValueError(f"The header of {path} is damaged: get the file again.")
     for name, value in metadata.items():
         if not _fits(value, _TYPES.get(kind, {}).get(name)):
-            raise ValueError(f"The header of {path} is damaged ({name} is {reprlib.repr(value)}): get the file again.")
+            raise ValueError(
+                f"The header of {path} is damaged ({short(name)} is {reprlib.repr(value)}): get the file again."
+            )
     return metadata
 
 
 def _fits(value: object, types: tuple[type, ...] | None) -> bool:
-    """Whether ``value`` is of one of these types; a number is none below 0 and not infinite."""
+    """Return whether ``value`` is of one of these types; numbers must be finite, non-negative and fit a float."""
     if types is None:
         return True
-    return type(value) in types and (type(value) not in (int, float) or 0 <= value < math.inf)
+    return type(value) in types and (type(value) not in (int, float) or 0 <= value <= sys.float_info.max)

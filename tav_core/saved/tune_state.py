@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 import torch
 
 from ..diffusion.tune_state import TuneState
+from ..errors import short
 from .safetensors_file import STATE, opened, save_tensors
 
 
@@ -46,8 +48,10 @@ def load_tune_state(path: str | os.PathLike, base_fingerprint: str = "") -> Tune
     try:
         saved_on = metadata.pop("base_fingerprint")
         state = TuneState({}, {}, tensors.pop("generator"), **metadata)
-        torch.Generator().set_state(state.generator)  # these two fail here, and not when the tuning is under way
-        sum(state.losses)
+        # fail here, rather than when the tuning is under way
+        torch.Generator().set_state(state.generator)
+        if not all(math.isfinite(number) for number in (*state.losses, *state.scaler.values())):
+            raise ValueError("a number is NaN or infinite")
         for key, tensor in tensors.items():
             part, name = key.split("/", 1)
             if part == "weights":
@@ -55,8 +59,11 @@ def load_tune_state(path: str | os.PathLike, base_fingerprint: str = "") -> Tune
             else:
                 name, value = name.rsplit("/", 1)
                 state.optimizer.setdefault(name, {})[value] = tensor
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path} is an incomplete tuning state ({error}): start anew.") from error
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise ValueError(f"{path} is an incomplete tuning state ({short(str(error))}): start anew.") from error
+    damaged = state.find_not_finite()
+    if damaged:
+        raise ValueError(f"{path} contains NaN or infinite values (first in {short(damaged)}): start anew.")
     if saved_on and base_fingerprint and saved_on != base_fingerprint:
         raise ValueError(f"{path} comes from another checkpoint: resume with the one it was saved with, or start anew.")
     return state

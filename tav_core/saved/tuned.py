@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..errors import short
 from ..network.casting import PRECISIONS
 from ..network.structure import architecture
 from ..network.video_unet import VideoUNet
@@ -99,7 +100,7 @@ def load_tuned_metadata(path: str | os.PathLike) -> dict:
 
     Raises:
         FileNotFoundError: there is no such file, or none in the folder.
-        ValueError: the file is a pickle or no safetensors file, or its header is damaged.
+        ValueError: the file is a pickle, is not a safetensors file, or its header is damaged.
     """
     with opened(_weights_file(Path(path))) as (_, kind, metadata):
         return metadata if kind == TUNED else {}
@@ -118,8 +119,8 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
 
     Raises:
         FileNotFoundError: there is no such file, or none in the folder.
-        ValueError: the file is a pickle, no safetensors file, damaged, holds no tuned parameters or such that are no
-            numbers, or has a newer format.
+        ValueError: the file is a pickle, not a safetensors file, damaged, has no tuned parameters, NaN or infinite
+            values, or a newer format.
     """
     with opened(_weights_file(Path(path))) as (file, kind, metadata):
         if kind == STATE:
@@ -143,13 +144,13 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
     for name, tensor in state.items():
         if tensor.dtype not in _PRECISIONS:
             raise ValueError(
-                f"{path} holds {name} as {tensor.dtype}: convert it to float32, float16 or bfloat16, as which tuned "
-                "weights can be read."
+                f"{path} holds {short(name)} as {tensor.dtype}: convert it to float32, float16 or bfloat16, which can "
+                "be read as tuned weights."
             )
         if not tensor.isfinite().all():
             raise ValueError(
-                f"{path} holds values that are no numbers (first in {name}): get the file again, or tune again with a "
-                "lower learning rate."
+                f"{path} contains NaN or infinite values (first in {short(name)}): get the file again, or tune again "
+                "with a lower learning rate."
             )
     return state, metadata
 

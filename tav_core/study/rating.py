@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 
+from ..files import scratch_folder
 from .answers import FILE, QUESTIONS, Answer, AnswerLog, read_answers, subject
 from .folder import Clip, Results
 from .playable import playable
@@ -52,13 +54,14 @@ class Study:
         self.log = AnswerLog(results.folder / FILE)
         self._preferred = {answer.subject: answer.preferred for answer in read_answers(self.log.path)}
         self._salt = secrets.token_hex()
-        self._converted = tempfile.TemporaryDirectory(prefix="tav-study-")
+        self._scratch = ExitStack()
+        converted = self._scratch.enter_context(scratch_folder(Path(tempfile.gettempdir()), ".tav-study"))
         paths = {path for clip in results.clips for path in (clip.source, *clip.videos.values()) if path}
-        self._videos = {self._opaque(path): playable(path, Path(self._converted.name)) for path in paths}
+        self._videos = {self._opaque(path): playable(path, converted) for path in paths}
 
     def close(self) -> None:
         """Remove the converted videos."""
-        self._converted.cleanup()
+        self._scratch.close()
 
     def video(self, name: str) -> Path:
         """Return the file of a video id from :meth:`question`.

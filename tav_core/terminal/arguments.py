@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -12,7 +14,7 @@ import yaml
 
 from ..choices import ATTENTION_MODES, RESIZE_MODES
 from ..diffusion.settings import OWN_TUNE
-from ..files import check_writable
+from ..files import check_writable, only_user
 from .config import Config, setting_names
 from .run_folder import TUNED
 
@@ -61,33 +63,41 @@ def given_values(arguments: argparse.Namespace) -> dict[str, Any]:
     return given
 
 
-def open_session(config: Config, tuned: Path | str | None = None, strength: float = 1.0) -> Session:
+@contextmanager
+def open_session(config: Config, tuned: Path | str | None = None, strength: float = 1.0) -> Iterator[Session]:
     """Open a :class:`Session` (arguments and errors as there) without the libraries' own progress bars and notes.
 
+    The output folder is reserved for it during the block.
+
     Raises:
-        OSError: the output folder cannot be written to; also errors of the session.
+        ValueError: another process writes to the output folder; also errors of the session.
+        OSError: the output folder cannot be written to.
     """
     quiet_libraries()
     from .session import Session
 
     session = Session(config, tuned, strength)
     check_writable(session.folder)
-    return session
+    with only_user(session.folder):
+        yield session
 
 
-def open_tuned_session(arguments: argparse.Namespace) -> Session:
+@contextmanager
+def open_tuned_session(arguments: argparse.Namespace) -> Iterator[Session]:
     """Open a :class:`Session` with the tuned weights that the arguments name.
 
     Raises:
         FileNotFoundError, ValueError: they do not exist, or as for :func:`open_session` and :func:`read_config`.
     """
-    config = read_config(arguments)
+    config, file = read_config(arguments), None
     if arguments.untuned:
-        return open_session(replace(config, temporal_attention=False))  # it adds nothing before it is tuned
-    file = Path(arguments.tuned or Path(config.output_dir) / TUNED)
-    if not file.exists():
-        raise FileNotFoundError(f"There is no {file}: run 'tav tune' first, or give --tuned FILE or --untuned.")
-    return open_session(config, file, arguments.strength)
+        config = replace(config, temporal_attention=False)  # it adds nothing before it is tuned
+    else:
+        file = Path(arguments.tuned or Path(config.output_dir) / TUNED)
+        if not file.exists():
+            raise FileNotFoundError(f"There is no {file}: run 'tav tune' first, or give --tuned FILE or --untuned.")
+    with open_session(config, file, arguments.strength) as session:
+        yield session
 
 
 def quiet_libraries() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..diffusion.ddim import ddim_invert, ddim_sample
+from ..diffusion.settings import TuneSettings
 from ..diffusion.tune_state import TuneState
 from ..diffusion.tuning import tune as tune_unet
 from ..files import file_name, write_text
@@ -56,7 +57,7 @@ def tune(session: Session) -> None:
     """Tune on the clip; write the configuration, the tuned file, the state to resume from, and the losses.
 
     After every ``validation_steps`` steps, except the last, the state is saved and the prompts are sampled into
-    ``samples/step-N``.
+    ``samples/step-N``; a resumed tuning begins with the samples of its step if these were interrupted.
 
     Raises:
         Interrupted: after Ctrl-C, when the state has been saved.
@@ -70,7 +71,10 @@ def tune(session: Session) -> None:
     done = len(state.losses) if state else 0
     config_saved = False
     with StopRequest() as stop, _bar("tuning", total, done) as bar:
-        while True:
+        if state and _sampling_due(session, done) and not (_samples_folder(session, done) / SHEET).exists():
+            _tune(session, replace(session.settings, steps=done), state)  # no step: restores the weights
+            _sample_while_tuning(session, _samples_folder(session, done), stop)
+        while not stop.pressed:
             pause = min(total, *(done - done % steps + steps for steps in every))
             state = _tune_until(session, pause, state, bar, stop)
             done = len(state.losses)
@@ -78,12 +82,12 @@ def tune(session: Session) -> None:
             if not config_saved:  # only now: a state that cannot be resumed leaves an earlier tuning untouched
                 replace(config, resume_from_checkpoint=None).save(folder / CONFIG)
                 config_saved = True
-            if prompts and done < total and done % config.validation_steps == 0 and not stop.pressed:
-                _sample_while_tuning(session, folder / SAMPLES / f"step-{done}", stop)
-            if stop.pressed:
-                raise Interrupted(f"Stopped after step {done} of {total}; the same command with --resume continues.")
+            if _sampling_due(session, done) and not stop.pressed:
+                _sample_while_tuning(session, _samples_folder(session, done), stop)
             if done >= total:
                 break
+        if stop.pressed:
+            raise Interrupted(f"Stopped after step {done} of {total}; the same command with --resume continues.")
     save_tuned(folder / TUNED, session.video_unet.tuned_state_dict(), _metadata(session, done))
 
 
@@ -207,12 +211,32 @@ def _tune_until(session: Session, pause: int, state: TuneState | None, bar: tqdm
         bar.update()
         return step < pause and not stop.pressed
 
+    return _tune(session, settings, state, on_step)
+
+
+def _tune(
+    session: Session,
+    settings: TuneSettings,
+    state: TuneState | None,
+    on_step: Callable[[int, float], bool] | None = None,
+) -> TuneState:
+    video_unet, schedule, latents = session.video_unet, session.pipeline.schedule, session.latents
     context = session.contexts[session.config.train_data.prompt]
     with session.stage("tuning"):
-        schedule = session.pipeline.schedule
-        return tune_unet(
-            session.video_unet, schedule, session.latents, context, settings, on_step=on_step, state=state
-        ).state
+        return tune_unet(video_unet, schedule, latents, context, settings, on_step=on_step, state=state).state
+
+
+def _sampling_due(session: Session, done: int) -> bool:
+    config = session.config
+    return (
+        bool(config.validation_data.prompts)
+        and 0 < done < config.max_train_steps
+        and done % config.validation_steps == 0
+    )
+
+
+def _samples_folder(session: Session, done: int) -> Path:
+    return session.folder / SAMPLES / f"step-{done}"
 
 
 def _sample_while_tuning(session: Session, folder: Path, stop: StopRequest) -> None:

@@ -96,7 +96,7 @@ def test_only_tuned_files_are_told_of(server, saved):
     saved.with_name("broken.safetensors").write_bytes(b"nothing")
     with pytest.raises(urllib.error.HTTPError) as broken:
         about(server, "broken.safetensors")
-    assert b"is no safetensors file" in broken.value.read()
+    assert b"is not a safetensors file" in broken.value.read()
 
 
 def test_a_name_of_another_node_is_looked_at_when_that_has_run(server, clip, saved):

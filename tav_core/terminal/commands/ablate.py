@@ -36,10 +36,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     config, rows = args.read_config(arguments), choose_rows(arguments.rows)
-    session = args.open_session(config)
     from ...experiments.ablation import ablate
     from ...scoring.scorers import load_scorers
 
-    table = ablate(session, rows, load_scorers(arguments.clip, arguments.pickscore))
-    print(f"\n{table.text()}\n")
-    args.report(session)
+    with args.open_session(config) as session:
+        table = ablate(session, rows, load_scorers(arguments.clip, arguments.pickscore))
+        print(f"\n{table.text()}\n")
+        args.report(session)

@@ -22,6 +22,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     from ...demo.demo import demo, demo_config
 
-    session = args.open_session(args.read_config(arguments, demo_config()))
-    demo(session)
-    args.report(session)
+    with args.open_session(args.read_config(arguments, demo_config())) as session:
+        demo(session)
+        args.report(session)

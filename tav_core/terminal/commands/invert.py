@@ -16,8 +16,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    session = args.open_tuned_session(arguments)
-    from .. import runs
+    with args.open_tuned_session(arguments) as session:
+        from .. import runs
 
-    runs.invert(session)
-    args.report(session)
+        runs.invert(session)
+        args.report(session)

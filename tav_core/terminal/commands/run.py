@@ -17,8 +17,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    session = args.open_session(args.read_config(arguments))
-    from .. import runs
+    with args.open_session(args.read_config(arguments)) as session:
+        from .. import runs
 
-    runs.run(session)
-    args.report(session)
+        runs.run(session)
+        args.report(session)

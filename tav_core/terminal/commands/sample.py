@@ -29,12 +29,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    session = args.open_tuned_session(arguments)
-    from .. import runs
+    with args.open_tuned_session(arguments) as session:
+        from .. import runs
 
-    inverted = None
-    if session.config.validation_data.use_inv_latent:
-        inverted = runs.read_inverted(arguments.latents or session.folder / INVERTED)
-    runs.sample(session, inverted)
-    note_prompts(session.folder, session.config)
-    args.report(session)
+        inverted = None
+        if session.config.validation_data.use_inv_latent:
+            inverted = runs.read_inverted(arguments.latents or session.folder / INVERTED)
+        runs.sample(session, inverted)
+        note_prompts(session.folder, session.config)
+        args.report(session)
