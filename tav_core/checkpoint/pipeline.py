@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import islice
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -131,16 +132,17 @@ class Pipeline:
         return states
 
     @torch.no_grad()
-    def encode_video(self, frames: Tensor) -> Tensor:
-        """Frames ``[f, h, w, 3]`` in 0..1 to scaled latents ``[1, c, f, h/8, w/8]`` in float32.
+    def encode_video(self, frames: Iterable[Tensor]) -> Tensor:
+        """Encode frames ``[f, h, w, 3]`` in 0..1, or an iterator of them, to scaled latents ``[1, c, f, h/8, w/8]``.
 
-        The mean of the autoencoder's distribution, not a sample: the clip is encoded once, and a sample's noise would
-        stay in it as if it belonged to the picture.
+        The latents are float32: the mean of the autoencoder's distribution, not a sample. The clip is encoded once, and
+        a sample's noise would stay in it as if it belonged to the picture.
         """
         latents = []
         with self._working(self.vae):
-            for some in frames.split(FRAMES_AT_ONCE):
-                pictures = rearrange(some.to(self.device, self.dtype) * 2 - 1, "f h w c -> f c h w")
+            frames = iter(frames)
+            while some := list(islice(frames, FRAMES_AT_ONCE)):
+                pictures = rearrange(torch.stack(some).to(self.device, self.dtype) * 2 - 1, "f h w c -> f c h w")
                 encoded = self.vae.encode(pictures)
                 some = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
                 latents.append(some.float() * self.vae.config.scaling_factor)
@@ -148,14 +150,17 @@ class Pipeline:
 
     @torch.no_grad()
     def decode_video(self, latents: Tensor) -> Tensor:
-        """Scaled latents ``[1, c, f, h/8, w/8]`` to frames ``[f, h, w, 3]`` in 0..1, float32, in main memory."""
-        frames = []
+        """Decode scaled latents ``[1, c, f, h/8, w/8]`` to frames ``[f, h, w, 3]`` in 0..1, float32, in main memory."""
+        return torch.stack(list(self.decode_frames(latents)))
+
+    @torch.no_grad()
+    def decode_frames(self, latents: Tensor) -> Iterator[Tensor]:
+        """Decode scaled latents ``[1, c, f, h/8, w/8]`` a few frames at a time, and yield the frames ``[h, w, 3]``."""
         with self._working(self.vae):
             for some in rearrange(latents, "1 c f h w -> f c h w").split(FRAMES_AT_ONCE):
                 some = (some / self.vae.config.scaling_factor).to(self.device, self.dtype)
                 pictures = rearrange(self.vae.decode(some).sample, "f c h w -> f h w c")
-                frames.append((pictures.float() / 2 + 0.5).clamp(0, 1).cpu())
-        return _finite(torch.cat(frames), "rendered video")
+                yield from _finite((pictures.float() / 2 + 0.5).clamp(0, 1).cpu(), "rendered video")
 
     @contextmanager
     def _working(self, part: nn.Module) -> Iterator[None]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from ..choices import TIMESTEP_SPACINGS
+from ..choices import EXTENSION_MODES, TIMESTEP_SPACINGS
 
 _RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "among": (lambda value, choices: value in choices, "one of"),
@@ -170,9 +170,35 @@ class SampleSettings:
     )
 
 
+@dataclass
+class LongVideoSettings:
+    """Settings for videos that do not fit the memory at once, or that go on after the clip."""
+
+    window: int = setting(
+        0,
+        "Frames that the network computes at once, which decide the memory. 0: all, as published.",
+        least=0,
+        widget={"max": 10_000},
+    )
+    overlap: int = setting(
+        4,
+        "Frames before a window that its temporal attention sees, against seams. No matter without a window.",
+        least=0,
+        widget={"max": 10_000},
+    )
+    extension: str = setting(
+        "mirror",
+        "How the video goes on after the clip: forward and back, from the beginning again, or with new noise that "
+        "shares what the frames of the clip share.",
+        among=EXTENSION_MODES,
+    )
+
+
 TUNE = {each.name: each for each in fields(TuneSettings)}
 """The fields of :class:`TuneSettings` by name."""
 OWN_TUNE = {each.name: each for each in fields(OwnTuneSettings)}
 """Those that the published code does not have."""
 SAMPLE = {each.name: each for each in fields(SampleSettings)}
 """The fields of :class:`SampleSettings` by name."""
+LONG = {each.name: each for each in fields(LongVideoSettings)}
+"""The fields of :class:`LongVideoSettings` by name."""

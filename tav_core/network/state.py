@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
@@ -53,6 +53,8 @@ class VideoState:
         """Temporal attention by transformer block; empty without temporal attention."""
         self.window = window
         self.kept = KeptFrames(overlap)
+        self.on_window: Callable[[int, int], None] | None = None
+        """Called with (window counted from 1, number of windows) before the network computes each of several."""
         self.gradient_checkpointing = False
         self.compute_dtype: torch.dtype | None = None
         """Precision of the computation; None for that of the weights."""
@@ -73,7 +75,9 @@ class VideoState:
         windows = split_frames(frames, 0 if self.tuned.learning() else self.window)
 
         def begin() -> Iterator[range]:
-            for window in windows:
+            for number, window in enumerate(windows, start=1):
+                if self.on_window and len(windows) > 1:
+                    self.on_window(number, len(windows))
                 self.kept.begin(window, keeping=window.stop < frames)
                 yield window
 

@@ -60,9 +60,14 @@ def contact_sheet(
         sheet.save(partial, format="PNG")
 
 
+def shown_frames(frames: int, frames_shown: int = 8) -> list[int]:
+    """Return the numbers of the frames that :func:`contact_sheet` shows of a clip of ``frames`` frames."""
+    return np.linspace(0, frames - 1, min(frames_shown, frames)).round().astype(int).tolist()
+
+
 def _strip(frames: torch.Tensor, frames_shown: int) -> Image.Image:
-    count = min(frames_shown, len(frames))
-    chosen = frames[np.linspace(0, len(frames) - 1, count).round().astype(int)]
+    chosen = frames[shown_frames(len(frames), frames_shown)]
+    count = len(chosen)
     _, height, width, _ = chosen.shape
     longest = max(height, width)
     scale = min(max(longest, SMALL_CELL), CELL) / longest

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ..choices import ATTENTION_MODES, RESIZE_MODES
+from ..choices import ATTENTION_MODES, EXTENSION_MODES, RESIZE_MODES
 from ..diffusion.settings import OWN_TUNE
 from ..files import check_writable, only_user
 from .config import Config, setting_names
@@ -149,6 +149,27 @@ def add_from_noise(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_extension(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of videos longer than the clip."""
+    group = parser.add_argument_group("longer than the clip")
+    flag(group, "--extend", "validation_data.extend", metavar="N", help="render N frames in all; 0: those of the clip")
+    flag(
+        group,
+        "--extension",
+        "validation_data.extension",
+        choices=EXTENSION_MODES,
+        help="how it goes on: forward and back (default), from the beginning again, or with new noise",
+    )
+    flag(
+        group,
+        "--autoregressive",
+        "validation_data.autoregressive",
+        action="store_const",
+        const=True,
+        help="denoise window after window, anchored on frame 0 and the frames before",
+    )
+
+
 def add_config_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="YAML with settings, e.g. the config.yaml of an earlier run")
 
@@ -162,7 +183,7 @@ def add_clip(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="mp4, webm, GIF or any other that FFmpeg decodes",
     )
-    flag(group, "--frames", "train_data.n_sample_frames", metavar="N", help="how many frames")
+    flag(group, "--frames", "train_data.n_sample_frames", metavar="N", help="how many frames; 0: all")
     flag(group, "--start", "train_data.sample_start_idx", metavar="N", help="first frame, counted from 0")
     flag(group, "--stride", "train_data.sample_frame_rate", metavar="N", help="take every N-th frame")
     flag(group, "--width", "train_data.width", metavar="PIXELS", help="a multiple of 8")
@@ -255,5 +276,7 @@ def add_general(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "fp32", "fp16", "bf16"),
         help="auto (default): fp16 on CUDA, fp32 elsewhere",
     )
+    flag(group, "--window", "window", metavar="N", help="frames computed at once, which decide the memory; 0: all")
+    flag(group, "--overlap", "overlap", metavar="N", help="frames before a window that temporal attention sees")
     group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of the YAML")
     parser.epilog = f"{parser.epilog}\n\n{_SETTINGS_NOTE}"

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from ..choices import ATTENTION_MODES, LARGEST_SIDE, RESIZE_MODES
-from ..diffusion.settings import SAMPLE, TUNE, OwnTuneSettings, TuneSettings, check, like, setting
+from ..diffusion.settings import LONG, SAMPLE, TUNE, OwnTuneSettings, TuneSettings, check, like, setting
 from ..files import write_text
 
 
@@ -25,7 +25,8 @@ class TrainData:
 
     video_path: str = ""
     prompt: str = ""
-    n_sample_frames: int = setting(24, least=1)
+    n_sample_frames: int = setting(24, least=0)
+    """0 for all from the first one on."""
     width: int = setting(512, least=8, most=LARGEST_SIDE, multiple=8)
     height: int = setting(512, least=8, most=LARGEST_SIDE, multiple=8)
     sample_start_idx: int = setting(0, least=0)
@@ -40,8 +41,8 @@ class ValidationData:
     """Describe the videos to render."""
 
     prompts: tuple[str, ...] = ()
-    video_length: int | None = setting(None, least=1)
-    """Frames, width and height: those of the clip when left out."""
+    video_length: int | None = setting(None, least=0)
+    """Frames, width and height: those of the clip when left out (or 0 frames)."""
     width: int | None = setting(None, least=8, most=LARGEST_SIDE, multiple=8)
     height: int | None = setting(None, least=8, most=LARGEST_SIDE, multiple=8)
     num_inference_steps: int = like(SAMPLE["steps"])
@@ -50,7 +51,12 @@ class ValidationData:
     """Start from the inverted clip; otherwise from noise of the seed."""
     num_inv_steps: int = like(SAMPLE["steps"])
     negative_prompt: str = ""
-    """Ours. The prompt that guidance leads away from."""
+    """Ours, like all that follow. The prompt that guidance leads away from."""
+    extend: int = setting(0, least=0)
+    """Frames to render in all, from the inverted clip made longer; 0 for those of the clip."""
+    extension: str = like(LONG["extension"])
+    autoregressive: bool = False
+    """Denoise one window after another, each anchored on frame 0 and the frames before it."""
 
 
 @dataclass
@@ -101,6 +107,8 @@ class Config(OwnTuneSettings):
     prediction_type: str = setting("auto", among=("auto", "epsilon", "v_prediction"))
     """What the network predicts, for a single-file checkpoint that does not say."""
     timestep_spacing: str = like(SAMPLE["spacing"])
+    window: int = like(LONG["window"])
+    overlap: int = like(LONG["overlap"])
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:

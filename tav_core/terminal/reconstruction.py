@@ -10,6 +10,7 @@ from torch import Tensor
 from ..scoring.scores import VideoResult
 from . import runs
 from .config import Config
+from .rendering import render
 from .run_folder import CONFIG, INVERTED, TUNED
 from .session import Session
 
@@ -26,7 +27,7 @@ def reconstruct(session: Session) -> Tensor:
     path = session.folder / INVERTED
     inverted = runs.read_inverted(path) if path.is_file() else runs.invert(session)
     prompt = session.config.train_data.prompt
-    return runs.render(session, inverted.latents, prompt, guidance_scale=1.0, label="reconstruction")
+    return render(session, inverted.latents, prompt, guidance_scale=1.0, label="reconstruction")
 
 
 def reconstruct_run(folder: Path, device: str = "auto") -> tuple[VideoResult, float]:

@@ -5,27 +5,30 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..diffusion.ddim import ddim_invert, ddim_sample
+from ..diffusion.ddim import ddim_invert
+from ..diffusion.extension import extend
 from ..diffusion.settings import TuneSettings
 from ..diffusion.tune_state import TuneState
 from ..diffusion.tuning import tune as tune_unet
 from ..files import file_name, write_text
 from ..network.structure import fingerprint
-from ..pictures.contact_sheet import contact_sheet
+from ..pictures.contact_sheet import contact_sheet, shown_frames
 from ..saved.inverted import load_inverted, save_inverted
 from ..saved.tune_state import load_tune_state, save_tune_state
 from ..saved.tuned import preview_frame, save_tuned, tuned_metadata
-from ..video.reading import save_video
-from ..video.writing import FASTEST, SLOWEST
+from ..video.writing import FASTEST, SLOWEST, stream_videos
 from .interrupt import Interrupted, StopRequest
+from .rendering import progress_bar, showing_windows, stepping, stream
 from .run_folder import CONFIG, INVERTED, LOSSES, SAMPLES, SHEET, STATE, TUNED, check_same_tuning
 from .session import Session
 
@@ -45,12 +48,12 @@ class InvertedClip:
     steps: int | None
 
 
-def run(session: Session) -> dict[str, Tensor]:
-    """Tune on the clip, invert it, and sample every prompt; returns what :func:`sample` does."""
+def run(session: Session, whole: bool = True) -> dict[str, Tensor]:
+    """Tune on the clip, invert it, and sample every prompt; as for :func:`sample`."""
     check_prompts(session)
     tune(session)
     inverted = invert(session) if session.config.validation_data.use_inv_latent else None
-    return sample(session, inverted)
+    return sample(session, inverted, whole=whole)
 
 
 def tune(session: Session) -> None:
@@ -70,7 +73,7 @@ def tune(session: Session) -> None:
     every = [config.checkpointing_steps] + ([config.validation_steps] if prompts else [])
     done = len(state.losses) if state else 0
     config_saved = False
-    with StopRequest() as stop, _bar("tuning", total, done) as bar:
+    with StopRequest() as stop, progress_bar("tuning", total, done) as bar:
         if state and _sampling_due(session, done) and not (_samples_folder(session, done) / SHEET).exists():
             _tune(session, replace(session.settings, steps=done), state)  # no step: restores the weights
             _sample_while_tuning(session, _samples_folder(session, done), stop)
@@ -109,7 +112,11 @@ def read_inverted(path: Path) -> InvertedClip:
 
 
 def sample(
-    session: Session, inverted: InvertedClip | None, folder: Path | None = None, stop: StopRequest | None = None
+    session: Session,
+    inverted: InvertedClip | None,
+    folder: Path | None = None,
+    stop: StopRequest | None = None,
+    whole: bool = True,
 ) -> dict[str, Tensor]:
     """Sample every prompt and write an mp4 and a GIF of each, and a contact sheet.
 
@@ -117,9 +124,10 @@ def sample(
         inverted: latents to start from; None for noise of the seed.
         folder: output folder; None for the session's.
         stop: once pressed, sampling ends and nothing more is written.
+        whole: False keeps only the frames of the contact sheet in memory, however long the videos are.
 
     Returns:
-        frames ``[f, h, w, 3]`` by prompt.
+        frames ``[f, h, w, 3]`` by prompt; those of the contact sheet unless ``whole``.
     """
     config, data, folder = session.config, session.config.validation_data, folder or session.folder
     check_prompts(session)
@@ -135,60 +143,38 @@ def sample(
     videos = {}
     for prompt in data.prompts:
         noise = inverted.latents if inverted else torch.randn(_noise_shape(session), generator=generator)
-        name = file_name(prompt)
-        frames = render(session, noise, prompt, data.guidance_scale, name, stop)
-        if frames is None:
+        if data.extend:
+            noise = extend(noise, data.extend, data.extension, config.seed)
+        name, kept = file_name(prompt), []
+        chosen = range(noise.shape[2]) if whole else shown_frames(noise.shape[2])
+        try:
+            frames = _keeping(stream(session, noise, prompt, data.guidance_scale, name, stop), chosen, kept)
+            stream_videos([folder / f"{name}{ending}" for ending in (".mp4", ".gif")], frames, fps)
+        except Interrupted:
             return videos
-        for ending in (".mp4", ".gif"):
-            save_video(folder / f"{name}{ending}", frames, fps)
-        videos[prompt] = frames
+        videos[prompt] = torch.stack(kept)
     _write_sheet(session, inverted, videos, folder)
     return videos
 
 
-def render(
-    session: Session,
-    noise: Tensor,
-    prompt: str,
-    guidance_scale: float,
-    label: str,
-    stop: StopRequest | None = None,
-) -> Tensor | None:
-    """Sample one prompt by DDIM with the session's network, and decode it.
-
-    Args:
-        noise: latents ``[1, c, f, h, w]`` to start from.
-        label: name of the progress bar.
-
-    Returns:
-        frames ``[f, h, w, 3]`` in 0..1; None when ``stop`` was pressed.
-    """
-    pipeline, video_unet, data = session.pipeline, session.video_unet, session.config.validation_data
-    context, negative = session.contexts[prompt], session.contexts[data.negative_prompt]
-    steps = data.num_inference_steps
-    with session.stage("sampling"), _bar(label, steps) as bar:
-        latents = ddim_sample(
-            video_unet,
-            pipeline.schedule,
-            noise.to(session.device),
-            context,
-            negative,
-            steps,
-            guidance_scale,
-            on_step=_stepping(bar, stop),
-        )
-    if stop and stop.pressed:
-        return None
-    with session.stage("decoding"):
-        return pipeline.decode_video(latents)
+def _keeping(frames: Iterable[Tensor], chosen: Container[int], kept: list[Tensor]) -> Iterator[Tensor]:
+    """Yield the frames, and append those with a chosen number to ``kept``."""
+    for number, frame in enumerate(frames):
+        if number in chosen:
+            kept.append(frame)
+        yield frame
 
 
 def _write_sheet(session: Session, inverted: InvertedClip | None, videos: dict[str, Tensor], folder: Path) -> None:
     rows, labels = list(videos.values()), list(videos)
     if inverted:
         with session.stage("decoding"):
-            clip_exists = Path(session.config.train_data.video_path).is_file()
-            rows.insert(0, session.clip.frames if clip_exists else session.pipeline.decode_video(inverted.clean))
+            shown = shown_frames(inverted.clean.shape[2])
+            if Path(session.config.train_data.video_path).is_file():
+                row = [frame for number, frame in enumerate(session.clip_frames()) if number in shown]
+            else:
+                row = list(session.pipeline.decode_frames(inverted.clean[:, :, shown]))
+            rows.insert(0, torch.stack(row))
         labels.insert(0, inverted.prompt or "source")
     contact_sheet(folder / SHEET, rows, labels)
 
@@ -196,11 +182,11 @@ def _write_sheet(session: Session, inverted: InvertedClip | None, videos: dict[s
 def _invert(session: Session, stop: StopRequest | None = None) -> InvertedClip:
     clean, context, steps = session.latents, session.contexts[""], session.config.validation_data.num_inv_steps
     video_unet = session.video_unet
-    with session.stage("inverting"), _bar("inverting", steps) as bar:
+    with session.stage("inverting"), progress_bar("inverting", steps) as bar, showing_windows(session, bar, stop):
         trajectory = ddim_invert(
-            video_unet, session.pipeline.schedule, clean, context, steps, on_step=_stepping(bar, stop)
+            video_unet, session.pipeline.schedule, clean, context, steps, on_step=stepping(bar, stop)
         )
-    return InvertedClip(trajectory[-1], clean, session.clip.fps, session.config.train_data.prompt, steps)
+    return InvertedClip(trajectory[-1], clean, session.clip_info.fps, session.config.train_data.prompt, steps)
 
 
 def _tune_until(session: Session, pause: int, state: TuneState | None, bar: tqdm, stop: StopRequest) -> TuneState:
@@ -240,9 +226,10 @@ def _samples_folder(session: Session, done: int) -> Path:
 
 
 def _sample_while_tuning(session: Session, folder: Path, stop: StopRequest) -> None:
-    inverted = _invert(session, stop) if session.config.validation_data.use_inv_latent else None
-    if not stop.pressed:
-        sample(session, inverted, folder, stop)
+    with suppress(Interrupted):
+        inverted = _invert(session, stop) if session.config.validation_data.use_inv_latent else None
+        if not stop.pressed:
+            sample(session, inverted, folder, stop, whole=False)
 
 
 def check_prompts(session: Session) -> None:
@@ -260,15 +247,15 @@ def check_before_tuning(session: Session) -> None:
         raise ValueError(
             "The clip has no prompt: describe it in train_data.prompt of the YAML, or add --source-prompt TEXT."
         )
-    frames = session.clip.frames
+    clip = session.clip_info
     if not validation.prompts or not validation.use_inv_latent:
         return
     for name, requested, actual in zip(
         ("video_length", "height", "width"),
         (validation.video_length, validation.height, validation.width),
-        frames.shape,
+        (clip.frames, clip.height, clip.width),
     ):
-        if requested not in (None, actual):
+        if requested not in (None, 0, actual):
             raise ValueError(
                 f"validation_data.{name} is {requested}, but the clip has {actual}, and a video that starts from the "
                 "inverted clip has its size: make them equal, leave it out, or set use_inv_latent to false."
@@ -302,42 +289,30 @@ def _save_state(session: Session, state: TuneState) -> None:
 
 
 def _metadata(session: Session, steps: int) -> dict:
-    clip, video_unet = session.clip, session.video_unet
-    frames, height, width, _ = clip.frames.shape
+    clip, video_unet, frames = session.clip_info, session.video_unet, session.latents.shape[2]
     metadata = tuned_metadata(
         video_unet,
         fingerprint(video_unet.unet),
         frames=frames,
-        width=width,
-        height=height,
+        width=clip.width,
+        height=clip.height,
         steps=steps,
         learning_rate=session.settings.learning_rate,
         prompt=session.config.train_data.prompt,
         fps=clip.fps,
     )
-    return metadata | {"preview": preview_frame(clip.frames[frames // 2])}
+    middle = next(islice(session.clip_frames(), frames // 2, None))
+    return metadata | {"preview": preview_frame(middle)}
 
 
 def _clip_fps(session: Session) -> float:
-    return session.clip.fps if session.config.train_data.video_path else PUBLISHED_FPS
+    return session.clip_info.fps if session.config.train_data.video_path else PUBLISHED_FPS
 
 
 def _noise_shape(session: Session) -> tuple[int, ...]:
     clip, video, tuned = session.config.train_data, session.config.validation_data, session.tuned_metadata
-    frames = video.video_length or tuned.get("frames") or clip.n_sample_frames
+    frames = video.video_length or tuned.get("frames") or clip.n_sample_frames or session.clip_info.frames
     height = video.height or tuned.get("height") or clip.height
     width = video.width or tuned.get("width") or clip.width
     scale = session.pipeline.pixels_per_latent
     return 1, session.pipeline.unet.config.in_channels, frames, height // scale, width // scale
-
-
-def _bar(name: str, steps: int, done: int = 0) -> tqdm:
-    return tqdm(total=steps, initial=done, desc=name[:40], unit="step", dynamic_ncols=True)
-
-
-def _stepping(bar: tqdm, stop: StopRequest | None) -> Callable[[int, Tensor], bool]:
-    def on_step(step: int, latents: Tensor) -> bool:
-        bar.update()
-        return not (stop and stop.pressed)
-
-    return on_step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from ..network.casting import PRECISIONS
 from ..network.structure import fingerprint
 from ..network.video_unet import VideoUNet
 from ..saved.tuned import load_tuned
-from ..video.reading import VideoClip, load_video
+from ..video.reading import VideoClip, VideoInfo, load_video, probe_clip, stream_video
 from .config import Config
 
 _PRECISIONS = PRECISIONS | {"no": torch.float32}
@@ -71,20 +71,29 @@ class Session:
 
     @cached_property
     def clip(self) -> VideoClip:
-        """Read the clip that the configuration names."""
+        """Read the clip that the configuration names, whole."""
+        with self.stage("reading the clip"):
+            return load_video(*self._clip_request())
+
+    @cached_property
+    def clip_info(self) -> VideoInfo:
+        """Find the number of frames, rate and size of the clip, without decoding it."""
+        if "clip" not in vars(self):
+            with self.stage("reading the clip"):
+                return probe_clip(*self._clip_request())
+        frames, height, width, _ = self.clip.frames.shape
+        return VideoInfo(frames, self.clip.fps, width, height, frames / self.clip.fps)
+
+    def clip_frames(self) -> Iterable[Tensor]:
+        """Return the frames ``[h, w, 3]`` of the clip one by one; they are read from the file again each time."""
+        return self.clip.frames if "clip" in vars(self) else stream_video(*self._clip_request())
+
+    def _clip_request(self) -> tuple:
         data = self.config.train_data
         if not data.video_path:
             raise ValueError("No clip was given: use --video, or train_data.video_path in the YAML.")
-        with self.stage("reading the clip"):
-            return load_video(
-                data.video_path,
-                data.n_sample_frames,
-                data.sample_start_idx,
-                data.sample_frame_rate,
-                data.width,
-                data.height,
-                data.resize,
-            )
+        frames = data.n_sample_frames, data.sample_start_idx, data.sample_frame_rate
+        return data.video_path, *frames, data.width, data.height, data.resize
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -113,7 +122,7 @@ class Session:
     @cached_property
     def latents(self) -> Tensor:
         """Encode the clip into clean latents ``[1, c, f, h, w]``."""
-        frames, pipeline = self.clip.frames, self.pipeline
+        frames, pipeline = self.clip_frames(), self.pipeline
         with self.stage("encoding"):
             return pipeline.encode_video(frames)
 
@@ -123,6 +132,7 @@ class Session:
         options = {name: getattr(self.config, name) for name in ("attention", "temporal_attention", "joint_norm")}
         options |= {name: self.tuned_metadata[name] for name in options if name in self.tuned_metadata}
         pipeline = self.pipeline
+        options |= {"window": self.config.window, "overlap": self.config.overlap}
         torch.manual_seed(self.config.seed)  # for the random queries, keys and values of temporal attention
         video_unet = pipeline.inflate(**options, kernel=_kernel(self.config, self.device))
         if self.tuned_weights is not None:

@@ -68,7 +68,8 @@ def load_video(
 
     Args:
         path: a file that FFmpeg can decode.
-        frames, start, stride: at least 1, 0 and 1.
+        frames: at least 1; 0 for all from ``start`` on.
+        start, stride: at least 0 and 1.
         width, height: size of the result in pixels, a multiple of 8; None takes the source's, rounded down to one.
         resize: "stretch" to the size, "crop" (fill it and cut the edges) or "pad" (fit inside, black bars).
 
@@ -80,25 +81,59 @@ def load_video(
     """
     _check_request(frames, start, stride, width, height, resize)
     timeline, numbers = _chosen(path, frames, start, stride)
+    clip, read = torch.empty(0), 0
+    pictures = _pictures(path, timeline, numbers, frames or len(numbers), start, width, height, resize)
+    for read, picture in enumerate(pictures, start=1):
+        if read == 1:
+            clip = torch.empty(len(numbers), *picture.shape)
+        clip[read - 1] = torch.from_numpy(picture)
+    return VideoClip(clip[:read].div_(255), timeline.fps / stride, timeline.fps, len(timeline.shown))
 
-    clip, read = None, 0
+
+def stream_video(
+    path: str | os.PathLike,
+    frames: int = 24,
+    start: int = 0,
+    stride: int = 1,
+    width: int | None = 512,
+    height: int | None = 512,
+    resize: str = "stretch",
+) -> Iterator[torch.Tensor]:
+    """Yield the frames [h, w, 3] of :func:`load_video` for the same arguments one by one, or raise its errors."""
+    _check_request(frames, start, stride, width, height, resize)
+    timeline, numbers = _chosen(path, frames, start, stride)
+    for picture in _pictures(path, timeline, numbers, frames or len(numbers), start, width, height, resize):
+        yield torch.from_numpy(picture).float().div_(255)
+
+
+def _pictures(
+    path: str | os.PathLike,
+    timeline: Timeline,
+    numbers: np.ndarray,
+    requested: int,
+    start: int,
+    width: int | None,
+    height: int | None,
+    resize: str,
+) -> Iterator[np.ndarray]:
+    """Yield uint8 RGB [height, width, 3] of the decoded frames of these numbers; warn where fewer than ``requested``
+    could be read."""
+    read = 0
     with closing(_numbered_frames(path, timeline, int(numbers[0]))) as numbered:
         reformatter = VideoReformatter()
         for frame in _pick(numbered, numbers):
-            if clip is None:
+            if not read:
                 source = _display_size(frame, timeline.pixel_aspect)
                 source_width, source_height = (max(8, size // 8 * 8) for size in source)
                 width, height = width or source_width, height or source_height
-                clip = torch.empty(len(numbers), height, width, 3)
-            clip[read] = torch.from_numpy(_picture(reformatter, frame, timeline.pixel_aspect, width, height, resize))
+            yield _picture(reformatter, frame, timeline.pixel_aspect, width, height, resize)
             read += 1
-
-    if clip is None:
+    if not read:
         raise _breaks_off(path, start)
-    if read < frames:
-        warnings.warn(f"{path} breaks off: only {read} of the {frames} frames requested could be read.", stacklevel=2)
-    clip = clip[:read].div_(255)
-    return VideoClip(clip, timeline.fps / stride, timeline.fps, len(timeline.shown))
+    if read < requested:
+        warnings.warn(
+            f"{path} breaks off: only {read} of the {requested} frames requested could be read.", stacklevel=3
+        )
 
 
 def probe_clip(
@@ -143,7 +178,7 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
 
 
 def _check_request(frames: int, start: int, stride: int, width: int | None, height: int | None, resize: str) -> None:
-    for name, value, least in (("frames", frames, 1), ("start", start, 0), ("stride", stride, 1)):
+    for name, value, least in (("frames", frames, 0), ("start", start, 0), ("stride", stride, 1)):
         if not least <= value <= MOST_FRAMES:
             bound = f"at least {least}" if value < least else f"at most {MOST_FRAMES}"
             raise ValueError(f"{name} is {value}, but must be {bound}.")
@@ -159,14 +194,14 @@ def _chosen(path: str | os.PathLike, frames: int, start: int, stride: int) -> tu
     with open_video(path) as container:
         timeline = scan(container, _video_stream(container, path))
     available = len(range(start, len(timeline.shown), stride))
-    if available < frames and timeline.complete:
+    if available < max(1, frames) and timeline.complete:
         raise ValueError(
             f"{path} has {len(timeline.shown)} frames, which gives {available} with start {start} and stride {stride}, "
-            f"but {frames} were requested: request fewer frames, or lower start or stride."
+            f"but {frames or 'all'} were requested: request fewer frames, or lower start or stride."
         )
     if available == 0:
         raise _breaks_off(path, start)
-    return timeline, timeline.shown[start::stride][:frames]
+    return timeline, timeline.shown[start::stride][: frames or None]
 
 
 def _breaks_off(path: str | os.PathLike, start: int) -> ValueError:

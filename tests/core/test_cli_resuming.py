@@ -78,13 +78,13 @@ def test_a_second_press_ends_at_once(number: int):
 
 
 def test_ctrl_c_while_a_preview_is_sampled_writes_no_part_of_it(cli_world: Path, monkeypatch):
-    from tav_core.terminal import runs
+    from tav_core.terminal import rendering
 
     def sample_and_press(*arguments, **options):
         os.kill(os.getpid(), signal.SIGINT)
         return tav_core.ddim_sample(*arguments, **options)
 
-    monkeypatch.setattr(runs, "ddim_sample", sample_and_press)
+    monkeypatch.setattr(rendering, "ddim_sample", sample_and_press)
     folder = run(cli_world, "pressed", code=130, validation_steps=1)
     assert (folder / "tune-state.safetensors").is_file() and not list(folder.rglob("*.mp4"))
 

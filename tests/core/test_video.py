@@ -203,7 +203,7 @@ def test_a_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"frames": 0},
+        {"frames": -1},
         {"start": -1},
         {"stride": 0},
         {"width": 0},

@@ -13,6 +13,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     args.add_prompts(parser)
     args.add_tuning_of_one(parser)
     args.add_clip(parser)
+    args.add_extension(parser)
     args.add_general(parser)
 
 
@@ -20,5 +21,5 @@ def run(arguments: Namespace) -> None:
     with args.open_session(args.read_config(arguments)) as session:
         from .. import runs
 
-        runs.run(session)
+        runs.run(session, whole=False)
         args.report(session)

@@ -25,6 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--latents", metavar="FILE", help="inverted latents (default: inverted.safetensors of --output)"
     )
     args.add_from_noise(parser)
+    args.add_extension(parser)
     args.add_general(parser)
 
 
@@ -35,6 +36,6 @@ def run(arguments: Namespace) -> None:
         inverted = None
         if session.config.validation_data.use_inv_latent:
             inverted = runs.read_inverted(arguments.latents or session.folder / INVERTED)
-        runs.sample(session, inverted)
+        runs.sample(session, inverted, whole=False)
         note_prompts(session.folder, session.config)
         args.report(session)
