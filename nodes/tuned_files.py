@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .. import tav_core
+from ..tav_core.network.casting import PRECISIONS
 from . import host
 from .newer_schema import newer, search_aliases
 from .one_shot_tune import Tuned
@@ -31,17 +32,27 @@ class SaveTuned(io.ComfyNode):
                     tooltip="The clip, or a result: its middle frame is kept, small, in the file, for whoever chooses "
                     "it in Load Tuned Video Model.",
                 ),
+                io.Combo.Input(
+                    "precision",
+                    options=["fp16", "fp32"],
+                    default="fp16",
+                    optional=True,
+                    tooltip="Precision of the file. fp16 takes half the space; "
+                    "fp32 keeps every bit of what was learned.",
+                ),
             ],
             outputs=[],
             is_output_node=True,
         )
 
     @classmethod
-    def execute(cls, tuned: host.TunedVideo, name: str, preview: io.Image.Type | None = None) -> io.NodeOutput:
+    def execute(
+        cls, tuned: host.TunedVideo, name: str, preview: io.Image.Type | None = None, precision: str = "fp16"
+    ) -> io.NodeOutput:
         path, metadata = host.new_tuned_path(name), tuned.metadata
         if preview is not None:
             metadata = metadata | {"preview": tav_core.preview_frame(preview[len(preview) // 2, ..., :3])}
-        tav_core.save_tuned(path, tuned.state, metadata)
+        tav_core.save_tuned(path, tuned.state, metadata, PRECISIONS[precision])
         return io.NodeOutput(ui={"tav_saved": [host.tuned_name(path)]})
 
     @classmethod

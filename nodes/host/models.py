@@ -16,10 +16,12 @@ import torch
 from comfy.ldm.modules import attention
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
+from comfy.weight_adapter import LoRAAdapter
 from einops import rearrange
 from torch import Tensor, nn
 
 from ... import tav_core
+from ...tav_core.network.projection import DOWN, UP, WEIGHT, Change, combined
 from ...tav_core.network.structure import find_blocks
 from .folders import KEY
 
@@ -41,15 +43,18 @@ class Inflation:
     joint_norm: bool
     temporal: nn.ModuleList | None = None
     """The tuned temporal attention; before tuning it would add nothing, so there is none."""
-    deltas: Mapping[str, Tensor] = field(default_factory=dict, compare=False)
+    changes: Mapping[str, Change] = field(default_factory=dict, compare=False)
     """What tuning changed of the projections, by ComfyUI's keys; they are patches of the MODEL."""
     known: dict[nn.Module, tav_core.VideoUNet] = field(default_factory=dict, init=False, compare=False, repr=False)
     """By the network that was called, what to put on it."""
 
-    def video_unet(self, unet: nn.Module, temporal: bool | nn.ModuleList | None = None) -> tav_core.VideoUNet:
+    def video_unet(
+        self, unet: nn.Module, temporal: bool | nn.ModuleList | None = None, rank: int = 0
+    ) -> tav_core.VideoUNet:
         """``unet`` as a video U-Net, not attached yet."""
         kernel = "xformers" if comfy.model_management.xformers_enabled() else "sdpa"
-        return tav_core.VideoUNet(unet, self.attention, temporal or self.temporal or False, self.joint_norm, kernel)
+        temporal = temporal or self.temporal or False
+        return tav_core.VideoUNet(unet, self.attention, temporal, self.joint_norm, kernel, rank=rank)
 
     @torch.compiler.disable  # TorchCompileModel would trace the overrides, which are new ones in every call
     def __call__(
@@ -121,17 +126,21 @@ def apply_tuned(model: ModelPatcher, state: dict[str, Tensor], metadata: dict, s
     """
     check_weights(model)
     temporal = any(".attn_temp." in name for name in state)
-    if getattr(model.get_attachment(KEY), "deltas", None):
+    if getattr(model.get_attachment(KEY), "changes", None):
         raise ValueError("This MODEL is tuned already: connect the checkpoint's MODEL or that of Inflate UNet.")
     inflation = model.get_attachment(KEY) or Inflation(
         metadata.get("attention", "sparse_causal"), temporal, metadata.get("joint_norm", True)
     )
     video_unet = inflation.video_unet(model.model.diffusion_model, inflation.temporal_attention)
     video_unet.load_tuned_state_dict(state, strength)
-    keys = {f"{PREFIX}{own_name}": name for name, (own_name, _) in video_unet.projection_weights().items()}
-    plain = plain_weights(model, keys)
-    deltas = {key: state[name].float() - plain[key].to("cpu", torch.float32) for key, name in keys.items()}
-    return with_tuning(model, inflation, deltas, strength, video_unet.temporal)
+    changes = {}
+    for name, (own_name, _) in video_unet.projection_changes().items():
+        key = f"{PREFIX}{own_name}"
+        if f"{name}.{UP}" in state:
+            changes[key] = state[f"{name}.{DOWN}"].float(), state[f"{name}.{UP}"].float()
+        else:  # the network may hold weights that a LoRA is merged into
+            changes[key] = state[f"{name}.{WEIGHT}"].float() - plain_weights(model, [key])[key].to("cpu", torch.float32)
+    return with_tuning(model, inflation, changes, strength, video_unet.temporal)
 
 
 def check_weights(model: ModelPatcher) -> None:
@@ -246,12 +255,24 @@ def with_inflation(model: ModelPatcher, inflation: Inflation) -> ModelPatcher:
 
 
 def with_tuning(
-    model: ModelPatcher, inflation: Inflation, deltas: dict, strength: float, temporal: nn.ModuleList | None
+    model: ModelPatcher,
+    inflation: Inflation,
+    changes: dict[str, Change],
+    strength: float,
+    temporal: nn.ModuleList | None,
 ) -> ModelPatcher:
     """A clone of ``model`` that has learned: weight patches as a LoRA's, and the temporal attention."""
     tuned = model.clone()
-    tuned.add_patches({key: ("diff", (delta,)) for key, delta in deltas.items()}, strength)
+    tuned.add_patches({key: _patch(change) for key, change in changes.items()}, strength)
     if temporal is not None:
         temporal = temporal.to(model.offload_device, compute_dtype_of(model) or model.model.get_dtype())
-    in_all = {key: inflation.deltas.get(key, 0) + strength * delta for key, delta in deltas.items()}
-    return with_inflation(tuned, replace(inflation, temporal=temporal, deltas=in_all))
+    in_all = {key: combined(inflation.changes.get(key), change, strength) for key, change in changes.items()}
+    return with_inflation(tuned, replace(inflation, temporal=temporal, changes=in_all))
+
+
+def _patch(change: Change) -> tuple | LoRAAdapter:
+    """Return the change of a weight as ComfyUI's patch of it."""
+    if isinstance(change, Tensor):
+        return "diff", (change,)
+    down, up = change
+    return LoRAAdapter(set(), (up, down, None, None, None, None))

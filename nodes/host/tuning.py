@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from ... import tav_core
 from ...tav_core.network.casting import PRECISIONS
+from ...tav_core.network.projection import DOWN, UP, WEIGHT, Change, combined
 from ...tav_core.network.structure import find_blocks
 from . import kept
 from .live import Run
@@ -81,10 +83,9 @@ def tune_model(
         conds = model_conds(learner, positive, latents)
         key = kept.tuning_key(learner, inflation, latents, conds, settings)
         known = kept.find(key, settings.steps)
-        with inflation.video_unet(unet, inflation.temporal_attention).attached(latents.shape[2]) as video_unet:
+        temporal = inflation.temporal_attention if inflation.temporal is None else deepcopy(inflation.temporal).float()
+        with inflation.video_unet(unet, temporal, settings.rank).attached(latents.shape[2]) as video_unet:
             video_unet.compute_dtype = compute_dtype_of(learner)
-            if inflation.temporal is not None:
-                video_unet.temporal.load_state_dict(inflation.temporal.state_dict())
             sampler = PreviewSampler(previews, learner, video_unet, schedule, latents, conds, run, reload)
             same_previews = known.previews if known and known.preview_key == sampler.key else []
             run.begin(known.state.losses if known else [], same_previews)
@@ -103,27 +104,30 @@ def tune_model(
     weights = {name: learned[name] for name in result.state.weights}  # those of the state would be copies
     tuning = kept.KeptTuning(key, replace(result.state, weights=weights), run.previews, sampler.key)
     kept.keep(run.workflow, run.node, tuning)
-    deltas, state = _told_apart(model, inflation, video_unet, learned)
+    changes, state = _changes_and_state(model, inflation, video_unet, learned)
     metadata = _metadata(model, video_unet, latents.shape, len(result.losses), settings)
-    tuned = with_tuning(model, inflation, deltas, 1.0, video_unet.temporal)
+    tuned = with_tuning(model, inflation, changes, 1.0, video_unet.temporal)
     return tuned, TunedVideo(state, metadata), result.losses
 
 
-def _told_apart(
+def _changes_and_state(
     model: ModelPatcher, inflation: Inflation, video_unet: tav_core.VideoUNet, learned: dict[str, Tensor]
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """What changed of MODEL's projections, by ComfyUI's keys, and what a tuned file holds: the checkpoint's own weights
-    with that change and those of earlier tunings, as a LoRA that was on them meanwhile is no part of the motion."""
-    keys, deltas = {}, {}
-    for name, (own_name, weight) in video_unet.projection_weights().items():
-        keys[name] = f"{PREFIX}{own_name}"
-        deltas[keys[name]] = learned[name] - weight.to("cpu", torch.float32)
-    plain = plain_weights(model, deltas)
-    state = {
-        name: plain[key].to("cpu", torch.float32) + inflation.deltas.get(key, 0) + deltas[key]
-        for name, key in keys.items()
-    }
-    return deltas, learned | state
+) -> tuple[dict[str, Change], dict[str, Tensor]]:
+    """Return the changes of MODEL's projections by ComfyUI's keys, and the state to save.
+
+    The state holds the changes of this tuning and of earlier ones, as factors or added to the checkpoint's own weights:
+    a LoRA that was on them meanwhile is no part of the motion.
+    """
+    changes, state = {}, {name: tensor for name, tensor in learned.items() if "_temp." in name}
+    for name, (own_name, change) in video_unet.projection_changes().items():
+        key = f"{PREFIX}{own_name}"
+        changes[key] = change
+        in_all = combined(inflation.changes.get(key), change, 1.0)
+        if isinstance(in_all, Tensor):
+            state[f"{name}.{WEIGHT}"] = plain_weights(model, [key])[key].to("cpu", torch.float32) + in_all
+        else:
+            state[f"{name}.{DOWN}"], state[f"{name}.{UP}"] = in_all
+    return changes, state
 
 
 def _metadata(
@@ -170,16 +174,18 @@ def _memory_to_tune(
 
     Activations are a multiple of what ComfyUI reckons for sampling the frames (by the counts of bench/gpu_memory.py,
     1.5 of it with gradient checkpointing and 10.5 without). A learned weight comes with its gradient and two moments of
-    the optimizer, 16 bytes; of each block, two projections are learned and, over time, four.
+    the optimizer, 16 bytes; of each block, two projections are tuned and four of the temporal attention, whole or in
+    factors of the rank.
     """
     b, c, f, h, w = shape
     activations = learner.memory_required([b * f, c, h, w]) * (1.6 if settings.gradient_checkpointing else 11)
     if settings.precision != "auto":
         reckoned = compute_dtype_of(learner) or learner.model.get_dtype()
         activations *= PRECISIONS[settings.precision].itemsize / reckoned.itemsize
-    blocks = find_blocks(learner.model.diffusion_model)
-    weights = sum(block.module.attn1.to_q.weight.numel() for block in blocks)
-    return activations + weights * (6 if inflation.temporal_attention else 2) * 16
+    widths = [block.module.attn1.to_q.in_features for block in find_blocks(learner.model.diffusion_model)]
+    projections = 6 if inflation.temporal_attention else 2
+    weights = sum(width * min(width, 2 * settings.rank or width) for width in widths) * projections
+    return activations + weights * 16
 
 
 @contextmanager

@@ -68,6 +68,13 @@ class OwnTuneSettings:
         least=0,
         widget={"max": 10_000},
     )
+    rank: int = setting(
+        0,
+        "0: full tuning (published). Above: queries change by low-rank factors, and temporal attention has this inner "
+        "width: less memory, and a file of megabytes.",
+        least=0,
+        widget={"max": 320},
+    )
 
 
 @dataclass

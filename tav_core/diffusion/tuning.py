@@ -74,6 +74,7 @@ def tune(
         condition = map_tensors(by_name(context), lambda value: _usable(value.detach()))
         device = condition["context"].device
         frames_per_step = settings.frames_per_step or video_unet.window
+        video_unet.tuned.begin(settings.rank, settings.seed)
         parameters = video_unet.trainable_parameters(settings.trainable_modules)
         video_unet.tuned.move(device)  # before the optimizer takes them up
         generator = torch.Generator().manual_seed(settings.seed)

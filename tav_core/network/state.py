@@ -26,7 +26,7 @@ class VideoState:
         blocks: its transformer blocks.
         attention: attention mode, one of :data:`.ATTENTION_MODES`.
         kernel: computes self-attention, and cross-attention while learning.
-        temporal: the temporal attention of every block, in the order of ``blocks``; None without temporal attention.
+        tuned: the tuned weights, with the temporal attention of every block.
         window: frames computed at once; 0 for all.
         overlap: frames before a window that its temporal attention sees.
     """
@@ -37,7 +37,7 @@ class VideoState:
         blocks: list[Block],
         attention: str,
         kernel: Kernel,
-        temporal: nn.ModuleList | None,
+        tuned: TunedWeights,
         window: int,
         overlap: int,
     ) -> None:
@@ -45,8 +45,8 @@ class VideoState:
         self.blocks = blocks
         self.attention = attention
         self.kernel = kernel
-        self.temporal = temporal
-        self.tuned = TunedWeights(blocks, temporal)
+        self.tuned = tuned
+        self.temporal = temporal = tuned.temporal
         self.temporal_of: dict[nn.Module, TemporalAttention] = {
             block.module: closing for block, closing in zip(blocks, temporal if temporal is not None else ())
         }

@@ -62,15 +62,48 @@ class TemporalSelfAttention(nn.Module):
 
 
 class TemporalAttention(nn.Module):
-    """The layer norm and temporal attention that close a transformer block; the caller adds the residual."""
+    """The layer norm and temporal attention that close a transformer block; the caller adds the residual.
 
-    def __init__(self, dim: int, inner_dim: int, heads: int, bias: bool, kernel: Kernel) -> None:
+    Args:
+        attn1: the block's self-attention, which gives the width, and the heads of the published network.
+        rank: inner width of the temporal attention; 0 for that of ``attn1`` (published).
+        kernel: computes the attention.
+    """
+
+    def __init__(self, attn1: nn.Module, rank: int, kernel: Kernel) -> None:
         super().__init__()
-        self.norm_temp = nn.LayerNorm(dim)
-        self.attn_temp = TemporalSelfAttention(dim, inner_dim, heads, bias, kernel)
+        inner_dim, self.dim = attn1.to_q.weight.shape
+        width, bias = rank or inner_dim, attn1.to_q.bias is not None
+        self.norm_temp = nn.LayerNorm(self.dim)
+        heads = attn1.heads if width == inner_dim else _heads(width)
+        self.attn_temp = TemporalSelfAttention(self.dim, width, heads, bias, kernel)
+        self.to(attn1.to_q.weight.device).requires_grad_(False)
+
+    def resize(self, attn1: nn.Module, rank: int) -> None:
+        """Replace the attention by an untuned one of another inner width; nothing where it has that width."""
+        if (rank or len(attn1.to_q.weight)) != len(self.attn_temp.to_q.weight):
+            with torch.inference_mode(False):
+                self.attn_temp = TemporalAttention(attn1, rank, self.attn_temp.kernel).attn_temp
+
+    def shapes(self, width: int) -> dict[str, torch.Size]:
+        """Return the shapes of the parameters by name, for an attention of this inner width."""
+        shapes = {}
+        for name, parameter in self.named_parameters():
+            shape = list(parameter.shape)
+            if name.startswith("attn_temp."):
+                inner = 1 if name.endswith("to_out.0.weight") else None if ".to_out." in name else 0
+                if inner is not None:
+                    shape[inner] = width
+            shapes[name] = torch.Size(shape)
+        return shapes
 
     def forward(self, tokens: Tensor, kept: KeptFrames) -> Tensor:
         """Return ``[(b f), n, c]`` for tokens ``[(b f), n, c]``, see :class:`TemporalSelfAttention`."""
         norm = self.norm_temp
         normed = F.layer_norm(tokens, norm.normalized_shape, norm.weight.to(tokens), norm.bias.to(tokens), norm.eps)
         return self.attn_temp(normed, kept)
+
+
+def _heads(width: int) -> int:
+    """Return the number of heads of an attention of low rank: each has at least 16 channels."""
+    return next(heads for heads in range(max(1, width // 16), 0, -1) if width % heads == 0)

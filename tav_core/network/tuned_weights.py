@@ -1,15 +1,15 @@
-"""The tuned weights, kept beside the network: float32 copies of projections, and the temporal attention."""
+"""The tuned weights, kept beside the network: changed projections, and the temporal attention."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import short
 from .overrides import Overrides
+from .projection import DOWN, UP, WEIGHT, Change, TunedProjection, project
 from .structure import Block
 
 PUBLISHED_MODULES = ("attn1.to_q", "attn2.to_q", "attn_temp")
@@ -21,19 +21,32 @@ _TEMPORAL = ("attn_temp", "norm_temp")
 class TunedWeights:
     """Tuned versions of the projections of every block, and the temporal attention, by published name.
 
-    The network's own projections are never written to: while attached, a tuned weight takes the place of the module's
-    own. It is created when first asked for, so an untuned network carries no copies. :class:`.VideoUNet` documents the
-    methods that it shares with this class.
+    The network's own projections are never written to: while attached, a tuned one takes the place of the module's
+    forward. :class:`.VideoUNet` documents the methods that it shares with this class.
+
+    Args:
+        temporal: of every block, in the order of ``blocks``; None without temporal attention.
+        rank: rank of the changes of projections and inner width of the temporal attention; 0 for whole weights and the
+            width of the self-attention.
+        untuned: False when ``temporal`` was tuned before.
     """
 
-    def __init__(self, blocks: list[Block], temporal: nn.ModuleList | None) -> None:
+    def __init__(self, blocks: list[Block], temporal: nn.ModuleList | None, rank: int, untuned: bool) -> None:
         self.blocks = blocks
         self.temporal = temporal
+        self.rank = rank
+        self._seed = 0
         if temporal is not None:
             temporal.requires_grad_(False)
-        self._projections: dict[str, nn.Parameter] = {}
+        self._projections = {
+            f"{block.published_name}.{name}": TunedProjection(block.module.get_submodule(name))
+            for block in blocks
+            for name in _PROJECTIONS
+        }
         self._overrides = Overrides()
+        self._overridden: set[str] = set()
         self._attached = False
+        self._untuned = untuned
 
     def attach(self) -> None:
         """Let the tuned projections take effect."""
@@ -44,20 +57,32 @@ class TunedWeights:
     def detach(self) -> None:
         """Let the network's own projections take effect again."""
         self._overrides.clear()
+        self._overridden.clear()
         self._attached = False
 
     def move(self, device: torch.device) -> None:
         """Move all tuned weights to ``device``."""
         if self.temporal is not None and next(self.temporal.parameters()).device != device:
             self.temporal.to(device)
-        for parameter in self._projections.values():
+        for parameter in self._projection_parameters().values():
             if parameter.device != device:
                 parameter.data = parameter.data.to(device)
 
     def learning(self) -> bool:
         """Return whether gradients of tuned weights are being recorded."""
         temporal = self.temporal.parameters() if self.temporal is not None else ()
-        return torch.is_grad_enabled() and any(p.requires_grad for p in (*self._projections.values(), *temporal))
+        parameters = (*self._projection_parameters().values(), *temporal)
+        return torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
+
+    def begin(self, rank: int, seed: int) -> None:
+        """Prepare for tuning at ``rank``: weights that are new start from ``seed``, tuned ones keep their form."""
+        if self._untuned and rank != self.rank and self.temporal is not None:
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)
+                for block, temporal in zip(self.blocks, self.temporal):
+                    temporal.resize(block.module.attn1, rank)
+        self.rank, self._seed = rank, seed
+        self._untuned = False
 
     def trainable_parameters(self, modules: tuple[str, ...] | None = None) -> dict[str, nn.Parameter]:
         if modules is None:
@@ -67,11 +92,12 @@ class TunedWeights:
         if unknown or not modules:
             names = ", ".join(map(repr, unknown)) or "(empty list)"
             raise ValueError(f"Unknown trainable modules {names}: choose from {', '.join(choices)}.")
-        for module in modules:
-            if module in _PROJECTIONS:
-                for block in self.blocks:
-                    self._tuned_projection(f"{block.published_name}.{module}.weight")
-        everything = self._projections | dict(self._temporal_parameters())
+        generator = torch.Generator().manual_seed(self._seed)
+        for name, tuned in self._projections.items():
+            if name.endswith(tuple(modules)):
+                tuned.create(self.rank, generator)
+                self._override(name)
+        everything = self._projection_parameters() | dict(self._temporal_parameters())
         trainable = {}
         for name, parameter in everything.items():
             parameter.requires_grad_(any(f".{module}." in name for module in modules))
@@ -81,70 +107,58 @@ class TunedWeights:
 
     @torch.no_grad()
     def state_dict(self) -> dict[str, Tensor]:
-        return {name: tensor.clone() for name, tensor in self._current().items()}
+        state = {}
+        for name in self._named_in_state():
+            state |= {f"{name}.{key}": tensor.clone() for key, tensor in self._projections[name].state().items()}
+        return state | {name: parameter.detach().clone() for name, parameter in self._temporal_parameters()}
 
-    def projection_weights(self) -> dict[str, tuple[str, Tensor]]:
-        names = ((b, m, f"{b.published_name}.{m}.weight") for b in self.blocks for m in _PROJECTIONS)
-        return {
-            name: (f"{block.name}.{module}.weight", block.module.get_submodule(module).weight)
-            for block, module, name in names
-            if module in PUBLISHED_MODULES or name in self._projections
-        }
+    @torch.no_grad()
+    def projection_changes(self) -> dict[str, tuple[str, Change]]:
+        own = {f"{b.published_name}.{m}": f"{b.name}.{m}.weight" for b in self.blocks for m in _PROJECTIONS}
+        return {name: (own[name], self._projections[name].change()) for name in self._named_in_state()}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor], strength: float) -> None:
         if not 0 <= strength <= 1:
             raise ValueError(f"The strength of a tuned model lies between 0 and 1, not {strength}.")
         self._check_fit(state)
-        for name in dict.fromkeys(n for n in (*state, *self._projections) if _is_projection(n)):
-            parameter = self._tuned_projection(name)
-            base = self._module(name).weight.to(parameter)
-            tuned = state[name].to(parameter) if name in state else base
-            parameter.copy_(tuned if strength == 1 else torch.lerp(base, tuned, strength))
+        self._untuned = False
+        for name, tuned in self._projections.items():
+            tuned.load(_below(name, state), strength)
+            self._override(name)
+        for block, temporal in zip(self.blocks, self.temporal if self.temporal is not None else ()):
+            temporal.resize(block.module.attn1, _width(state, block, temporal))
         for name, parameter in self._temporal_parameters():
             scale = strength if ".attn_temp.to_out." in name else 1
             parameter.copy_(state[name].to(parameter.device, torch.float32) * scale)
 
-    def _current(self) -> dict[str, Tensor]:
-        """Return the tensors in use: tuned ones, or the network's own where there are none yet."""
-        names = [f"{b.published_name}.{module}.weight" for b in self.blocks for module in PUBLISHED_MODULES[:2]]
-        names += [name for name in self._projections if name not in names]
-        state = {name: self._projections.get(name, self._module(name).weight).detach() for name in names}
-        return state | {name: parameter.detach() for name, parameter in self._temporal_parameters()}
+    def _named_in_state(self) -> list[str]:
+        """Return the projections that a state holds: the published ones of every block, and any other tuned one."""
+        published = [f"{b.published_name}.{module}" for b in self.blocks for module in PUBLISHED_MODULES[:2]]
+        return published + [n for n, tuned in self._projections.items() if tuned.parameters and n not in published]
+
+    def _projection_parameters(self) -> dict[str, nn.Parameter]:
+        return {f"{name}.{key}": p for name, tuned in self._projections.items() for key, p in tuned.parameters.items()}
 
     def _temporal_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         for block, temporal in zip(self.blocks, self.temporal if self.temporal is not None else ()):
             for name, parameter in temporal.named_parameters():
                 yield f"{block.published_name}.{name}", parameter
 
-    def _module(self, name: str) -> nn.Module:
-        """Return the projection in the network that the published parameter ``name`` belongs to."""
-        for block in self.blocks:
-            if name.startswith(block.published_name + "."):
-                return block.module.get_submodule(name[len(block.published_name) + 1 : -len(".weight")])
-        raise KeyError(name)
-
-    def _tuned_projection(self, name: str) -> nn.Parameter:
-        if name not in self._projections:
-            with torch.inference_mode(False):
-                weight = self._module(name).weight.detach().to(torch.float32, copy=True)
-                self._projections[name] = nn.Parameter(weight, requires_grad=False)
-            if self._attached:
-                self._override(name)
-        return self._projections[name]
-
     def _override(self, name: str) -> None:
-        self._overrides.set(self._module(name), "forward", _projection, self._projections[name])
+        tuned = self._projections[name]
+        if self._attached and tuned.parameters and name not in self._overridden:
+            self._overrides.set(tuned.module, "forward", project, tuned)
+            self._overridden.add(name)
 
     def _check_fit(self, state: dict[str, Tensor]) -> None:
-        expected = self._current()
-        optional = {n for n in self._projections if not n.endswith(("attn1.to_q.weight", "attn2.to_q.weight"))}
-        missing = sorted(expected.keys() - state.keys() - optional)
-        unexpected = sorted(n for n in state.keys() - expected.keys() if not self._fits_projection(n, state[n]))
+        expected = self._shapes(state)
+        missing = sorted(expected.keys() - state.keys())
+        unexpected = sorted(state.keys() - expected.keys())
         wrong = [
-            f"{n} {list(state[n].shape)} instead of {list(expected[n].shape)}"
+            f"{n} {list(state[n].shape)} instead of {list(expected[n])}"
             for n in sorted(expected.keys() & state.keys())
-            if state[n].shape != expected[n].shape
+            if state[n].shape != expected[n]
         ]
         differences = [
             f"{len(names)} {what} (first: {short(names[0])})"
@@ -157,19 +171,30 @@ class TunedWeights:
                 "architecture they were tuned on, inflated with the same temporal_attention."
             )
 
-    def _fits_projection(self, name: str, tensor: Tensor) -> bool:
-        if not _is_projection(name):
-            return False
-        try:
-            return self._module(name).weight.shape == tensor.shape
-        except (KeyError, AttributeError):
-            return False
+    def _shapes(self, state: dict[str, Tensor]) -> dict[str, torch.Size]:
+        """Return the shapes by name that ``state`` must have: of the published projections and the temporal attention
+        of every block, and of any other projection in it, at the ranks that it has."""
+        shapes = {}
+        for name, tuned in self._projections.items():
+            out, width = tuned.module.weight.shape
+            given = _below(name, state)
+            if UP in given or DOWN in given:
+                rank = len(given.get(DOWN, ()))
+                shapes |= {f"{name}.{DOWN}": torch.Size((rank, width)), f"{name}.{UP}": torch.Size((out, rank))}
+            elif given or name.endswith(PUBLISHED_MODULES):
+                shapes[f"{name}.{WEIGHT}"] = tuned.module.weight.shape
+        for block, temporal in zip(self.blocks, self.temporal if self.temporal is not None else ()):
+            width = _width(state, block, temporal)
+            for name, shape in temporal.shapes(width).items():
+                shapes[f"{block.published_name}.{name}"] = shape
+        return shapes
 
 
-def _projection(weight: Tensor, module: nn.Module, original: Callable, x: Tensor) -> Tensor:
-    """Project with a tuned weight in place of the module's own, as a patch of its forward."""
-    return F.linear(x, weight.to(x), module.bias)
+def _below(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: state[f"{name}.{key}"] for key in (WEIGHT, DOWN, UP) if f"{name}.{key}" in state}
 
 
-def _is_projection(name: str) -> bool:
-    return name.endswith(tuple(f".{p}.weight" for p in _PROJECTIONS))
+def _width(state: dict[str, Tensor], block: Block, temporal: nn.Module) -> int:
+    """Return the inner width of the temporal attention of ``block`` in ``state``, or its own where that has none."""
+    query = state.get(f"{block.published_name}.attn_temp.to_q.weight", temporal.attn_temp.to_q.weight)
+    return len(query)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from . import patches
 from .attention import Kernel, attention_kernel, check_mode
 from .overrides import Overrides
+from .projection import Change
 from .state import VideoState
 from .structure import (
     checkpointed_modules,
@@ -23,6 +24,7 @@ from .structure import (
     joint_norms,
 )
 from .temporal import TemporalAttention
+from .tuned_weights import TunedWeights
 
 Extra = Tensor | dict[str, Tensor]
 """A further input of a network: a tensor with one row per video, or several by name."""
@@ -46,6 +48,8 @@ class VideoUNet(VideoState):
             temporal attention does not follow.
         window: frames computed at once, which decide the memory; 0 for all. See :mod:`.windows` for what is exact.
         overlap: frames before a window that its temporal attention sees.
+        rank: of the tuning to come, see :attr:`.TuneSettings.rank`; given here, temporal attention need not be made at
+            its full width first.
 
     Raises:
         ValueError: the network has no Stable Diffusion transformer blocks, an option is unknown or out of range, or
@@ -61,12 +65,18 @@ class VideoUNet(VideoState):
         kernel: str = "sdpa",
         window: int = 0,
         overlap: int = 0,
+        rank: int = 0,
     ) -> None:
         if window < 0 or overlap < 0:
             raise ValueError(f"The window ({window}) and its overlap ({overlap}) are numbers of frames from 0 up.")
         computes, blocks = attention_kernel(kernel), find_blocks(unet)
-        temporal = _new_temporal(blocks, computes) if temporal_attention is True else temporal_attention or None
-        super().__init__(unet, blocks, check_mode(attention), computes, temporal, window, overlap)
+        if temporal_attention is True:
+            with torch.inference_mode(False):
+                new = nn.ModuleList(TemporalAttention(block.module.attn1, rank, computes) for block in blocks)
+            tuned = TunedWeights(blocks, new, rank, untuned=True)
+        else:
+            tuned = TunedWeights(blocks, temporal_attention or None, rank, untuned=False)
+        super().__init__(unet, blocks, check_mode(attention), computes, tuned, window, overlap)
         self.joint_norm = joint_norm
         self.diffusers_layout = is_diffusers_layout(unet)
         self._patches = list(self.find_patches())
@@ -207,9 +217,10 @@ class VideoUNet(VideoState):
         """
         self.tuned.load_state_dict(state, strength)
 
-    def projection_weights(self) -> dict[str, tuple[str, Tensor]]:
-        """Return (the network's own name, its own weight) of every projection in the tuned state, by published name."""
-        return self.tuned.projection_weights()
+    def projection_changes(self) -> dict[str, tuple[str, Change]]:
+        """Return (the network's own name of its weight, the change of it) of every projection in the tuned state, by
+        published name without its ending; the change is ``[out, in]`` or its low-rank factors (down, up)."""
+        return self.tuned.projection_changes()
 
     def constant_context(self) -> AbstractContextManager[None]:
         """Keep cross-attention keys and values within this context, while calls pass the same text embeddings."""
@@ -272,25 +283,16 @@ def inflate(
     kernel: str = "sdpa",
     window: int = 0,
     overlap: int = 0,
+    rank: int = 0,
 ) -> VideoUNet:
     """Inflate ``unet`` in place and return it as a :class:`VideoUNet`, which documents the arguments.
 
     Raises:
         ValueError: an argument does not fit, or the network is inflated already.
     """
-    return VideoUNet(unet, attention, temporal_attention, joint_norm, kernel, window, overlap).attach()
+    return VideoUNet(unet, attention, temporal_attention, joint_norm, kernel, window, overlap, rank).attach()
 
 
 def map_tensors(values: dict[str, Extra], change: Callable[[Tensor], Tensor]) -> dict[str, Extra]:
     """Return ``values`` with every tensor changed, including those in inner dictionaries."""
     return {k: map_tensors(v, change) if isinstance(v, dict) else change(v) for k, v in values.items()}
-
-
-def _new_temporal(blocks: list, kernel: Kernel) -> nn.ModuleList:
-    def for_block(attn1: nn.Module) -> TemporalAttention:
-        inner_dim, dim = attn1.to_q.weight.shape
-        temporal = TemporalAttention(dim, inner_dim, attn1.heads, attn1.to_q.bias is not None, kernel)
-        return temporal.to(attn1.to_q.weight.device)
-
-    with torch.inference_mode(False):
-        return nn.ModuleList(for_block(block.module.attn1) for block in blocks)

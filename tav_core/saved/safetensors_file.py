@@ -25,7 +25,7 @@ _TYPES = {
     TUNED: {
         "format_version": (int,),
         **dict.fromkeys(("prompt", "base_architecture", "base_fingerprint", "attention", "date", "preview"), (str,)),
-        **dict.fromkeys(("frames", "width", "height", "steps"), (int,)),
+        **dict.fromkeys(("frames", "width", "height", "steps", "rank"), (int,)),
         "learning_rate": _NUMBER,
         "fps": (*_NUMBER, NoneType),
         **dict.fromkeys(("temporal_attention", "joint_norm"), (bool,)),

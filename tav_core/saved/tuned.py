@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 from datetime import date
 from pathlib import Path
 
@@ -13,32 +14,43 @@ from torch import Tensor
 
 from ..errors import short
 from ..network.casting import PRECISIONS
+from ..network.projection import UP
 from ..network.structure import architecture
 from ..network.video_unet import VideoUNet
 from ..pictures.image import to_pil
 from .safetensors_file import STATE, TUNED, opened, save_tensors
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2 where changes of projections are low-rank factors, which version 1 did not know; else 1."""
 PREVIEW_SIZE = 256
 """Longest side of a preview frame in pixels."""
 _PRECISIONS = (torch.float64, *PRECISIONS.values())
 _LEARNED = (".attn1.to_q.", ".attn2.to_q.", ".attn_temp.", ".norm_temp.")
 
 
-def save_tuned(path: str | os.PathLike, state: dict[str, Tensor], metadata: dict) -> None:
+def save_tuned(
+    path: str | os.PathLike, state: dict[str, Tensor], metadata: dict, dtype: torch.dtype = torch.float16
+) -> None:
     """Write the tuned file: safetensors with the published parameter names.
+
+    Low-rank factors carry the names that the LoRA loaders of diffusers and ComfyUI read.
 
     Args:
         path: ends in ``.safetensors``.
         state: from :meth:`VideoUNet.tuned_state_dict`.
-        metadata: anything JSON holds; by custom what :func:`tuned_metadata` gives. The format version is added. It
-            stands as JSON under the key ``tune_a_video`` of the file's header.
+        metadata: anything JSON holds, usually from :func:`tuned_metadata`. It is stored as JSON under the key
+            ``tune_a_video`` of the file's header, with the format version.
+        dtype: precision of the file.
 
     Raises:
-        ValueError: another ending.
-        OSError: it cannot be written, for want of space for one.
+        ValueError: the path has another ending.
+        OSError: the file cannot be written, because the disk is full for example.
     """
-    save_tensors(path, state, TUNED, {"format_version": FORMAT_VERSION, **metadata})
+    low_rank = any(name.endswith(f".{UP}") for name in state)
+    if low_rank:
+        state = {_lora_name(name): tensor for name, tensor in state.items()}
+    state = {name: tensor.to(dtype) for name, tensor in state.items()}
+    save_tensors(path, state, TUNED, {"format_version": FORMAT_VERSION if low_rank else 1, **metadata})
 
 
 def tuned_metadata(
@@ -79,6 +91,7 @@ def tuned_metadata(
         "fps": fps,
         "steps": steps,
         "learning_rate": learning_rate,
+        "rank": video_unet.tuned.rank,
         "attention": video_unet.attention,
         "temporal_attention": video_unet.temporal is not None,
         "joint_norm": video_unet.joint_norm,
@@ -140,7 +153,7 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
                     f"{path} holds no tuned video weights: expected a file saved by Save Tuned Video Model or a "
                     "published Tune-A-Video U-Net."
                 )
-        state = {name: file.get_tensor(name) for name in names}
+        state = {_published_name(name): file.get_tensor(name) for name in names}
     for name, tensor in state.items():
         if tensor.dtype not in _PRECISIONS:
             raise ValueError(
@@ -153,6 +166,21 @@ def load_tuned(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict]:
                 "with a lower learning rate."
             )
     return state, metadata
+
+
+def _lora_name(name: str) -> str:
+    """Return the name in a file of low rank, where diffusers' and ComfyUI's LoRA loaders find the factors.
+
+    The temporal attention is not for them: diffusers skips what does not begin with "unet.", but wants "lora" in it.
+    """
+    factor = re.fullmatch(r"(.*)\.(to_[qkv])\.lora_(down|up)\.weight", name)
+    return f"unet.{factor[1]}.processor.{factor[2]}_lora.{factor[3]}.weight" if factor else f"lora_temporal.{name}"
+
+
+def _published_name(name: str) -> str:
+    """Undo :func:`_lora_name`; other names are left alone."""
+    factor = re.fullmatch(r"unet\.(.*)\.processor\.(to_[qkv])_lora\.(down|up)\.weight", name)
+    return f"{factor[1]}.{factor[2]}.lora_{factor[3]}.weight" if factor else name.removeprefix("lora_temporal.")
 
 
 def _weights_file(path: Path) -> Path:

@@ -129,7 +129,8 @@ class Session:
     @cached_property
     def video_unet(self) -> VideoUNet:
         """Inflate the U-Net, the way the tuned weights were tuned if there are any, and load these."""
-        options = {name: getattr(self.config, name) for name in ("attention", "temporal_attention", "joint_norm")}
+        names = ("attention", "temporal_attention", "joint_norm", "rank")
+        options = {name: getattr(self.config, name) for name in names}
         options |= {name: self.tuned_metadata[name] for name in options if name in self.tuned_metadata}
         pipeline = self.pipeline
         options |= {"window": self.config.window, "overlap": self.config.overlap}

@@ -74,6 +74,7 @@ def test_moments_that_do_not_fit_are_refused(damage):
         {},
         {"lr_scheduler": "cosine", "warmup_steps": 2, "weight_decay": 0.1},
         {"optimizer": "adamw8bit"},
+        {"rank": 2},
         {"frames_per_step": 2},
     ],
 )

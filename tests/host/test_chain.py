@@ -1,6 +1,7 @@
 """The nodes on a real ComfyUI: the whole chain on a video, and what people put around it."""
 
 import pytest
+import torch
 from chain import FRAMES, SIZE, Chain, base_state, difference, report
 from checkpoint import make_lora
 from safetensors.torch import save_file
@@ -38,30 +39,34 @@ def test_whole_chain_on_a_video(server, clip):
     assert any(name.startswith("mid_block.attentions.0.transformer_blocks.0.attn_temp.") for name in state)
 
 
-def test_saved_motion_equals_the_tuned_model(server, clip):
+@pytest.mark.parametrize("rank", [0, 4])
+def test_saved_motion_equals_the_tuned_model(server, clip, rank):
     """A tuned file on the plain checkpoint samples what the tuned MODEL samples; at strength 0, the untuned one's."""
     graph = Chain(clip)
     inflated = graph.inflate()
-    tuned = graph.tune(inflated[0])
-    graph.add("TAVSaveTuned", tuned=tuned[1], name="again")
+    tuned = graph.tune(inflated[0], rank=rank)
+    graph.add("TAVSaveTuned", tuned=tuned[1], name=f"again{rank}", precision="fp32")
+    graph.add("TAVSaveTuned", tuned=tuned[1], name=f"half{rank}")
     noise = graph.latents[0]
     results = [graph.save(graph.ksample(model[0], noise)[0]) for model in (tuned, inflated)]
     entry = server.run(graph)
     expected, untuned = (server.latent(entry, node) for node in results)
     assert difference(expected, untuned) > 1e-3
 
-    saved = server.folder / "models" / "tune_a_video" / "again.safetensors"
+    saved = server.folder / "models" / "tune_a_video" / f"again{rank}.safetensors"
     saved = saved.rename(server.folder / "elsewhere" / saved.name)  # a folder of extra_model_paths.yaml
-    published = saved.with_name("published.safetensors")  # the parameters alone, as a published U-Net holds them
+    half = saved.parent.parent / "models" / "tune_a_video" / f"half{rank}.safetensors"
+    assert half.stat().st_size < saved.stat().st_size * 0.6
+    published = saved.with_name(f"published{rank}.safetensors")  # the parameters alone, as a published U-Net holds them
     state, metadata = load_tuned(saved)
     save_file(state, published)
     keys = {name.replace("attn1.to_q", "attn1.to_k"): -weight for name, weight in state.items() if "attn1.to_q" in name}
-    with_keys = saved.with_name("with_keys.safetensors")  # as the command line can learn them
-    save_tuned(with_keys, state | keys, metadata)
+    with_keys = saved.with_name(f"with_keys{rank}.safetensors")  # as the command line can learn them
+    save_tuned(with_keys, state | keys, metadata, torch.float32)
     graph = Chain(clip)
     loaded = [
         graph.add("TAVLoadTuned", model=graph.checkpoint[0], name=path.name, strength=strength)
-        for path, strength in ((saved, 1.0), (saved, 0.0), (published, 1.0), (with_keys, 1.0))
+        for path, strength in ((saved, 1.0), (saved, 0.0), (published, 1.0), (with_keys, 1.0), (half, 1.0))
     ]
     results = [graph.save(graph.ksample(model[0], graph.latents[0])[0]) for model in loaded]
     entry = server.run(graph)
@@ -69,6 +74,7 @@ def test_saved_motion_equals_the_tuned_model(server, clip):
     assert difference(server.latent(entry, results[1]), untuned) < 1e-5
     assert difference(server.latent(entry, results[2]), expected) < 1e-4
     assert difference(server.latent(entry, results[3]), expected) > 1e-3
+    assert difference(server.latent(entry, results[4]), expected) < 1e-2
 
 
 def test_a_lora_under_the_tuning_is_not_saved_with_it(server, clip):
@@ -83,7 +89,7 @@ def test_a_lora_under_the_tuning_is_not_saved_with_it(server, clip):
 
     graph, lora = chain()
     tuned = graph.tune(graph.inflate(lora)[0])
-    graph.add("TAVSaveTuned", tuned=tuned[1], name="above")
+    graph.add("TAVSaveTuned", tuned=tuned[1], name="above", precision="fp32")
     result = graph.save(graph.ksample(tuned[0], graph.latents[0])[0])
     expected = server.latent(server.run(graph), result)
     graph, lora = chain()
@@ -92,16 +98,18 @@ def test_a_lora_under_the_tuning_is_not_saved_with_it(server, clip):
     assert difference(server.latent(server.run(graph), result), expected) < 1e-4
 
 
-def test_a_tuned_model_learns_on(server, clip):
+@pytest.mark.parametrize("ranks", [(0, 0), (4, 2), (4, 0)])
+def test_a_tuned_model_learns_on(server, clip, ranks):
     """What is saved then is both tunings: on the plain checkpoint it samples what the MODEL samples."""
     graph = Chain(clip)
-    once = graph.tune(graph.inflate()[0])
-    twice = graph.tune(once[0], seed=3)
-    graph.add("TAVSaveTuned", tuned=twice[1], name="twice")
+    once = graph.tune(graph.inflate()[0], rank=ranks[0])
+    twice = graph.tune(once[0], seed=3, rank=ranks[1])
+    name = f"twice{ranks[0]}{ranks[1]}"
+    graph.add("TAVSaveTuned", tuned=twice[1], name=name, precision="fp32")
     result = graph.save(graph.ksample(twice[0], graph.latents[0])[0])
     expected = server.latent(server.run(graph), result)
     graph = Chain(clip)
-    loaded = graph.add("TAVLoadTuned", model=graph.checkpoint[0], name="twice.safetensors", strength=1.0)
+    loaded = graph.add("TAVLoadTuned", model=graph.checkpoint[0], name=f"{name}.safetensors", strength=1.0)
     result = graph.save(graph.ksample(loaded[0], graph.latents[0])[0])
     assert difference(server.latent(server.run(graph), result), expected) < 1e-4
 
@@ -170,3 +178,26 @@ def test_lora_on_an_inflated_model_takes_effect(server, clip):
     entry = server.run(graph)
     plain, changed = (server.latent(entry, node) for node in results)
     assert difference(changed, plain) > 1e-3
+
+
+def test_the_spatial_part_of_a_motion_of_low_rank_is_a_lora(server, clip):
+    """ComfyUI's loader takes the file: it samples what the motion without its temporal attention does."""
+    graph = Chain(clip)
+    graph.add("TAVSaveTuned", tuned=graph.tune(graph.inflate()[0], rank=4)[1], name="as_lora", precision="fp32")
+    server.run(graph)
+    motion = server.folder / "models" / "tune_a_video" / "as_lora.safetensors"
+    (server.folder / "models" / "loras" / motion.name).write_bytes(motion.read_bytes())
+    state, metadata = load_tuned(motion)
+    still = {name: tensor * (0 if ".to_out." in name else 1) for name, tensor in state.items()}
+    save_tuned(motion.with_name("still.safetensors"), still, metadata, torch.float32)
+    graph = Chain(clip)
+    inflated = graph.inflate()
+    models = [
+        inflated,
+        graph.add("LoraLoaderModelOnly", model=inflated[0], lora_name=motion.name, strength_model=1.0),
+        graph.add("TAVLoadTuned", model=inflated[0], name="still.safetensors", strength=1.0),
+    ]
+    results = [graph.save(graph.ksample(model[0], graph.latents[0])[0]) for model in models]
+    entry = server.run(graph)
+    plain, lora, ours = (server.latent(entry, node) for node in results)
+    assert difference(lora, plain) > 1e-3 and difference(lora, ours) < 1e-4
