@@ -107,6 +107,8 @@ class Config(OwnTuneSettings):
     prediction_type: str = setting("auto", among=("auto", "epsilon", "v_prediction"))
     """What the network predicts, for a single-file checkpoint that does not say."""
     timestep_spacing: str = like(SAMPLE["spacing"])
+    tuned_precision: str = setting("fp16", among=("fp16", "fp32"))
+    """Precision of the tuned file; the state to resume from is float32."""
     window: int = like(LONG["window"])
     overlap: int = like(LONG["overlap"])
 

@@ -21,6 +21,7 @@ from ..diffusion.settings import TuneSettings
 from ..diffusion.tune_state import TuneState
 from ..diffusion.tuning import tune as tune_unet
 from ..files import file_name, write_text
+from ..network.casting import PRECISIONS
 from ..network.structure import fingerprint
 from ..pictures.contact_sheet import contact_sheet, shown_frames
 from ..saved.inverted import load_inverted, save_inverted
@@ -91,7 +92,8 @@ def tune(session: Session) -> None:
                 break
         if stop.pressed:
             raise Interrupted(f"Stopped after step {done} of {total}; the same command with --resume continues.")
-    save_tuned(folder / TUNED, session.video_unet.tuned_state_dict(), _metadata(session, done))
+    tuned = session.video_unet.tuned_state_dict()
+    save_tuned(folder / TUNED, tuned, _metadata(session, done), PRECISIONS[config.tuned_precision])
 
 
 def invert(session: Session) -> InvertedClip:
