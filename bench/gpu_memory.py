@@ -2,6 +2,7 @@
 
     python bench/gpu_memory.py                                    # 8, 16 and 24 frames of three sizes
     python bench/gpu_memory.py --frames 32 --sizes 512 --precision fp32
+    python bench/gpu_memory.py --frames 24 240 --sizes 512 --window 24 --overlap 4
 
 The real code runs on a network of full SD 1.5 size whose tensors have no data (torch's meta device), and the bytes of
 those alive are added up: what torch.cuda.max_memory_allocated would say, without the workspaces of cuDNN and cuBLAS.
@@ -88,23 +89,25 @@ def sd15_unet(dtype: torch.dtype) -> nn.Module:
         return UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8).to(dtype).eval()
 
 
-def tuning_bytes(frames: int, size: int, precision: str = "16 bit", gradient_checkpointing: bool = True) -> int:
+def tuning_bytes(
+    frames: int, size: int, precision: str = "16 bit", gradient_checkpointing: bool = True, window: int = 0
+) -> int:
     """Peak of tuning on ``frames`` frames of ``size`` x ``size`` pixels, weights included, VAE and text encoder not."""
     settings = tav_core.TuneSettings(steps=2, gradient_checkpointing=gradient_checkpointing)
-    with _counting(frames, size, precision) as (alive, video_unet, schedule, latents, context):
+    with _counting(frames, size, precision, window) as (alive, video_unet, schedule, latents, context):
         tav_core.tune(video_unet, schedule, latents, context, settings)
     return alive.peak
 
 
-def sampling_bytes(frames: int, size: int, precision: str = "16 bit") -> int:
+def sampling_bytes(frames: int, size: int, precision: str = "16 bit", window: int = 0, overlap: int = 0) -> int:
     """Peak of guided sampling."""
-    with _counting(frames, size, precision) as (alive, video_unet, schedule, latents, context):
+    with _counting(frames, size, precision, window, overlap) as (alive, video_unet, schedule, latents, context):
         tav_core.ddim_sample(video_unet, schedule, latents, context, context, steps=1)
     return alive.peak
 
 
 @contextmanager
-def _counting(frames: int, size: int, precision: str) -> Iterator[tuple]:
+def _counting(frames: int, size: int, precision: str, window: int, overlap: int = 0) -> Iterator[tuple]:
     unet = sd15_unet(DTYPES[precision])
     schedule = tav_core.NoiseSchedule.stable_diffusion()
 
@@ -120,7 +123,7 @@ def _counting(frames: int, size: int, precision: str) -> Iterator[tuple]:
             alive.add(parameter)
         latents = torch.empty(1, unet.config.in_channels, frames, size // 8, size // 8, device="meta")
         context = torch.empty(1, 77, unet.config.cross_attention_dim, device="meta")
-        yield alive, tav_core.inflate(unet), schedule, latents, context
+        yield alive, tav_core.inflate(unet, window=window, overlap=overlap), schedule, latents, context
 
 
 def main() -> None:
@@ -128,14 +131,20 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 16, 24])
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 384, 512], help="width and height in pixels")
     parser.add_argument("--precision", default="16 bit", choices=list(DTYPES), help="of weights and activations")
+    parser.add_argument("--window", type=int, default=0, help="frames computed at once, and learned from in a step")
+    parser.add_argument("--overlap", type=int, default=0, help="frames before a window that temporal attention sees")
+    parser.add_argument("--part", default="all", choices=["all", "sampling"])
     args = parser.parse_args()
     print(f"GB by count, SD 1.5, {args.precision}, torch {torch.__version__}")
     print(f"{'frames':>6} {'size':>9} {'tuning':>8} {'without checkpointing':>22} {'sampling':>9}")
     for size in args.sizes:
         for frames in args.frames:
-            tuning, plain = (tuning_bytes(frames, size, args.precision, recompute) for recompute in (True, False))
-            sampling = sampling_bytes(frames, size, args.precision)
-            print(f"{frames:6} {f'{size}x{size}':>9} {tuning / 1e9:8.1f} {plain / 1e9:22.1f} {sampling / 1e9:9.1f}")
+            figures = [sampling_bytes(frames, size, args.precision, args.window, args.overlap)]
+            if args.part == "all":
+                options = frames, size, args.precision
+                figures = [tuning_bytes(*options, recompute, args.window) for recompute in (True, False)] + figures
+            tuning, plain, sampling = [""] * (3 - len(figures)) + [f"{figure / 1e9:.1f}" for figure in figures]
+            print(f"{frames:6} {f'{size}x{size}':>9} {tuning:>8} {plain:>22} {sampling:>9}", flush=True)
 
 
 if __name__ == "__main__":
