@@ -1,4 +1,4 @@
-"""Format tables as text."""
+"""Format tables and counts as text."""
 
 from collections.abc import Sequence
 
@@ -16,3 +16,8 @@ def text_table(lines: Sequence[Sequence[str]], remarks: Sequence[str] = ()) -> l
         aligned = (figure.rjust(width) for figure, width in zip(figures, widths[1:]))
         table.append("  ".join([name.ljust(widths[0]), *aligned, remark]).rstrip())
     return table
+
+
+def counted(number: int, noun: str) -> str:
+    """Format a number with its noun: "1 frame", "2 frames"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

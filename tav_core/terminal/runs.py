@@ -172,9 +172,9 @@ def _write_sheet(session: Session, inverted: InvertedClip | None, videos: dict[s
     if inverted:
         with session.stage("decoding"):
             shown = shown_frames(inverted.clean.shape[2])
-            if Path(session.config.train_data.video_path).is_file():
+            try:
                 row = [frame for number, frame in enumerate(session.clip_frames()) if number in shown]
-            else:
+            except (FileNotFoundError, ValueError):  # the clip is gone since it was inverted
                 row = list(session.pipeline.decode_frames(inverted.clean[:, :, shown]))
             rows.insert(0, torch.stack(row))
         labels.insert(0, inverted.prompt or "source")

@@ -6,18 +6,21 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 import av
 import numpy as np
 import torch
-from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
-from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.reformatter import VideoReformatter
 
 from ..choices import LARGEST_SIDE, RESIZE_MODES
+from ..text_table import counted
 from .container import open_video
+from .picture import display_size, picture_of
+from .stills import are_stills, frames_of, timeline_of
 from .timeline import MOST_FRAMES, Timeline, scan
-from .writing import SCALING, save_video
+from .writing import save_video
 
 __all__ = ["VideoClip", "VideoInfo", "load_video", "probe_clip", "probe_video", "save_video"]
 
@@ -63,11 +66,12 @@ def load_video(
 
     Frame i is the frame on display at i / source_fps seconds: in a file of constant rate exactly the i-th decoded
     frame; if the rate varies, frames are repeated or dropped so that motion keeps its speed. Frames are rotated by
-    quarter turns and mirrored as the file requests. Only frames up to the last one needed are decoded, and none is
-    kept at full size.
+    quarter turns and mirrored as the file requests. HDR (PQ, HLG) and BT.2020 become sRGB, with highlights clipped.
+    Only frames up to the last one needed are decoded, and none is kept at full size.
 
     Args:
-        path: a file that FFmpeg can decode.
+        path: a file that FFmpeg can decode, an animated WebP, a folder of pictures, or a pattern of numbered ones such
+            as ``frame_%04d.png``; pictures count as 8 frames per second.
         frames: at least 1; 0 for all from ``start`` on.
         start, stride: at least 0 and 1.
         width, height: size of the result in pixels, a multiple of 8; None takes the source's, rounded down to one.
@@ -85,6 +89,7 @@ def load_video(
     pictures = _pictures(path, timeline, numbers, frames or len(numbers), start, width, height, resize)
     for read, picture in enumerate(pictures, start=1):
         if read == 1:
+            _check_memory(len(numbers), *picture.shape[1::-1])
             clip = torch.empty(len(numbers), *picture.shape)
         clip[read - 1] = torch.from_numpy(picture)
     return VideoClip(clip[:read].div_(255), timeline.fps / stride, timeline.fps, len(timeline.shown))
@@ -123,10 +128,10 @@ def _pictures(
         reformatter = VideoReformatter()
         for frame in _pick(numbered, numbers):
             if not read:
-                source = _display_size(frame, timeline.pixel_aspect)
+                source = display_size(frame, timeline.pixel_aspect)
                 source_width, source_height = (max(8, size // 8 * 8) for size in source)
                 width, height = width or source_width, height or source_height
-            yield _picture(reformatter, frame, timeline.pixel_aspect, width, height, resize)
+            yield picture_of(reformatter, frame, timeline, width, height, resize)
             read += 1
     if not read:
         raise _breaks_off(path, start)
@@ -134,6 +139,11 @@ def _pictures(
         warnings.warn(
             f"{path} breaks off: only {read} of the {requested} frames requested could be read.", stacklevel=3
         )
+
+
+def clip_bytes(frames: int, width: int, height: int) -> int:
+    """Return the size in memory of the frames that :func:`load_video` returns."""
+    return 4 * 3 * frames * width * height
 
 
 def probe_clip(
@@ -145,9 +155,18 @@ def probe_clip(
     height: int = 512,
     resize: str = "stretch",
 ) -> VideoInfo:
-    """Predict the result of :func:`load_video` for the same arguments, or raise its error, without decoding a frame."""
+    """Predict the result of :func:`load_video` for the same arguments, or raise its error, by decoding the first frame.
+
+    Of a file that is damaged after that, :func:`load_video` may give fewer frames, with a warning.
+    """
     _check_request(frames, start, stride, width, height, resize)
     timeline, numbers = _chosen(path, frames, start, stride)
+    with closing(_numbered_frames(path, timeline, int(numbers[0]))) as numbered:
+        first = next(_pick(numbered, numbers[:1]), None)
+        if first is None:
+            raise _breaks_off(path, start)
+        _check_memory(len(numbers), width, height)
+        picture_of(VideoReformatter(), first, timeline, width, height, resize)
     fps = timeline.fps / stride
     return VideoInfo(len(numbers), fps, width, height, len(numbers) / fps)
 
@@ -160,20 +179,25 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
         FileNotFoundError: the file does not exist.
         ValueError: the file is not a video.
     """
-    with open_video(path) as container:
-        stream = _video_stream(container, path)
-        first = next(_decode(container, stream), None)
+    if are_stills(path):
+        first, pixel_aspect = next(frames_of(path), None), 1.0
         if first is None:
-            raise ValueError(f"{path} breaks off before its first frame: use a whole file.")
-        width, height = _display_size(first, float(stream.sample_aspect_ratio or 1))
-        count, rate = stream.frames, stream.average_rate
-        # A header is trusted when its count, duration and rates agree (with an edit list the count differs, with a
-        # variable rate the rates).
-        constant = rate and rate == stream.base_rate and stream.duration
-        if constant and count == round(stream.duration * stream.time_base * rate):
-            return VideoInfo(count, float(rate), width, height, count / float(rate))
-    with open_video(path) as container:
-        timeline = scan(container, _video_stream(container, path))
+            raise _breaks_off(path, 0)
+        width, height = display_size(first, pixel_aspect)
+    else:
+        with open_video(path) as container:
+            stream = _video_stream(container, path)
+            first = next(_decode(container, stream), None)
+            if first is None:
+                raise _breaks_off(path, 0)
+            width, height = display_size(first, float(stream.sample_aspect_ratio or 1))
+            count, rate = stream.frames, stream.average_rate
+            # A header is trusted when its count, duration and rates agree (with an edit list the count differs, with a
+            # variable rate the rates).
+            constant = rate and rate == stream.base_rate and stream.duration
+            if constant and count == round(stream.duration * stream.time_base * rate):
+                return VideoInfo(count, float(rate), width, height, count / float(rate))
+    timeline = _timeline(path)
     return VideoInfo(len(timeline.shown), timeline.fps, width, height, len(timeline.shown) / timeline.fps)
 
 
@@ -191,17 +215,33 @@ def _check_request(frames: int, start: int, stride: int, width: int | None, heig
 
 def _chosen(path: str | os.PathLike, frames: int, start: int, stride: int) -> tuple[Timeline, np.ndarray]:
     """Return the timeline of the file, and the numbers of the decoded frames to take."""
-    with open_video(path) as container:
-        timeline = scan(container, _video_stream(container, path))
+    timeline = _timeline(path)
     available = len(range(start, len(timeline.shown), stride))
     if available < max(1, frames) and timeline.complete:
         raise ValueError(
-            f"{path} has {len(timeline.shown)} frames, which gives {available} with start {start} and stride {stride}, "
-            f"but {frames or 'all'} were requested: request fewer frames, or lower start or stride."
+            f"{path} has {counted(len(timeline.shown), 'frame')}, which gives {available} with start {start} and "
+            f"stride {stride}, but {frames or 'all'} were requested: request fewer frames, or lower start or stride."
         )
     if available == 0:
         raise _breaks_off(path, start)
     return timeline, timeline.shown[start::stride][: frames or None]
+
+
+def _timeline(path: str | os.PathLike) -> Timeline:
+    """Read the timeline of a file, once as long as the file does not change."""
+    try:
+        status = os.stat(path)
+    except OSError:  # a pattern of numbered files, or an error that reading explains
+        return _read_timeline.__wrapped__(os.fspath(path))
+    return _read_timeline(os.path.abspath(path), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read_timeline(path: str, *_changed: int) -> Timeline:
+    if are_stills(path):
+        return timeline_of(path)
+    with open_video(path) as container:
+        return scan(container, _video_stream(container, path))
 
 
 def _breaks_off(path: str | os.PathLike, start: int) -> ValueError:
@@ -231,6 +271,9 @@ def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> I
 def _numbered_frames(path: str | os.PathLike, timeline: Timeline, number: int) -> Iterator[tuple[int, av.VideoFrame]]:
     """Yield decoded frames with their numbers, from the last keyframe before frame ``number`` if seeking finds it, else
     from the first."""
+    if are_stills(path):
+        yield from enumerate(frames_of(path))
+        return
     for keyframe in (timeline.keyframe_before(number), None):
         with open_video(path) as container:
             stream = _video_stream(container, path)
@@ -261,61 +304,14 @@ def _pick(numbered: Iterator[tuple[int, av.VideoFrame]], numbers: Iterable[int])
         yield frame
 
 
-def _display_size(frame: av.VideoFrame, pixel_aspect: float) -> tuple[int, int]:
-    width, height = max(1, round(frame.width * pixel_aspect)), frame.height
-    sideways, _, _ = _orientation(frame)
-    return (height, width) if sideways else (width, height)
+def _check_memory(frames: int, width: int, height: int) -> None:
+    """Raise ValueError for a clip that is larger than the memory of this machine.
 
-
-def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """Return how to turn a frame upright: whether to transpose it, and then whether to mirror it horizontally and
-    vertically; the nearest quarter turn for a display matrix that is not one."""
-    matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
-    if matrix is None:
-        return False, False, False
-    # (x, y) is shown at (a x + c y, b x + d y)
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
-    sideways = abs(b) + abs(c) > abs(a) + abs(d)
-    return (True, c < 0, b < 0) if sideways else (False, a < 0, d < 0)
-
-
-def _picture(
-    reformatter: VideoReformatter, frame: av.VideoFrame, pixel_aspect: float, width: int, height: int, resize: str
-) -> np.ndarray:
-    """Convert one frame to uint8 RGB [height, width, 3], upright."""
-    inner_width, inner_height = width, height
-    if resize != "stretch":
-        shown_width, shown_height = _display_size(frame, pixel_aspect)
-        scales = width / shown_width, height / shown_height
-        scale = max(scales) if resize == "crop" else min(scales)
-        inner_width, inner_height = max(1, round(shown_width * scale)), max(1, round(shown_height * scale))
-
-    sideways, mirrored, upside_down = _orientation(frame)
-    # RGB is always full range, but PyAV 14 applies the colour space only if the two ranges differ.
-    other_range = ColorRange.MPEG if frame.color_range == ColorRange.JPEG else ColorRange.JPEG
-    try:
-        picture = reformatter.reformat(
-            frame,
-            width=inner_height if sideways else inner_width,
-            height=inner_width if sideways else inner_height,
-            format="rgb24",
-            interpolation=SCALING,
-            src_color_range=frame.color_range,
-            dst_color_range=other_range,
-        ).to_ndarray()
-    except av.FFmpegError as error:
+    The system may let it be allocated, and kill the process when it is filled.
+    """
+    size = clip_bytes(frames, width, height)
+    if hasattr(os, "sysconf") and size > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
         raise ValueError(
-            f"Frames of {frame.width}x{frame.height} cannot be resized to {width}x{height} by {resize!r}: use 'pad', "
-            "or a size of about their aspect ratio."
-        ) from error
-    picture = picture.swapaxes(0, 1) if sideways else picture
-    picture = picture[:: -1 if upside_down else 1, :: -1 if mirrored else 1]
-
-    if resize == "crop":
-        top, left = (inner_height - height) // 2, (inner_width - width) // 2
-        picture = picture[top : top + height, left : left + width]
-    elif resize == "pad":
-        top, left = (height - inner_height) // 2, (width - inner_width) // 2
-        bars = (top, height - inner_height - top), (left, width - inner_width - left), (0, 0)
-        picture = np.pad(picture, bars)
-    return np.ascontiguousarray(picture)
+            f"{counted(frames, 'frame')} of {width}x{height} take {size / 1e9:.1f} GB, more than this machine has: use "
+            "fewer or smaller frames."
+        )

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-MOST_FRAMES = 2**23
-"""More than a day at 60 frames per second."""
+MOST_FRAMES = 2**21
+"""Of a file, more than nine hours at 60 frames per second; they bound the memory that reading it takes."""
 WORTH_SEEKING = 240
 """Seek to a keyframe only from this frame number on; below it, decoding from the start is as fast."""
 
@@ -25,6 +25,7 @@ class Timeline:
         complete: False where the file breaks off before its end.
         pixel_aspect: width of a displayed pixel, as a multiple of its height.
         keyframes: int array [k, 2]; of each keyframe, its decoded frame number, and its time in the stream's unit.
+        transfer, primaries: tags of the colours, by their numbers in ITU-T H.273; 2 for none.
     """
 
     shown: np.ndarray
@@ -32,6 +33,8 @@ class Timeline:
     complete: bool
     pixel_aspect: float
     keyframes: np.ndarray
+    transfer: int = 2
+    primaries: int = 2
 
     def keyframe_before(self, number: int) -> tuple[int, int] | None:
         """Return number and time of the last keyframe up to a decoded frame; None if starting at the first frame is as
@@ -50,7 +53,11 @@ class _Packet(NamedTuple):
 
 
 def scan(container: av.container.InputContainer, stream: av.VideoStream) -> Timeline:
-    """Read all packets, without decoding them, to find the time of every frame and whether the file is whole."""
+    """Read all packets, without decoding them, to find the time of every frame and whether the file is whole.
+
+    Raises:
+        ValueError: there are more than ``MOST_FRAMES``.
+    """
     packets, complete = [], True
     ends: dict[
         int, int
@@ -67,6 +74,8 @@ def scan(container: av.container.InputContainer, stream: av.VideoStream) -> Time
                 ends[packet.stream_index] = max(ends.get(packet.stream_index, 0), time + (packet.duration or 0))
             if packet.stream_index == stream.index:
                 packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard))
+                if len(packets) > MOST_FRAMES:
+                    raise ValueError(f"{container.name} has more than {MOST_FRAMES} frames: cut a shorter file.")
     except av.FFmpegError:
         complete = False
     times = _times_of_frames(packets)
@@ -82,9 +91,18 @@ def scan(container: av.container.InputContainer, stream: av.VideoStream) -> Time
         times = times[:-1]  # half drawn
     if not complete and packets and packets[-1].dts is not None and None not in times:
         times = _before_gap(times, packets[-1].dts)
-    shown, fps = _shown(times, stream)
+    shown, fps = constant_rate(times, stream.time_base, stream.average_rate)
     pixel_aspect = float(stream.sample_aspect_ratio or 1)
-    return Timeline(shown, fps, complete and len(times) > 0, pixel_aspect, _keyframes(packets, times))
+    codec = stream.codec_context
+    return Timeline(
+        shown,
+        fps,
+        complete and len(times) > 0,
+        pixel_aspect,
+        _keyframes(packets, times),
+        int(codec.color_trc),
+        int(codec.color_primaries),
+    )
 
 
 def _times_of_frames(packets: list[_Packet]) -> list[int | None]:
@@ -123,14 +141,13 @@ def _before_gap(times: list[int], last_decoding_time: int) -> list[int]:
     return times
 
 
-def _shown(times: list[int | None], stream: av.VideoStream) -> tuple[np.ndarray, float]:
+def constant_rate(times: list[int | None], time_base: Fraction, declared: Fraction | None) -> tuple[np.ndarray, float]:
     """Return the decoded frame on display at each frame i of a constant rate, and that rate in frames per second.
 
     The constant rate is the average one, or, if at least nine in ten frames last equally long, theirs (a few were
     dropped, or one is held). A frame's time is rounded to the nearest i, so that jitter of less than half a frame
     changes nothing, and in whole numbers, so that a file of constant rate gives 0, 1, 2, ... however long it is.
     """
-    declared = stream.average_rate
     if len(times) < 2 or None in times or max(times) == min(times):
         return np.arange(len(times)), float(declared or 1)
     times = np.sort(np.array(times, dtype=np.int64))
@@ -145,8 +162,8 @@ def _shown(times: list[int | None], stream: av.VideoStream) -> tuple[np.ndarray,
     due = (2 * since * intervals + span) // (2 * span)
     shown = np.searchsorted(due, np.arange(intervals + 1), side="right") - 1
 
-    rate = intervals / (span * stream.time_base)
-    drifts = declared is None or abs(span * stream.time_base * declared - intervals) >= 1
+    rate = intervals / (span * time_base)
+    drifts = declared is None or abs(span * time_base * declared - intervals) >= 1
     return shown, float(rate if drifts else declared)
 
 
