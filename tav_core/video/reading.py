@@ -1,22 +1,20 @@
 """Read clips into tensors: H.264, VP9, GIF and every other format that FFmpeg decodes."""
 
-import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 
-import av
 import numpy as np
 import torch
-from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
 from ..choices import LARGEST_SIDE, RESIZE_MODES
 from ..text_table import counted
 from .container import open_video
+from .decoding import decode, numbered_frames, pick, video_stream
 from .picture import display_size, picture_of
 from .stills import are_stills, frames_of, timeline_of
 from .timeline import MOST_FRAMES, Timeline, scan
@@ -124,9 +122,9 @@ def _pictures(
     """Yield uint8 RGB [height, width, 3] of the decoded frames of these numbers; warn where fewer than ``requested``
     could be read."""
     read = 0
-    with closing(_numbered_frames(path, timeline, int(numbers[0]))) as numbered:
+    with closing(numbered_frames(path, timeline, int(numbers[0]))) as numbered:
         reformatter = VideoReformatter()
-        for frame in _pick(numbered, numbers):
+        for frame in pick(numbered, numbers):
             if not read:
                 source = display_size(frame, timeline.pixel_aspect)
                 source_width, source_height = (max(8, size // 8 * 8) for size in source)
@@ -161,8 +159,8 @@ def probe_clip(
     """
     _check_request(frames, start, stride, width, height, resize)
     timeline, numbers = _chosen(path, frames, start, stride)
-    with closing(_numbered_frames(path, timeline, int(numbers[0]))) as numbered:
-        first = next(_pick(numbered, numbers[:1]), None)
+    with closing(numbered_frames(path, timeline, int(numbers[0]))) as numbered:
+        first = next(pick(numbered, numbers[:1]), None)
         if first is None:
             raise _breaks_off(path, start)
         _check_memory(len(numbers), width, height)
@@ -186,8 +184,8 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
         width, height = display_size(first, pixel_aspect)
     else:
         with open_video(path) as container:
-            stream = _video_stream(container, path)
-            first = next(_decode(container, stream), None)
+            stream = video_stream(container, path)
+            first = next(decode(container, stream), None)
             if first is None:
                 raise _breaks_off(path, 0)
             width, height = display_size(first, float(stream.sample_aspect_ratio or 1))
@@ -241,67 +239,11 @@ def _read_timeline(path: str, *_changed: int) -> Timeline:
     if are_stills(path):
         return timeline_of(path)
     with open_video(path) as container:
-        return scan(container, _video_stream(container, path))
+        return scan(container, video_stream(container, path))
 
 
 def _breaks_off(path: str | os.PathLike, start: int) -> ValueError:
     return ValueError(f"{path} breaks off before frame {start} could be read: use a whole file or a lower start.")
-
-
-def _video_stream(container: av.container.InputContainer, path: str | os.PathLike) -> av.VideoStream:
-    # an attached picture is the cover of an audio file
-    stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
-    if stream is None or stream.codec_context is None:
-        raise ValueError(f"{path} has no video stream that can be decoded: give a video file.")
-    stream.thread_type = "AUTO"
-    return stream
-
-
-def _decode(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-    """Yield decoded frames in the order of display, up to the end or to where the file breaks off."""
-    with suppress(av.FFmpegError):
-        for packet in container.demux(stream):
-            if packet.is_corrupt:
-                break
-            yield from packet.decode()
-    with suppress(av.FFmpegError):
-        yield from stream.decode()  # frames still in the decoder when the end was not reached
-
-
-def _numbered_frames(path: str | os.PathLike, timeline: Timeline, number: int) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Yield decoded frames with their numbers, from the last keyframe before frame ``number`` if seeking finds it, else
-    from the first."""
-    if are_stills(path):
-        yield from enumerate(frames_of(path))
-        return
-    for keyframe in (timeline.keyframe_before(number), None):
-        with open_video(path) as container:
-            stream = _video_stream(container, path)
-            frames = _decode(container, stream)
-            if keyframe is None:
-                yield from enumerate(frames)
-                return
-            first, time = keyframe
-            with suppress(av.FFmpegError):
-                container.seek(time, stream=stream)
-            for frame in frames:
-                if frame.pts is None or frame.pts > time:
-                    break
-                if frame.pts == time:
-                    yield first, frame
-                    yield from enumerate(frames, first + 1)
-                    return
-
-
-def _pick(numbered: Iterator[tuple[int, av.VideoFrame]], numbers: Iterable[int]) -> Iterator[av.VideoFrame]:
-    """Yield the frames of these numbers (non-decreasing, some repeated), up to the last that exists."""
-    number, frame = -1, None
-    for wanted in numbers:
-        while number < wanted:
-            number, frame = next(numbered, (math.inf, None))
-        if frame is None:
-            return
-        yield frame
 
 
 def _check_memory(frames: int, width: int, height: int) -> None:

@@ -75,7 +75,7 @@ def test_samples_of_the_step_that_a_run_was_killed_at_are_made_when_it_resumes(c
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "ddim_sample", killed)
+        patch.setattr(runs, "ddim_invert", killed)
         folder = run(cli_world, "killed", code=130, validation_steps=2)
     assert not (folder / "samples/step-2/contact-sheet.png").exists()
     run(cli_world, "killed", "--resume", validation_steps=2)
