@@ -22,7 +22,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..diffusion.schedule import NoiseSchedule
-from ..errors import is_out_of_memory
+from ..errors import is_of_the_system, is_out_of_memory
 from ..network.video_unet import VideoUNet, inflate
 from .single_file import SingleFile
 from .tokenizer import cached_tokenizer, load_tokenizer
@@ -81,7 +81,7 @@ class Pipeline:
         try:
             parts = load(path, dtype, tokenizer, prediction_type)
         except Exception as error:  # each library raises its own kinds for a damaged file
-            told = isinstance(error, (FileNotFoundError, ModuleNotFoundError, ValueError))
+            told = isinstance(error, (FileNotFoundError, ImportError, ValueError)) or is_of_the_system(error)
             if (told and not isinstance(error, (JSONDecodeError, UnicodeDecodeError))) or is_out_of_memory(error):
                 raise
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
@@ -181,12 +181,14 @@ def _finite(tensor: Tensor, what: str) -> Tensor:
 
 
 def check_exists(path: Path) -> None:
-    """Raises FileNotFoundError where there is neither a folder nor a file of a checkpoint."""
+    """Raise FileNotFoundError if there is no folder or file of a checkpoint, OSError if it cannot be read."""
     if not path.exists():
         raise FileNotFoundError(
             f"There is no checkpoint {path}: give a diffusers folder or a .safetensors file on this machine "
             "(a model of the Hugging Face Hub is fetched with 'hf download NAME --local-dir FOLDER')."
         )
+    if path.is_file():
+        path.open("rb").close()
 
 
 def _load_folder(

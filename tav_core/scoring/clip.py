@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..errors import is_out_of_memory
+from ..errors import is_of_the_system, is_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTokenizer
@@ -66,7 +66,7 @@ class ClipScorer:
             )
             tokenizer = CLIPTokenizer.from_pretrained(folder, local_files_only=True)
         except Exception as error:  # each library has its own exceptions for a damaged file
-            if is_out_of_memory(error):
+            if is_out_of_memory(error) or is_of_the_system(error):
                 raise
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f"The CLIP model in {weights} cannot be read ({reason}): get it again.") from error

@@ -22,6 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from ..errors import check_text
 from ..files import file_name, parse_json
 from ..terminal.config import Config
 from ..terminal.run_folder import CONFIG
@@ -151,7 +152,7 @@ def _unique(pairs: Iterable[tuple[str, str]], path: Path) -> dict[str, str]:
             raise ValueError(f"{path} has the name {name!r}: give that of a video within each system's folder.")
         if name in prompts:
             raise ValueError(f"{path} has {name!r} twice: a name stands for one clip with one prompt.")
-        prompts[name] = prompt.strip()
+        prompts[check_text(name, f"A name in {path}")] = check_text(prompt.strip(), f"The prompt of {name} in {path}")
     if not prompts:
         raise ValueError(f"{path} is empty: give the name and the prompt of at least one video.")
     return prompts

@@ -11,6 +11,7 @@ from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
 
+from ..errors import check_text
 from ..files import scratch_folder
 from .answers import FILE, QUESTIONS, Answer, AnswerLog, read_answers, subject
 from .folder import Clip, Results
@@ -160,7 +161,7 @@ def rater_name(name: str) -> str:
     Raises:
         ValueError: it is empty or too long.
     """
-    name = " ".join(name.split()).casefold()
+    name = check_text(" ".join(name.split()).casefold(), "The name")
     if not 0 < len(name) <= LONGEST_NAME:
         raise ValueError(f"Give a name of 1 to {LONGEST_NAME} characters, so that you can continue later.")
     return name

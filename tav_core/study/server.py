@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from ..errors import short
+from ..files import parse_json
 from .rating import Study, UnknownName
 
 HOST = "127.0.0.1"
@@ -44,6 +46,7 @@ class StudyServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 1024  # a hall of raters may begin at once
     allow_reuse_address = sys.platform != "win32"  # on Windows, it would let two servers share a port
 
     def __init__(self, study: Study, port: int = PORT) -> None:
@@ -68,6 +71,7 @@ class StudyServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    timeout = 30  # seconds in which a client must send or take something
     server_version, sys_version = "tav-study", ""
     server: StudyServer
 
@@ -85,12 +89,14 @@ class _Handler(BaseHTTPRequestHandler):
             # DNS rebinding: another page's own host name may point here
             if urlsplit(f"//{self.headers.get('Host', '')}").hostname not in (HOST, "localhost"):
                 return self._refuse(HTTPStatus.FORBIDDEN, f"This study answers at {self.server.url} only.")
+            if urlsplit(self.headers.get("Origin", "")).netloc not in ("", self.headers["Host"]):
+                return self._refuse(HTTPStatus.FORBIDDEN, "This study takes answers from its own page only.")
             work()
         except UnknownName as error:
             self._refuse(HTTPStatus.CONFLICT, str(error))
         except ValueError as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):
             raise
         except OSError as error:
             self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
@@ -102,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send((_PAGE / name).read_bytes(), kind)
         elif address.path == "/api/question":
             query = parse_qs(address.query)
-            number = int(query["number"][0]) if "number" in query else None
+            number = _number(query["number"][0]) if "number" in query else None
             self._send_json(self.server.study.question(query.get("rater", [""])[0], number))
         elif address.path.startswith("/video/"):
             self._send_video(self.server.study.video(address.path.removeprefix("/video/")))
@@ -110,13 +116,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND, f"There is nothing at {address.path}.")
 
     def _post(self) -> None:
-        length = int(self.headers.get("Content-Length", 0))
+        length = _number(self.headers.get("Content-Length", "0"))
         if self.path != "/api/answer":
             return self._refuse(HTTPStatus.NOT_FOUND, f"There is nothing at {self.path}.")
         # another page's form can be posted here, but not as JSON
         if self.headers.get_content_type() != "application/json" or not 0 < length <= _LONGEST_BODY:
             raise ValueError("An answer is a small JSON object.")
-        body = json.loads(self.rfile.read(length))
+        try:
+            body = parse_json(self.rfile.read(length))
+        except ValueError as error:
+            raise ValueError("An answer is a small JSON object.") from error
         if not isinstance(body, dict) or not all(isinstance(body.get(key), str) for key in ("rater", "id", "choice")):
             raise ValueError("An answer needs the texts rater, id and choice.")
         self.server.study.answer(body["rater"], body["id"], body["choice"])
@@ -147,3 +156,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValueError(f"{short(text)!r} is not a number of a question or a length.")
+    return int(text)

@@ -10,12 +10,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from ..choices import ATTENTION_MODES, EXTENSION_MODES, RESIZE_MODES
 from ..diffusion.settings import OWN_TUNE
+from ..errors import short
 from ..files import check_writable, only_user
-from .config import Config, setting_names
+from .config import Config, parse_yaml, setting_names
 from .run_folder import TUNED
 
 if TYPE_CHECKING:
@@ -57,9 +56,9 @@ def given_values(arguments: argparse.Namespace) -> dict[str, Any]:
         if not separator:
             raise ValueError(f"--set takes KEY=VALUE, not {setting!r}.")
         try:
-            given[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ValueError(f"The value of --set {setting} is not valid YAML: put text in quotes.") from error
+            given[name] = parse_yaml(value)
+        except ValueError as error:
+            raise ValueError(f"The value of --set {short(setting)} is not valid YAML: put text in quotes.") from error
     return given
 
 

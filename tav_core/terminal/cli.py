@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .. import __version__
-from ..errors import TuningError, is_out_of_memory
+from ..errors import TuningError, is_out_of_memory, short
 from .interrupt import Interrupted
 
 _DESCRIPTION = """\
@@ -96,18 +98,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(
-            errors="backslashreplace"
-        )  # redirected on Windows, some characters of file names cannot be encoded
+        # redirected on Windows, some characters of file names cannot be encoded
+        sys.stdout.reconfigure(errors="backslashreplace")
     arguments = None
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
             arguments = _parser(argv).parse_args(argv)
             return arguments.run(arguments) or 0
-        except (ValueError, OSError, TuningError, ModuleNotFoundError) as error:
+        except BrokenPipeError:  # of "tav ... | head"
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes it at its end
+            return 1
+        except (ValueError, OSError, TuningError, ImportError) as error:
             if arguments is None or arguments.traceback:
                 raise
+            if isinstance(error, (OSError, ImportError)) and is_out_of_memory(error):
+                print("tav: Out of memory: close other programs, or raise the limit.", file=sys.stderr)
+                return 1
             print(f"tav: {_sentence(error)}", file=sys.stderr)
             return 2
         except (RuntimeError, MemoryError) as error:
@@ -141,13 +148,17 @@ def _sentence(error: Exception) -> str:
     """Describe an error to the user, in one sentence."""
     if isinstance(error, ModuleNotFoundError):  # ComfyUI comes without the packages that load a checkpoint here
         return f'{error}: run "{sys.executable}" -m pip install -e "{_ROOT}"'
+    if isinstance(error, ImportError):
+        return f"A library cannot be loaded ({short(str(error))}): install it again."
     if isinstance(error, OSError) and error.filename:
         check = "check the name, the folder and its permissions"
         if isinstance(error, PermissionError):
             check += ", and that no other program has it open"
         return f"{error.filename}: {error.strerror}; {check}."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.strerror}: a file could not be written; see that there is space for it."
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: a file could not be written or read; see that there is space for it."
+        return f"{error.strerror}: a file could not be written or read; try again, or choose another folder."
     return str(error)
 
 

@@ -16,6 +16,7 @@ import yaml
 
 from ..choices import ATTENTION_MODES, LARGEST_SIDE, RESIZE_MODES
 from ..diffusion.settings import LONG, SAMPLE, TUNE, OwnTuneSettings, TuneSettings, check, like, setting
+from ..errors import check_text
 from ..files import write_text
 
 
@@ -132,9 +133,9 @@ class Config(OwnTuneSettings):
         if not Path(path).is_file():
             raise FileNotFoundError(f"There is no configuration file {path}: check the name and the folder.")
         try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: of dates, long numbers, encodings
-            line = getattr(error, "problem_mark", None)
+            values = parse_yaml(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            line = getattr(error.__cause__, "problem_mark", None)
             where = f" (line {line.line + 1})" if line else ""
             raise ValueError(f"{path} is not readable as YAML{where}: see configs/ for an example.") from error
         if not isinstance(values, dict):
@@ -190,7 +191,7 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
             return value
         raise ValueError(f"{name} must be true or false, not {reprlib.repr(value)}.")
     if hint is str and isinstance(value, (str, int, float)):
-        return "no" if value is False else str(value)
+        return "no" if value is False else check_text(str(value), name)
     if hint in (int, float) and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         with suppress(ValueError, OverflowError):
             if hint is float or isinstance(value, int) or str(value).isdigit():
@@ -205,6 +206,14 @@ def _listed(value: Any, name: str) -> list:
     if not isinstance(value, (list, tuple)):
         raise ValueError(f"{name} must be a list, not {reprlib.repr(value)}.")
     return list(value)
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML; ValueError for anything that is wrong with it, of which dates and deep nesting are special."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(str(error)) from error
 
 
 def setting_names(kind: type = Config, prefix: str = "") -> Iterator[str]:

@@ -216,7 +216,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.empty(1, device=device).cpu()  # fails for "meta", which computes nothing
     except (RuntimeError, AssertionError, NotImplementedError):
         raise ValueError(
             f"The device {name!r} cannot be used on this machine: choose auto, cpu, cuda, mps (Apple) or xpu (Intel)."
