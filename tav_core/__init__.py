@@ -12,6 +12,7 @@ _HOME = {
     "ATTENTION_MODES": "choices",
     "EXTENSION_MODES": "choices",
     "RESIZE_MODES": "choices",
+    "VIDEO_ENDINGS": "choices",
     "VideoUNet": "network.video_unet",
     "inflate": "network.video_unet",
     "NoiseSchedule": "diffusion.schedule",

@@ -11,3 +11,9 @@ LARGEST_SIDE = 2**14
 TIMESTEP_SPACINGS = ("leading", "trailing", "linspace")
 """Which training timesteps DDIM steps take (arXiv 2305.08891, table 2): evenly spaced ones from the first on
 (published), from the last on, or from the first to the last."""
+VIDEO_ENDINGS = (
+    ".mp4", ".webm", ".m4v", ".mov", ".mkv", ".avi", ".gif", ".wmv", ".flv", ".ts", ".mts", ".m2ts", ".3gp", ".mpg",
+    ".mpeg", ".ogv",
+)  # fmt: skip
+"""File endings of videos that are offered and looked for; of one name with several, the first is taken. Animated WebP
+is found by its contents, as stills have the same ending."""

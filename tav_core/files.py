@@ -117,7 +117,7 @@ def check_writable(folder: str | os.PathLike) -> None:
         pass
 
 
-_NO_NAME = re.compile(r'^$|[<>:"|?*\x00-\x1f]|[. ]$|.{80}|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)
+_NO_NAME = re.compile(r'^$|^\.|[<>:"|?*\x00-\x1f]|[. ]$|.{80}|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)
 """Parts of a file name that some system does not allow, or that are too long with a number and an ending."""
 
 
@@ -128,14 +128,12 @@ def unused_path(folder: str | os.PathLike, name: str, suffix: str) -> Path:
         name: may include subfolders, and may already end in `suffix`.
 
     Raises:
-        ValueError: the name is empty, leads out of the folder, or is not valid on every system.
+        ValueError: the name is empty, leads out of the folder (links in it may), or is not valid on every system.
     """
-    folder = Path(folder).resolve()
     stem = name.strip().removesuffix(suffix)
-    named = not any(_NO_NAME.search(part) for part in re.split(r"[/\\]", stem))
-    path = first = (folder / (stem + suffix)).resolve() if named else folder
-    if not named or not path.is_relative_to(folder):
+    if any(_NO_NAME.search(part) for part in re.split(r"[/\\]", stem)):  # ".." ends in a point
         raise ValueError(f"{name!r} is not a valid file name: give a plain one such as 'skiing' or 'sports/skiing'.")
+    path = first = Path(folder, stem + suffix)
     number = 2
     while path.exists():
         path = first.with_name(f"{first.stem}_{number}{suffix}")

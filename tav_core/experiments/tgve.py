@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..choices import VIDEO_ENDINGS
+
 NAME, CAPTION = "Video name", "Our GT caption"
 EDITS = {
     "style": "Style Change Caption",
@@ -22,7 +24,6 @@ EDITS = {
 """The column of each kind of edit."""
 SECTIONS = {"davis": "DAVIS_480p", "youtube": "youtube_480p", "videvo": "videvo_480p"}
 """The folder of each section, by the first word of the line that opens it."""
-_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def find_video(entry: Entry, folder: Path) -> Path:
     """
     places: Sequence[Path] = (folder / entry.section / "480p_videos", folder / entry.section, folder)
     for place in places:
-        for ending in _ENDINGS:
+        for ending in VIDEO_ENDINGS:
             if (place / f"{entry.name}{ending}").is_file():
                 return place / f"{entry.name}{ending}"
     raise FileNotFoundError(

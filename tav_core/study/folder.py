@@ -22,14 +22,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from ..choices import VIDEO_ENDINGS
 from ..errors import check_text
 from ..files import file_name, parse_json
 from ..terminal.config import Config
 from ..terminal.run_folder import CONFIG
 
 SOURCE = "source"
-SUFFIXES = (".mp4", ".webm", ".m4v", ".mov", ".mkv", ".avi", ".gif")
-"""Endings of videos; where one name has several, the first of these is shown."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def read_results(folder: str | os.PathLike) -> Results:
 
 
 def _video(stem: Path) -> Path | None:
-    paths = (stem.with_name(stem.name + suffix) for suffix in SUFFIXES)
+    paths = (stem.with_name(stem.name + suffix) for suffix in VIDEO_ENDINGS)
     return next((path for path in paths if path.is_file()), None)
 
 
@@ -160,7 +159,7 @@ def _unique(pairs: Iterable[tuple[str, str]], path: Path) -> dict[str, str]:
 
 def _without_suffix(name: str) -> str:
     name = name.strip().replace("\\", "/")
-    return next((name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix)), name)
+    return next((name.removesuffix(suffix) for suffix in VIDEO_ENDINGS if name.endswith(suffix)), name)
 
 
 def _warn_of_others(folder: Path, systems: Iterable[str], prompts: dict[str, str]) -> None:
@@ -168,7 +167,7 @@ def _warn_of_others(folder: Path, systems: Iterable[str], prompts: dict[str, str
         path.relative_to(folder)
         for system in systems
         for path in sorted((folder / system).rglob("*"))
-        if path.suffix in SUFFIXES and path.relative_to(folder / system).with_suffix("").as_posix() not in prompts
+        if path.suffix in VIDEO_ENDINGS and path.relative_to(folder / system).with_suffix("").as_posix() not in prompts
     ]
     if others:
         warnings.warn(f"{len(others)} videos have no prompt and are left out, such as {others[0]}.", stacklevel=2)

@@ -17,7 +17,7 @@ from cli_runs import NAMES, run, settings
 from networks import small_unet, tune
 
 import tav_core
-from tav_core.files import replacing, scratch_folder
+from tav_core.files import replacing, scratch_folder, unused_path
 from tav_core.saved.inverted import save_inverted
 from tav_core.terminal import cli, runs
 
@@ -111,3 +111,15 @@ def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path):
     with scratch_folder(tmp_path, ".x") as folder:
         assert folder.is_dir()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_name_may_lead_into_a_linked_folder_but_not_out(tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    path = unused_path(folder, "linked/skiing", ".safetensors")
+    assert path == folder / "linked" / "skiing.safetensors"
+    for name in ("../skiing", "linked/../../skiing", "/skiing", ".hidden", "a/.hidden"):
+        with pytest.raises(ValueError, match="is not a valid file name"):
+            unused_path(folder, name, ".safetensors")

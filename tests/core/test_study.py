@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+import tav_core
 from tav_core import save_video
 from tav_core.study.answers import Answer, AnswerLog, read_answers
 from tav_core.study.folder import read_results
@@ -111,6 +112,13 @@ def test_videos_that_no_browser_plays_are_converted(folder):
 def names(study: Study) -> set[str]:
     questions = [study.question("anna", number) for number in range(study.total)]
     return {question[side] for question in questions for side in ("left", "right", "source") if question[side]}
+
+
+@pytest.mark.parametrize("ending", tav_core.VIDEO_ENDINGS)
+def test_videos_of_every_ending_are_found(folder, ending):
+    for system in SYSTEMS:
+        (folder / system / "cat.mp4").rename(folder / system / f"cat{ending}")
+    assert read_results(folder).clips[1].videos["zoetrope"].suffix == ending
 
 
 def test_a_rater_goes_on_in_the_same_order(folder):
