@@ -1,17 +1,11 @@
-"""Stable Diffusion outside ComfyUI: text, pictures and the U-Net of a checkpoint, loaded with diffusers.
-
-Nothing here reaches the network, and pickled weights are never opened.
-"""
+"""`Pipeline`: text, pictures and the U-Net of a Stable Diffusion checkpoint outside ComfyUI."""
 
 from __future__ import annotations
 
-import json
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import islice
 from json import JSONDecodeError
 from pathlib import Path
@@ -21,31 +15,30 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..diffusion.ddim import Condition
 from ..diffusion.schedule import NoiseSchedule
 from ..errors import is_of_the_system, is_out_of_memory
 from ..network.video_unet import VideoUNet, inflate
-from .single_file import SingleFile
-from .tokenizer import cached_tokenizer, load_tokenizer
+from .folder import load_folder
+from .single_file import load_file
+from .text import TextEncoder, encode_sdxl
 
 FRAMES_AT_ONCE = 4
 """Frames that the autoencoder takes together; bounds its memory whatever the length of the clip."""
-_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
-# What every SD 1.x and 2.x scheduler says; a folder saved with another kind of scheduler may leave it out.
-_SCHEDULER_DEFAULTS = {"steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False}
 
 
 @dataclass
 class Pipeline:
-    """The parts of a Stable Diffusion 1.x or 2.x checkpoint.
+    """The parts of a Stable Diffusion 1.x, 2.x or SDXL checkpoint.
 
-    The parts lie in main memory; each comes to ``device`` for its work, and the text encoder and the autoencoder leave
-    it again. Set ``text_encoder`` to None to free it for good.
+    The parts lie in main memory; each comes to ``device`` for its work, and text encoders and autoencoder leave it
+    again.
     """
 
     unet: nn.Module
     vae: nn.Module
-    text_encoder: nn.Module | None
-    tokenizer: Any
+    text_encoders: list[TextEncoder]
+    """One for SD 1.x and 2.x, two for SDXL; clear the list to free them for good."""
     schedule: NoiseSchedule
     device: torch.device
     dtype: torch.dtype
@@ -65,19 +58,19 @@ class Pipeline:
             path: the folder or file, on this machine.
             device: where to compute; CUDA where there is one when None.
             dtype: precision of weights and computation; float16 on CUDA and float32 elsewhere when None.
-            tokenizer: folder with ``vocab.json`` and ``merges.txt``. A single file holds none; it is then sought in the
-                person's Hugging Face cache.
+            tokenizer: folder of CLIP's tokenizer, with ``vocab.json`` and ``merges.txt`` or with ``tokenizer.json``. A
+                single file holds none; it is then looked for in the user's Hugging Face cache.
             prediction_type: ``epsilon`` or ``v_prediction``, where the checkpoint does not say.
 
         Raises:
             FileNotFoundError: the path, a part of the folder or a tokenizer is missing.
-            ValueError: pickled weights, or no SD 1.x or 2.x checkpoint.
+            ValueError: the weights are pickled, or not those of an SD 1.x, SD 2.x or SDXL checkpoint.
         """
         path = Path(path)
         device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = dtype or (torch.float16 if device.type == "cuda" else torch.float32)
         check_exists(path)
-        load = _load_folder if path.is_dir() else _load_file
+        load = load_folder if path.is_dir() else load_file
         try:
             parts = load(path, dtype, tokenizer, prediction_type)
         except Exception as error:  # each library raises its own kinds for a damaged file
@@ -86,50 +79,61 @@ class Pipeline:
                 raise
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ValueError(
-                f"{path} cannot be read as an SD 1.x or 2.x checkpoint ({reason}): it may be incomplete; get it again."
+                f"{path} cannot be read as an SD 1.x, SD 2.x or SDXL checkpoint ({reason}): it may be incomplete; get "
+                "it again."
             ) from error
         pipeline = cls(*parts, device, dtype)
-        words, known = max(pipeline.tokenizer.get_vocab().values()), pipeline.text_encoder.config.vocab_size
-        if words >= known:
-            raise ValueError(
-                f"The tokenizer of {path} has the token {words}, but its text encoder knows {known}: give the one "
-                "that belongs to it."
-            )
+        for encoder in pipeline.text_encoders:
+            encoder.check_tokenizer(path)
         return pipeline
 
     @property
     def pixels_per_latent(self) -> int:
-        """Height and width of the picture area that one latent stands for; 8 in Stable Diffusion."""
+        """The VAE scale factor: side of the picture area that one latent stands for, 8 in Stable Diffusion."""
         config = self.vae.config
         levels = config.get("block_out_channels") or config["encoder_block_out_channels"]
         return 2 ** (len(levels) - 1)
 
+    @property
+    def is_sdxl(self) -> bool:
+        """True for SDXL, whose U-Net also takes a pooled text embedding and sizes."""
+        return self.unet.config.get("addition_embed_type") == "text_time"
+
     def inflate(self, **options: Any) -> VideoUNet:
-        """Bring the U-Net to the device and inflate it; ``options`` as for :func:`tav_core.inflate`."""
+        """Move the U-Net to the device and inflate it; ``options`` as for :func:`tav_core.inflate`."""
         return inflate(self.unet.to(self.device), **options)
 
     @torch.no_grad()
-    def encode_prompts(self, prompts: Sequence[str]) -> list[Tensor]:
-        """Text states ``[1, tokens, dim]`` of each prompt; what CLIP cannot take in (beyond 77 tokens) is cut off,
-        with a warning.
+    def encode_prompts(
+        self,
+        prompts: Sequence[str],
+        size: tuple[int, int] = (1024, 1024),
+        original_size: tuple[int, int] | None = None,
+        crop: tuple[int, int] = (0, 0),
+    ) -> list[Condition]:
+        """Encode prompts; what is beyond CLIP's 77 tokens is cut off with a warning.
+
+        Args:
+            size: height and width of the video in pixels, an input of SDXL.
+            original_size: height and width of the picture that it is to look like a crop of, an input of SDXL; ``size``
+                when None.
+            crop: top and left of that crop, an input of SDXL.
+
+        Returns:
+            For each prompt, text embeddings ``[1, tokens, dim]``, or a dictionary of all inputs for SDXL.
 
         Raises:
-            ValueError: the text encoder has been freed.
+            ValueError: the text encoders have been freed.
         """
-        if self.text_encoder is None:
-            raise ValueError("The text encoder has been freed: encode all prompts before, or load the model again.")
-        length = self.text_encoder.config.max_position_embeddings
-        states = []
-        with self._working(self.text_encoder):
-            for prompt in prompts:
-                tokens = self.tokenizer(prompt).input_ids
-                if len(tokens) > length:
-                    warnings.warn(f"Only the first {length} tokens of the prompt {prompt!r} are used.", stacklevel=2)
-                ids = self.tokenizer(
-                    prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-                ).input_ids
-                states.append(self.text_encoder(ids.to(self.device))[0])
-        return states
+        if not self.text_encoders:
+            raise ValueError("The text encoders have been freed: encode all prompts before, or load the model again.")
+        with ExitStack() as stack:
+            for encoder in self.text_encoders:
+                stack.enter_context(self._working(encoder.model))
+            if len(self.text_encoders) == 1:
+                return [self.text_encoders[0].last_states(prompt) for prompt in prompts]
+            size_ids = (*(original_size or size), *crop, *size)
+            return [encode_sdxl(self.text_encoders, prompt, size_ids) for prompt in prompts]
 
     @torch.no_grad()
     def encode_video(self, frames: Iterable[Tensor]) -> Tensor:
@@ -139,10 +143,10 @@ class Pipeline:
         a sample's noise would stay in it as if it belonged to the picture.
         """
         latents = []
-        with self._working(self.vae):
+        with self._working(self.vae, self._vae_dtype):
             frames = iter(frames)
             while some := list(islice(frames, FRAMES_AT_ONCE)):
-                pictures = rearrange(torch.stack(some).to(self.device, self.dtype) * 2 - 1, "f h w c -> f c h w")
+                pictures = rearrange(torch.stack(some).to(self.device, self._vae_dtype) * 2 - 1, "f h w c -> f c h w")
                 encoded = self.vae.encode(pictures)
                 some = encoded.latent_dist.mode() if hasattr(encoded, "latent_dist") else encoded.latents
                 latents.append(some.float() * self.vae.config.scaling_factor)
@@ -156,15 +160,21 @@ class Pipeline:
     @torch.no_grad()
     def decode_frames(self, latents: Tensor) -> Iterator[Tensor]:
         """Decode scaled latents ``[1, c, f, h/8, w/8]`` a few frames at a time, and yield the frames ``[h, w, 3]``."""
-        with self._working(self.vae):
+        with self._working(self.vae, self._vae_dtype):
             for some in rearrange(latents, "1 c f h w -> f c h w").split(FRAMES_AT_ONCE):
-                some = (some / self.vae.config.scaling_factor).to(self.device, self.dtype)
+                some = (some / self.vae.config.scaling_factor).to(self.device, self._vae_dtype)
                 pictures = rearrange(self.vae.decode(some).sample, "f c h w -> f h w c")
                 yield from _finite((pictures.float() / 2 + 0.5).clamp(0, 1).cpu(), "rendered video")
 
+    @property
+    def _vae_dtype(self) -> torch.dtype:
+        """Precision of the autoencoder, that of SDXL overflows in float16."""
+        overflows = self.is_sdxl and self.vae.config.get("force_upcast", False)
+        return torch.float32 if overflows and self.dtype == torch.float16 else self.dtype
+
     @contextmanager
-    def _working(self, part: nn.Module) -> Iterator[None]:
-        part.to(self.device)
+    def _working(self, part: nn.Module, dtype: torch.dtype | None = None) -> Iterator[None]:
+        part.to(self.device, dtype or self.dtype)
         try:
             yield
         finally:
@@ -174,8 +184,8 @@ class Pipeline:
 def _finite(tensor: Tensor, what: str) -> Tensor:
     if not tensor.isfinite().all():
         raise ValueError(
-            f"The {what} holds values that are no numbers, as some checkpoints give in 16 bit: use bf16 or fp32 "
-            "as precision."
+            f"The {what} contains NaN or infinite values, as some checkpoints give in 16 bit: use bf16 or fp32 as "
+            "precision."
         )
     return tensor
 
@@ -189,108 +199,3 @@ def check_exists(path: Path) -> None:
         )
     if path.is_file():
         path.open("rb").close()
-
-
-def _load_folder(
-    path: Path, dtype: torch.dtype, tokenizer: str | os.PathLike | None, prediction_type: str | None
-) -> tuple:
-    from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextModel
-
-    if (path / "text_encoder_2").is_dir():
-        raise ValueError(f"{path} is an SDXL checkpoint: without ComfyUI, use an SD 1.x or 2.x checkpoint.")
-    missing = [part for part in _PARTS if not (path / part).is_dir() and not (part == "tokenizer" and tokenizer)]
-    if missing:
-        raise FileNotFoundError(
-            f"{path} is no whole diffusers folder, it lacks {', '.join(missing)}: give the folder that holds "
-            f"{', '.join(_PARTS)}, or a single .safetensors file."
-        )
-    light = {"low_cpu_mem_usage": find_spec("accelerate") is not None}
-
-    def part(kind: type, name: str, stem: str, **options: Any) -> nn.Module:
-        _check_part(path / name)
-        variant = _variant(path / name, stem)
-        options |= {"variant": variant, "use_safetensors": True, "local_files_only": True, "output_loading_info": True}
-        model, info = kind.from_pretrained(path / name, **options)
-        if info["missing_keys"]:  # the libraries would only warn, and leave random weights there
-            first = sorted(info["missing_keys"])[0]
-            raise ValueError(
-                f"{path / name} lacks {len(info['missing_keys'])} weights (first: {first}): it is incomplete, or was "
-                "saved by a later version of transformers or diffusers; update these, or get the folder again."
-            )
-        return model.requires_grad_(False).eval()
-
-    unet = part(UNet2DConditionModel, "unet", "diffusion_pytorch_model", torch_dtype=dtype, **light)
-    if unet.config.time_cond_proj_dim is not None:
-        raise ValueError(
-            f"The U-Net of {path} is a latent consistency model (LCM), which takes its guidance as an input: use the "
-            "checkpoint that it was distilled from."
-        )
-    if unet.config.in_channels != unet.config.out_channels:
-        raise ValueError(
-            f"The U-Net of {path} takes {unet.config.in_channels} channels and gives {unet.config.out_channels}: it is "
-            "one for inpainting, depth or editing; use an ordinary text-to-image checkpoint."
-        )
-    kind = (
-        AutoencoderTiny
-        if "AutoencoderTiny" in (path / "vae/config.json").read_text(encoding="utf-8")
-        else AutoencoderKL
-    )
-    vae = part(kind, "vae", "diffusion_pytorch_model", torch_dtype=dtype, **light)
-    text_encoder = part(CLIPTextModel, "text_encoder", "model").to(dtype)
-    config = _SCHEDULER_DEFAULTS | DDIMScheduler.load_config(path / "scheduler", local_files_only=True)
-    if "flow" in f"{config.get('_class_name')} {config.get('prediction_type')}".lower():
-        raise ValueError(
-            f"{path} is a flow-matching model, which is not sampled by DDIM: use an SD 1.x, SD 2.x or SDXL checkpoint."
-        )
-    if prediction_type:
-        config["prediction_type"] = prediction_type
-    schedule = NoiseSchedule.from_scheduler(DDIMScheduler.from_config(config))
-    return unet, vae, text_encoder, load_tokenizer(tokenizer or path / "tokenizer"), schedule
-
-
-def _load_file(
-    path: Path, dtype: torch.dtype, tokenizer: str | os.PathLike | None, prediction_type: str | None
-) -> tuple:
-    if path.suffix != ".safetensors":
-        raise ValueError(
-            f"{path} is no .safetensors file: pickled checkpoints (.ckpt, .pt, .bin) could run code when opened and "
-            "are never loaded; get the .safetensors version."
-        )
-    found = load_tokenizer(tokenizer) if tokenizer else cached_tokenizer(path)
-    file = SingleFile(path)
-    if file.is_v2:
-        found.pad_token = "!"  # what OpenCLIP was trained with
-    parts = file.unet(dtype), file.vae(dtype), file.text_encoder(dtype)
-    schedule = NoiseSchedule.stable_diffusion(
-        prediction_type or file.prediction_type(),
-        "trailing" if file.zero_terminal_snr else "leading",
-        file.zero_terminal_snr,
-    )
-    return *parts, found, schedule
-
-
-def _check_part(folder: Path) -> None:
-    """Of what the libraries would follow to the network, or to a pickle."""
-    if not isinstance(json.loads((folder / "config.json").read_text(encoding="utf-8")), dict):
-        raise ValueError(f"{folder / 'config.json'} is no configuration of a model: get the folder again.")
-    for index in folder.glob("*.safetensors.index.json"):
-        files = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        if not all(str(file).endswith(".safetensors") for file in files):
-            raise ValueError(
-                f"{index} names other files than .safetensors, which are never loaded: get the folder again."
-            )
-
-
-def _variant(folder: Path, stem: str) -> str | None:
-    """Which of the usual names the weights of ``folder`` have; half-precision ones serve where there are no others."""
-    for variant in (None, "fp16"):
-        name = f"{stem}.{variant}" if variant else stem
-        if (folder / f"{name}.safetensors").is_file() or (folder / f"{stem}.safetensors.index.json").is_file():
-            return variant
-    if any(folder.glob("*.bin")):
-        raise ValueError(
-            f"{folder} holds only pickled weights (.bin), which could run code when opened and are never loaded: get "
-            "the .safetensors version of this model, or convert it where you trust it."
-        )
-    raise FileNotFoundError(f"{folder} holds no {stem}.safetensors: the folder is incomplete, get it again.")

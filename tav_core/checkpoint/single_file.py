@@ -6,6 +6,7 @@ autoencoder's names is that of diffusers.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -13,15 +14,21 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from ..diffusion.schedule import NoiseSchedule
 from ..errors import short
+from .refusals import ORDINARY, check_channels, check_names
+from .text import TextEncoder
+from .tokenizer import cached_tokenizer, load_tokenizer
 
-LATENT_SCALE = 0.18215
-"""Brings the autoencoder's latents of SD 1.x and 2.x to unit variance."""
+LATENT_SCALE, LATENT_SCALE_XL = 0.18215, 0.13025
+"""Bring the autoencoder's latents of SD 1.x and 2.x, and of SDXL, to unit variance."""
 
 State = dict[str, Tensor]
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
 TEXT_V1, TEXT_V2 = f"{TEXT}transformer.", f"{TEXT}model."
+TEXTS_XL = "conditioner.embedders."
+TEXT_XL_1, TEXT_XL_2 = f"{TEXTS_XL}0.transformer.", f"{TEXTS_XL}1.model."
 
 _OPEN_CLIP_TO_CLIP = {
     "transformer.resblocks.": "encoder.layers.",
@@ -33,11 +40,31 @@ _OPEN_CLIP_TO_CLIP = {
 }
 
 
+def load_file(
+    path: Path, dtype: torch.dtype, tokenizer: str | os.PathLike | None, prediction_type: str | None
+) -> tuple[nn.Module, nn.Module, list[TextEncoder], NoiseSchedule]:
+    """Load U-Net, autoencoder, text encoders and noise schedule; errors as for :meth:`.Pipeline.load`."""
+    if path.suffix != ".safetensors":
+        raise ValueError(
+            f"{path} is not a .safetensors file: pickled checkpoints (.ckpt, .pt, .bin) could run code when opened and "
+            "are never loaded; get the .safetensors version."
+        )
+    file = SingleFile(path)
+    tokenizers = [load_tokenizer(tokenizer) if tokenizer else cached_tokenizer(path) for _ in range(1 + file.is_sdxl)]
+    if file.is_v2 or file.is_sdxl:
+        tokenizers[-1].pad_token = "!"  # what OpenCLIP was trained with
+    texts = [TextEncoder(*pair) for pair in zip(file.text_encoders(dtype), tokenizers)]
+    zero_terminal_snr = file.zero_terminal_snr
+    spacing = "trailing" if zero_terminal_snr else "leading"
+    schedule = NoiseSchedule.stable_diffusion(prediction_type or file.prediction_type(), spacing, zero_terminal_snr)
+    return file.unet(dtype), file.vae(dtype), texts, schedule
+
+
 class SingleFile:
     """A checkpoint in one file, of which a part is read when it is built.
 
     Raises:
-        ValueError: the file holds no whole Stable Diffusion 1.x or 2.x checkpoint.
+        ValueError: the file does not hold a whole SD 1.x, SD 2.x or SDXL checkpoint.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,19 +72,23 @@ class SingleFile:
         with safe_open(path, "pt") as file:
             self.names = list(file.keys())
             self.metadata: dict[str, str] = file.metadata() or {}
-        if any(name.startswith("conditioner.embedders.1.") for name in self.names):
-            raise ValueError(f"{path} is an SDXL checkpoint: without ComfyUI, use an SD 1.x or 2.x checkpoint.")
-        if f"{UNET}time_embed.cond_proj.weight" in self.names:
+        check_names(path, self.names)
+        if f"{UNET}label_emb.0.0.weight" in self.names and not self.is_sdxl:
             raise ValueError(
-                f"The U-Net of {path} is a latent consistency model (LCM), which takes its guidance as an input: use "
-                "the checkpoint that it was distilled from."
+                f"{path} is an SDXL refiner or an unCLIP checkpoint, which Tune-A-Video does not work on: {ORDINARY}."
             )
-        for prefix, part in ((UNET, "U-Net"), (VAE, "autoencoder (VAE)"), (TEXT, "text encoder")):
+        text = TEXTS_XL if self.is_sdxl else TEXT
+        for prefix, part in ((UNET, "U-Net"), (VAE, "autoencoder (VAE)"), (text, "text encoder")):
             if not any(name.startswith(prefix) for name in self.names):
                 raise ValueError(
-                    f"{path} holds no {part}: expected a whole SD 1.x or 2.x checkpoint, with U-Net, autoencoder and "
-                    "text encoder in one file."
+                    f"{path} holds no {part}: expected a whole SD 1.x, SD 2.x or SDXL checkpoint, with U-Net, "
+                    "autoencoder and text encoder in one file."
                 )
+
+    @property
+    def is_sdxl(self) -> bool:
+        """True for SDXL, which has two text encoders."""
+        return any(name.startswith(TEXT_XL_2) for name in self.names)
 
     @property
     def is_v2(self) -> bool:
@@ -77,6 +108,10 @@ class SingleFile:
         return "v_prediction" if velocity else "epsilon"
 
     @property
+    def latent_scale(self) -> float:
+        return LATENT_SCALE_XL if self.is_sdxl else LATENT_SCALE
+
+    @property
     def zero_terminal_snr(self) -> bool:
         """True where the file carries ComfyUI's mark of a schedule that ends in pure noise."""
         return "ztsnr" in self.names
@@ -87,7 +122,7 @@ class SingleFile:
         from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
         state = self._read(UNET, dtype)
-        config = _unet_config({name.removeprefix(UNET): tensor for name, tensor in state.items()})
+        config = _unet_config(self.path, {name.removeprefix(UNET): tensor for name, tensor in state.items()})
         with torch.device("meta"):
             unet = UNet2DConditionModel(**config)
         return _load(unet, convert_ldm_unet_checkpoint(state, config), "U-Net")
@@ -100,77 +135,101 @@ class SingleFile:
         state = {name.removeprefix(VAE): tensor for name, tensor in self._read(VAE, dtype).items()}
         if "taesd_encoder.0.weight" in state:
             channels = state["taesd_decoder.1.weight"].shape[1]
-            scale = float(state.get("vae_scale", LATENT_SCALE))  # ComfyUI's: what the latents were divided by
+            scale = float(state.get("vae_scale", self.latent_scale))  # ComfyUI's: what the latents were divided by
             with torch.device("meta"):
-                vae = AutoencoderTiny(latent_channels=channels, scaling_factor=LATENT_SCALE / scale)
+                vae = AutoencoderTiny(latent_channels=channels, scaling_factor=self.latent_scale / scale)
             return _load(vae, _tiny_names(state), "autoencoder")
-        config = _vae_config(state)
+        config = _vae_config(state) | {"scaling_factor": self.latent_scale}
         with torch.device("meta"):
             vae = AutoencoderKL(**config)
         return _load(vae, convert_ldm_vae_checkpoint(state, config), "autoencoder")
 
-    def text_encoder(self, dtype: torch.dtype) -> nn.Module:
-        """CLIP's text encoder (SD 1.x), or OpenCLIP's without its last layer (SD 2.x), as a ``CLIPTextModel``."""
-        from transformers import CLIPTextConfig, CLIPTextModel
+    def text_encoders(self, dtype: torch.dtype) -> list[nn.Module]:
+        """Build CLIP's text encoder (SD 1.x), OpenCLIP's without its last layer (SD 2.x), or CLIP's and OpenCLIP's with
+        its projection (SDXL)."""
+        if self.is_sdxl:
+            return [_clip(self._below(TEXT_XL_1, dtype)), _clip(_open_clip_names(self._below(TEXT_XL_2, dtype)), True)]
+        if not self.is_v2:
+            return [_clip(self._below(TEXT_V1, dtype))]
+        state = {name: tensor for name, tensor in self._below(TEXT_V2, dtype).items() if ".resblocks.23." not in name}
+        state.pop("text_projection", None)
+        return [_clip(_open_clip_names(state), True)]
 
-        prefix = TEXT_V2 if self.is_v2 else TEXT_V1
-        state = {name.removeprefix(prefix): tensor for name, tensor in self._read(prefix, dtype).items()}
-        if self.is_v2:
-            state = _open_clip_names(state)
-        state = {name.removeprefix("text_model."): tensor for name, tensor in state.items()}
-        vocabulary, width = state["embeddings.token_embedding.weight"].shape
-        config = CLIPTextConfig(
-            vocab_size=vocabulary,
-            hidden_size=width,
-            intermediate_size=len(state["encoder.layers.0.mlp.fc1.weight"]),
-            num_hidden_layers=_count(r"encoder\.layers\.(\d+)\.", state),
-            num_attention_heads=width // 64,
-            max_position_embeddings=len(state["embeddings.position_embedding.weight"]),
-            hidden_act="gelu" if self.is_v2 else "quick_gelu",
-        )
-        model = CLIPTextModel(config)
-        # transformers 5.6 and later dropped the level "text_model."
-        level = "text_model." if any(name.startswith("text_model.") for name in model.state_dict()) else ""
-        return _load(model, {level + name: tensor for name, tensor in state.items()}, "text encoder")
+    def _below(self, prefix: str, dtype: torch.dtype) -> State:
+        return {name.removeprefix(prefix): tensor for name, tensor in self._read(prefix, dtype).items()}
 
     def _read(self, prefix: str, dtype: torch.dtype = torch.float32) -> State:
         with safe_open(self.path, "pt") as file:
             return {name: file.get_tensor(name).to(dtype) for name in self.names if name.startswith(prefix)}
 
 
-def _unet_config(state: State) -> dict:
+def _clip(state: State, open_clip: bool = False) -> nn.Module:
+    """Build a ``CLIPTextModel``, or a ``CLIPTextModelWithProjection`` where the state has a projection."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    state = {name.removeprefix("text_model."): tensor for name, tensor in state.items()}
+    vocabulary, width = state["embeddings.token_embedding.weight"].shape
+    projection = state.get("text_projection.weight")
+    config = CLIPTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=len(state["encoder.layers.0.mlp.fc1.weight"]),
+        num_hidden_layers=_count(r"encoder\.layers\.(\d+)\.", state),
+        num_attention_heads=width // 64,
+        max_position_embeddings=len(state["embeddings.position_embedding.weight"]),
+        hidden_act="gelu" if open_clip else "quick_gelu",
+        projection_dim=width if projection is None else len(projection),
+    )
+    model = CLIPTextModel(config) if projection is None else CLIPTextModelWithProjection(config)
+    # transformers 5.6 and later dropped the level "text_model." of CLIPTextModel
+    names = {name.removeprefix("text_model."): name for name in model.state_dict()}
+    return _load(model, {names[name]: tensor for name, tensor in state.items() if name in names}, "text encoder")
+
+
+def _unet_config(path: Path, state: State) -> dict:
     inputs, outputs = state["input_blocks.0.0.weight"].shape[1], len(state["out.2.weight"])
-    if inputs != outputs:
-        raise ValueError(
-            f"The checkpoint's U-Net takes {inputs} channels where {outputs} are expected: it is one for inpainting, "
-            "depth or editing; use an ordinary text-to-image checkpoint."
-        )
-    channels, attends, residuals = [], [], 0
+    check_channels(path, inputs, outputs)
+    channels, depths, residuals = [], [], 0
     for i in range(1, _count(r"input_blocks\.(\d+)\.", state)):
         if f"input_blocks.{i}.0.op.weight" in state:
             continue
         if len(channels) == 0 or f"input_blocks.{i - 1}.0.op.weight" in state:
             channels.append(len(state[f"input_blocks.{i}.0.out_layers.3.weight"]))
-            attends.append(f"input_blocks.{i}.1.norm.weight" in state)
+            depths.append(_depth(f"input_blocks.{i}.1", state))
         residuals += 1
     transformer = next(k for k in state if k.endswith("transformer_blocks.0.attn2.to_k.weight"))
-    opening = transformer.split(".transformer_blocks.")[0]
-    linear = state[f"{opening}.proj_in.weight"].ndim == 2
-    kinds = ["CrossAttn" if attention else "" for attention in attends]
-    return {
+    linear = state[f"{transformer.split('.transformer_blocks.')[0]}.proj_in.weight"].ndim == 2
+    kinds = ["CrossAttn" if depth else "" for depth in depths]
+    depths[-1] = depths[-1] or _depth(
+        "middle_block.1", state
+    )  # where the last level has none, diffusers means the middle
+    config = {
         "in_channels": inputs,
         "out_channels": outputs,
         "down_block_types": [f"{kind}DownBlock2D" for kind in kinds],
         "up_block_types": [f"{kind}UpBlock2D" for kind in reversed(kinds)],
         "block_out_channels": channels,
         "layers_per_block": residuals // len(channels),
-        "transformer_layers_per_block": _count(rf"{re.escape(opening)}\.transformer_blocks\.(\d+)\.", state),
+        "transformer_layers_per_block": [max(1, depth) for depth in depths],
         "cross_attention_dim": state[transformer].shape[1],
-        # diffusers keeps the number of heads under this name: 8 in SD 1.x, one per 64 channels in SD 2.x
+        # diffusers keeps the number of heads under this name: 8 in SD 1.x, one per 64 channels in SD 2.x and SDXL
         "attention_head_dim": [width // 64 for width in channels] if linear else 8,
         "use_linear_projection": linear,
         "num_class_embeds": None,
     }
+    if "label_emb.0.0.weight" in state:
+        config |= {
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": 256,
+            "projection_class_embeddings_input_dim": state["label_emb.0.0.weight"].shape[1],
+        }
+    return config
+
+
+def _depth(transformer: str, state: State) -> int:
+    """Count the blocks of a spatial transformer; 0 where there is none of this name."""
+    pattern = rf"{re.escape(transformer)}\.transformer_blocks\.(\d+)\."
+    return max((int(found[1]) + 1 for found in (re.match(pattern, name) for name in state) if found), default=0)
 
 
 def _vae_config(state: State) -> dict:
@@ -181,7 +240,6 @@ def _vae_config(state: State) -> dict:
         "block_out_channels": [len(state[f"encoder.down.{i}.block.0.conv1.weight"]) for i in range(levels)],
         "layers_per_block": _count(r"encoder\.down\.0\.block\.(\d+)\.", state),
         "latent_channels": state["decoder.conv_in.weight"].shape[1],
-        "scaling_factor": LATENT_SCALE,
     }
 
 
@@ -197,7 +255,7 @@ def _tiny_names(state: State) -> State:
 
 
 def _open_clip_names(state: State) -> State:
-    """OpenCLIP's names and joint projections in CLIP's, without the last of its 24 layers, which SD 2.x skips."""
+    """Return OpenCLIP's weights under CLIP's names, its joint projections split."""
     plain = {
         "positional_embedding": "embeddings.position_embedding.weight",
         "token_embedding.weight": "embeddings.token_embedding.weight",
@@ -205,8 +263,10 @@ def _open_clip_names(state: State) -> State:
         "ln_final.bias": "final_layer_norm.bias",
     }
     named = {clip: state[name] for name, clip in plain.items()}
+    if "text_projection" in state:
+        named["text_projection.weight"] = state["text_projection"].T.contiguous()
     for name, tensor in state.items():
-        if not name.startswith("transformer.resblocks.") or ".resblocks.23." in name:
+        if not name.startswith("transformer.resblocks."):
             continue
         for old, new in _OPEN_CLIP_TO_CLIP.items():
             name = name.replace(old, new)
@@ -230,8 +290,8 @@ def _load(model: nn.Module, state: State, part: str) -> nn.Module:
     missing = sorted(model.state_dict().keys() - state.keys())
     if missing:
         raise ValueError(
-            f"The checkpoint's {part} lacks {len(missing)} weights (first: {short(missing[0])}): it is none of "
-            "SD 1.x or 2.x, or incomplete."
+            f"The checkpoint's {part} lacks {len(missing)} weights (first: {short(missing[0])}): it is not an "
+            "SD 1.x, SD 2.x or SDXL checkpoint, or incomplete."
         )
     model.load_state_dict({name: state[name] for name in model.state_dict()}, assign=True)
     return model.requires_grad_(False).eval()

@@ -17,16 +17,25 @@ _CACHED_TOKENIZERS = (
 
 
 def load_tokenizer(folder: str | os.PathLike) -> CLIPTokenizer:
-    """The tokenizer in a folder with ``vocab.json`` and ``merges.txt``; FileNotFoundError where these are missing."""
-    from transformers import CLIPTokenizer
+    """Load the tokenizer in a folder with ``vocab.json`` and ``merges.txt``, or with ``tokenizer.json``.
 
-    if not (Path(folder) / "vocab.json").is_file() or not (Path(folder) / "merges.txt").is_file():
-        raise FileNotFoundError(f"{folder} holds no tokenizer: give a folder with vocab.json and merges.txt.")
-    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    Raises:
+        FileNotFoundError: these are missing.
+    """
+    from transformers import CLIPTokenizer, CLIPTokenizerFast
+
+    files = {name for name in ("vocab.json", "merges.txt", "tokenizer.json") if (Path(folder) / name).is_file()}
+    if {"vocab.json", "merges.txt"} <= files:
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    if "tokenizer.json" in files:  # all that transformers 5 saves
+        return CLIPTokenizerFast.from_pretrained(folder, local_files_only=True)
+    raise FileNotFoundError(
+        f"{folder} holds no tokenizer: give a folder with vocab.json and merges.txt, or with tokenizer.json."
+    )
 
 
 def cached_tokenizer(path: Path) -> CLIPTokenizer:
-    """CLIP's tokenizer from the person's Hugging Face cache, for the checkpoint ``path``, which holds none.
+    """Load CLIP's tokenizer from the user's Hugging Face cache, for the checkpoint ``path``, which holds none.
 
     Raises:
         FileNotFoundError: it is not there; the message says how to get it.

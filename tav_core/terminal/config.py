@@ -61,6 +61,17 @@ class ValidationData:
 
 
 @dataclass
+class SDXLInputs:
+    """Ours. What SDXL is told of sizes: the original picture, of which the video looks like a crop."""
+
+    original_width: int | None = setting(None, least=8, most=LARGEST_SIDE)
+    """Width and height: those of the clip when left out."""
+    original_height: int | None = setting(None, least=8, most=LARGEST_SIDE)
+    crop_left: int = setting(0, least=0, most=LARGEST_SIDE)
+    crop_top: int = setting(0, least=0, most=LARGEST_SIDE)
+
+
+@dataclass
 class Config(OwnTuneSettings):
     """Hold all settings of a run. The names are the published ones; docstrings mark ours, to which the fields of
     :class:`.OwnTuneSettings` belong."""
@@ -108,6 +119,7 @@ class Config(OwnTuneSettings):
     prediction_type: str = setting("auto", among=("auto", "epsilon", "v_prediction"))
     """What the network predicts, for a single-file checkpoint that does not say."""
     timestep_spacing: str = like(SAMPLE["spacing"])
+    sdxl: SDXLInputs = field(default_factory=SDXLInputs)
     tuned_precision: str = setting("fp16", among=("fp16", "fp32"))
     """Precision of the tuned file; the state to resume from is float32."""
     window: int = like(LONG["window"])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..checkpoint.pipeline import Pipeline, check_exists
+from ..diffusion.ddim import Condition
 from ..diffusion.settings import OWN_TUNE, TuneSettings
 from ..network.casting import PRECISIONS
 from ..network.structure import fingerprint
@@ -107,16 +108,21 @@ class Session:
         return pipeline
 
     @cached_property
-    def contexts(self) -> dict[str, Tensor]:
-        """Encode the empty prompt and every prompt of the configuration into text embeddings ``[1, tokens, dim]``.
+    def contexts(self) -> dict[str, Condition]:
+        """Encode the empty prompt and every prompt of the configuration, as :meth:`.Pipeline.encode_prompts` does.
 
-        All are encoded at once; the text encoder is freed afterwards.
+        All are encoded at once; the text encoders are freed afterwards.
         """
         data, pipeline = self.config.validation_data, self.pipeline
+        height, width = (self.tuned_metadata.get(s) or getattr(self.config.train_data, s) for s in ("height", "width"))
+        sdxl = self.config.sdxl
+        original_size = sdxl.original_height or height, sdxl.original_width or width
         prompts = list(dict.fromkeys(["", self.config.train_data.prompt, data.negative_prompt, *data.prompts]))
         with self.stage("encoding"):
-            embeddings = pipeline.encode_prompts(prompts)
-        pipeline.text_encoder = None
+            embeddings = pipeline.encode_prompts(
+                prompts, (height, width), original_size, (sdxl.crop_top, sdxl.crop_left)
+            )
+        pipeline.text_encoders.clear()
         return dict(zip(prompts, embeddings))
 
     @cached_property

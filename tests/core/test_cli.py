@@ -42,7 +42,7 @@ def test_want_of_memory_while_loading_is_no_damaged_checkpoint(cli_world: Path, 
     def full(path: Path, *arguments: object) -> None:
         torch.empty(2**60)
 
-    monkeypatch.setattr("tav_core.checkpoint.pipeline._load_folder", full)
+    monkeypatch.setattr("tav_core.checkpoint.pipeline.load_folder", full)
     run(cli_world, "full", code=1)
     assert capsys.readouterr().err.splitlines()[-1].startswith("tav: Out of memory: ")
 

@@ -78,10 +78,10 @@ def test_clip_is_encoded_frame_by_frame_without_noise(folder: Path):
 def test_values_that_are_no_numbers_are_told(folder: Path):
     """Not saved as a black video."""
     pipeline = Pipeline.load(folder, "cpu")
-    with pytest.raises(ValueError, match="rendered video holds values that are no numbers"):
+    with pytest.raises(ValueError, match="rendered video contains NaN or infinite values"):
         pipeline.decode_video(torch.full((1, 4, 1, 2, 3), torch.nan))
     pipeline.vae.encoder.conv_in.weight.data.fill_(torch.inf)
-    with pytest.raises(ValueError, match="encoded clip holds values that are no numbers"):
+    with pytest.raises(ValueError, match="encoded clip contains NaN or infinite values"):
         pipeline.encode_video(FRAMES)
 
 
@@ -115,14 +115,14 @@ def test_prompt_beyond_77_tokens_is_cut_with_a_warning(folder: Path):
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("tokenizer/vocab.json", b"{", "cannot be read as an SD 1.x or 2.x checkpoint"),
+        ("tokenizer/vocab.json", b"{", "cannot be read as an SD 1.x, SD 2.x or SDXL checkpoint"),
         (
             "tokenizer/vocab.json",
             b'{"<|endoftext|>": 0, "a": 60000}',
             "has the token 60000, but its text encoder knows",
         ),
-        ("unet/config.json", b'"somebody/model"', "is no configuration of a model"),
-        ("unet/config.json", b"\xff", "cannot be read as an SD 1.x or 2.x checkpoint"),
+        ("unet/config.json", b'"somebody/model"', "is not the configuration of a model"),
+        ("unet/config.json", b"\xff", "cannot be read as an SD 1.x, SD 2.x or SDXL checkpoint"),
         ("unet/x.safetensors.index.json", b'{"weight_map": {"w": "w.bin"}}', r"names other files than \.safetensors"),
     ],
 )
@@ -161,7 +161,14 @@ def test_single_file_without_a_tokenizer(folder: Path, kind: str, tmp_path: Path
     [
         (lambda state: {k: v for k, v in state.items() if "first_stage" not in k}, "no autoencoder"),
         (lambda state: {k: v for k, v in state.items() if "middle_block.0" not in k}, "U-Net lacks"),
-        (lambda state: state | {"conditioner.embedders.1.x": torch.ones(1)}, "SDXL"),
+        (lambda state: state | {"model.diffusion_model.label_emb.0.0.weight": torch.ones(1)}, "refiner or an unCLIP"),
+        (lambda state: state | {"embedder.model.visual.proj": torch.ones(1)}, "an unCLIP checkpoint"),
+        (lambda state: {"model.diffusion_model.joint_blocks.0.x": torch.ones(1)}, "an SD3 checkpoint"),
+        (lambda state: {"double_blocks.0.img_attn.qkv.weight": torch.ones(1)}, "a Flux checkpoint"),
+        (lambda state: {"clip_txt_mapper.weight": torch.ones(1)}, "a Stable Cascade checkpoint"),
+        (lambda state: state | {"model.diffusion_model.middle_block.1.time_stack.0.x": torch.ones(1)}, "Stable Video"),
+        (lambda state: {"lora_unet_mid_block_attn1_to_q.lora_up.weight": torch.ones(1)}, "is a LoRA, not a checkpoint"),
+        (lambda state: {"mid_block.attentions.0.x.attn_temp.to_q.weight": torch.ones(1)}, "with --tuned"),
         (
             lambda state: state | {"model.diffusion_model.input_blocks.0.0.weight": torch.ones(32, 9, 3, 3)},
             "inpainting",
@@ -230,3 +237,27 @@ def test_marks_of_a_single_file_are_read(tmp_path: Path):
     save_file(state | {"model.diffusion_model.time_embed.cond_proj.weight": torch.zeros(1)}, file)
     with pytest.raises(ValueError, match=r"latent consistency model .LCM."):
         Pipeline.load(file, "cpu", tokenizer=folder / "tokenizer")
+
+
+def test_folders_of_other_families_are_refused_by_name(tmp_path: Path):
+    folder = make_folder(tmp_path / "model")
+    for part, family in (("transformer", "SD3, Flux"), ("image_encoder", "image-to-video or unCLIP")):
+        (folder / part).mkdir()
+        with pytest.raises(ValueError, match=f"{family}.* use an ordinary text-to-image checkpoint"):
+            Pipeline.load(folder, "cpu")
+        (folder / part).rmdir()
+    edit_json(folder / "unet/config.json", down_block_types=["CrossAttnDownBlock3D", "DownBlock3D"])
+    with pytest.raises(ValueError, match="output of the published Tune-A-Video code: give it with --tuned"):
+        Pipeline.load(folder, "cpu")
+
+
+def test_a_tokenizer_as_transformers_5_saves_it(folder: Path, tmp_path: Path):
+    """tokenizer.json alone."""
+    whole = Pipeline.load(folder, "cpu")
+    copy = shutil.copytree(folder, tmp_path / "model")
+    whole.text_encoders[0].tokenizer.save_pretrained(tmp_path / "saved")
+    (tmp_path / "saved/tokenizer.json").replace(copy / "tokenizer/tokenizer.json")
+    for name in ("vocab.json", "merges.txt"):
+        (copy / "tokenizer" / name).unlink()
+    one, other = (p.encode_prompts(["a man is skiing, fast"])[0] for p in (whole, Pipeline.load(copy, "cpu")))
+    torch.testing.assert_close(one, other)

@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, PNDMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, EulerDiscreteScheduler, PNDMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 TEXT_WIDTH = 64
 LAYERS = 1  # residual blocks per level of the U-Net, of which there are two, as of the autoencoder
@@ -52,6 +52,64 @@ def make_folder(path: Path, v2: bool = False, tiny_autoencoder: bool = False) ->
     return path
 
 
+def make_sdxl_folder(path: Path) -> Path:
+    """A diffusers folder in the manner of SDXL: two text encoders, sizes, transformers on the last level."""
+    torch.manual_seed(0)
+    UNet2DConditionModel(
+        block_out_channels=(64, 128),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=LAYERS,
+        transformer_layers_per_block=(1, 2),
+        cross_attention_dim=2 * TEXT_WIDTH,
+        attention_head_dim=(1, 2),
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=256,
+        projection_class_embeddings_input_dim=TEXT_WIDTH + 6 * 256,
+    ).save_pretrained(path / "unet")
+    _autoencoder(False, scaling_factor=0.13025).save_pretrained(path / "vae")
+    for number, kind in (("", CLIPTextModel), ("_2", CLIPTextModelWithProjection)):
+        kind(
+            CLIPTextConfig(
+                vocab_size=100,
+                hidden_size=TEXT_WIDTH,
+                intermediate_size=128,
+                num_hidden_layers=3,
+                num_attention_heads=1,
+                projection_dim=TEXT_WIDTH,
+                hidden_act="gelu" if number else "quick_gelu",
+                bos_token_id=58,
+                eos_token_id=59,
+            )
+        ).save_pretrained(path / f"text_encoder{number}")
+        _tokenizer(path / f"tokenizer{number}", "!" if number else "<|endoftext|>")
+    EulerDiscreteScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", timestep_spacing="leading", steps_offset=1
+    ).save_pretrained(path / "scheduler")
+    return path
+
+
+def make_sdxl_file(path: Path, folder: Path) -> Path:
+    """The single file with the weights of the SDXL folder ``folder``, under their original names."""
+    unet, vae = (load_file(folder / part / "diffusion_pytorch_model.safetensors") for part in ("unet", "vae"))
+    first, second = (load_file(folder / f"text_encoder{number}/model.safetensors") for number in ("", "_2"))
+    first, second = ({n.removeprefix("text_model."): t for n, t in text.items()} for text in (first, second))
+    projection = second.pop("text_projection.weight").T
+    embedders = {f"0.transformer.text_model.{name}": tensor for name, tensor in first.items()}
+    embedders |= {f"1.model.{name}": tensor for name, tensor in _open_clip(second).items()}
+    embedders["1.model.text_projection"] = projection
+    state = {
+        f"model.diffusion_model.{_unet_name(name, attends=(False, True))}": tensor for name, tensor in unet.items()
+    }
+    state |= {f"first_stage_model.{_vae_name(name)}": _vae_shape(name, tensor) for name, tensor in vae.items()}
+    state |= {
+        f"conditioner.embedders.{name}": tensor for name, tensor in embedders.items() if "position_ids" not in name
+    }
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
+    return path
+
+
 def make_file(path: Path, folder: Path, v2: bool = False) -> Path:
     """The single file with the weights of the diffusers folder ``folder``, under their original names."""
     unet, vae = (load_file(folder / part / "diffusion_pytorch_model.safetensors") for part in ("unet", "vae"))
@@ -68,10 +126,11 @@ def make_file(path: Path, folder: Path, v2: bool = False) -> Path:
     return path
 
 
-def _autoencoder(tiny: bool) -> AutoencoderKL | AutoencoderTiny:
+def _autoencoder(tiny: bool, **options) -> AutoencoderKL | AutoencoderTiny:
     if tiny:
         return AutoencoderTiny()
     return AutoencoderKL(
+        **options,
         block_out_channels=(32, 32),
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,
@@ -91,7 +150,8 @@ def _tokenizer(path: Path, padding: str) -> None:
     (path / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
-def _unet_name(name: str) -> str:
+def _unet_name(name: str, attends: tuple[bool, bool] = (True, False)) -> str:
+    """attends: which levels have transformers."""
     block = LAYERS + 1
     place = re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.*)", name)
     if place:
@@ -99,12 +159,14 @@ def _unet_name(name: str) -> str:
         first = level * block + (side == "down")
         if kind == "downsamplers":
             return f"input_blocks.{first + LAYERS}.0.op.{rest.removeprefix('conv.')}"
-        if kind == "upsamplers":  # of the level without attention, the only one that is not the last
-            return f"output_blocks.{first + LAYERS}.1.{rest}"
+        if kind == "upsamplers":
+            return f"output_blocks.{first + LAYERS}.{1 + attends[1 - level]}.{rest}"
         name = f"{'input' if side == 'down' else 'output'}_blocks.{first + number}.{int(kind == 'attentions')}.{rest}"
     for pattern, original in (
         (r"time_embedding\.linear_1", "time_embed.0"),
         (r"time_embedding\.linear_2", "time_embed.2"),
+        (r"add_embedding\.linear_1", "label_emb.0.0"),
+        (r"add_embedding\.linear_2", "label_emb.0.2"),
         (r"^conv_in", "input_blocks.0.0"),
         (r"^conv_norm_out", "out.0"),
         (r"^conv_out", "out.2"),
