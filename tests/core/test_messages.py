@@ -78,7 +78,7 @@ def test_a_failure_of_the_system_is_named(cli_world: Path, monkeypatch, capsys, 
     def fail(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr("tav_core.checkpoint.pipeline._load_folder", fail)
+    monkeypatch.setattr("tav_core.checkpoint.pipeline.load_folder", fail)
     assert sentence in said(capsys, "run", str(settings(cli_world, "fails")), "--device", "cpu", code=code)
 
 
