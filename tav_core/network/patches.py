@@ -54,6 +54,7 @@ def self_attention(
         )
     keys = tokens if context is None else context
     query, key = attention.to_q(tokens), attention.to_k(keys)
+    query, key = state.shared_attention.exchange(attention, state.kept.window.start, query, key)
     value = attention.to_v(keys if value is None else value)
     frames, tiles, window = state.frames, len(query) // len(key), state.kept.window
     known, key, value = state.kept.join(attention, key, value, frames_to_keep(state.attention, window.stop))

@@ -11,6 +11,7 @@ from torch import nn
 from .attention import Kernel
 from .casting import CastWeights
 from .checkpointing import SelectiveCheckpointing
+from .shared_attention import SharedAttention
 from .structure import Block
 from .temporal import TemporalAttention
 from .text_cache import TextCache
@@ -60,6 +61,7 @@ class VideoState:
         """Precision of the computation; None for that of the weights."""
         self.text_cache = TextCache()
         self.checkpointing = SelectiveCheckpointing()
+        self.shared_attention = SharedAttention()
 
     @property
     def frames(self) -> int:
