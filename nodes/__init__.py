@@ -1,4 +1,4 @@
-"""The nodes: thin schemas over tav_core. ComfyUI itself is known to host only."""
+"""The nodes: thin schemas over tav_core. Only host knows ComfyUI's internals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .tuned_files import LoadTuned, SaveTuned
 
 
 class TuneAVideoExtension(ComfyExtension):
-    """What ComfyUI asks for the nodes of this pack."""
+    """Lists the nodes of this pack for ComfyUI."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         host.register_model_folder()

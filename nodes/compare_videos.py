@@ -1,4 +1,4 @@
-"""Compare Videos: the source and what became of it, in step."""
+"""Compare Videos: the source and its edits, played in step."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
-from .newer_schema import search_aliases
-from .results import RESULTS, connected, result_inputs
+from .result_inputs import RESULTS, connected, result_inputs
+from .schema_compat import search_aliases
 
 
 class CompareVideos(io.ComfyNode):
@@ -30,7 +30,7 @@ class CompareVideos(io.ComfyNode):
                     "labels",
                     multiline=True,
                     default="",
-                    tooltip="What stands above each video, a line for each input: the source's first, then "
+                    tooltip="Names of the videos, a line for each input: the source's first, then "
                     "result_1's, and so on. A missing or empty line becomes source, result 1, result 2, ...",
                 ),
                 io.Float.Input(
@@ -59,6 +59,6 @@ class CompareVideos(io.ComfyNode):
         lines = tav_core.comparison_labels(labels, RESULTS + 1)
         names = [lines[number] for number in clips]
         shown = [host.shown_video(clip, fps, name) for clip, name in zip(clips.values(), names)]
-        # as text: what a node tells in dictionaries, ComfyUI lists as files that the run made
+        # as text: ComfyUI lists dictionaries in ui as output files of the run
         ui = {"tav_comparison": [json.dumps(video) for video in shown]}
         return io.NodeOutput(tav_core.side_by_side(list(clips.values()), names), ui=ui)

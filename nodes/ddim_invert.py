@@ -6,12 +6,12 @@ from comfy_api.latest import io
 
 from ..tav_core.diffusion.settings import SAMPLE
 from . import host
-from .newer_schema import search_aliases
+from .schema_compat import search_aliases
 from .setting_inputs import setting_input
 
 
 class DDIMInvert(io.ComfyNode):
-    """The clip's latents, carried up to noise that keeps its layout and motion."""
+    """DDIM inversion: the clip's latents become noise that keeps its layout and motion."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

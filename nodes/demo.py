@@ -7,7 +7,7 @@ from comfy_api.latest import io
 from ..tav_core.demo.clips import MOTIONS, example_clip
 from ..tav_core.demo.world import COLOURS, SHAPES, STYLES, Words
 from . import host
-from .newer_schema import search_aliases
+from .schema_compat import search_aliases
 
 FPS = 8.0
 

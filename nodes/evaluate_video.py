@@ -1,4 +1,4 @@
-"""Evaluate Video: how good edited videos are, in figures that can be compared."""
+"""Evaluate Video: scores of edited videos."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from comfy_api.latest import io, ui
 
 from .. import tav_core
 from . import host
-from .newer_schema import search_aliases
-from .results import RESULTS, connected, result_inputs
+from .result_inputs import RESULTS, connected, result_inputs
+from .schema_compat import search_aliases
 
 
 class EvaluateVideo(io.ComfyNode):

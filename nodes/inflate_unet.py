@@ -6,11 +6,11 @@ from comfy_api.latest import io
 
 from ..tav_core import ATTENTION_MODES
 from . import host
-from .newer_schema import search_aliases
+from .schema_compat import search_aliases
 
 
 class InflateUNet(io.ComfyNode):
-    """The checkpoint's U-Net, whose frames see each other; a batch of latents is the frames of one video."""
+    """Makes the frames of a batch attend to each other, as the frames of one video."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

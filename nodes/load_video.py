@@ -1,4 +1,4 @@
-"""Load Video: the frames that the method learns from."""
+"""Load Video: the frames of the clip to edit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..tav_core import RESIZE_MODES
 from . import host
-from .newer_schema import search_aliases
+from .schema_compat import search_aliases
 
 
 class LoadVideo(io.ComfyNode):
@@ -66,7 +66,7 @@ class LoadVideo(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, video: str | None, **_: object) -> float | None:
-        """A name that comes from another node is not known yet; ComfyUI looks at that node itself."""
+        """Return when the file was changed; a name from another node is not known yet, and ComfyUI checks that node."""
         return None if video is None else host.input_path(video).stat().st_mtime
 
     @classmethod

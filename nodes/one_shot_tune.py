@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from .. import tav_core
 from ..tav_core.diffusion.settings import OWN_TUNE, TUNE
 from . import host
-from .newer_schema import newer, search_aliases
+from .schema_compat import newer, search_aliases
 from .setting_inputs import setting_input
 
 _SETTINGS = (
@@ -21,7 +21,7 @@ Tuned = io.Custom("TAV_TUNED")
 
 
 class OneShotTune(io.ComfyNode):
-    """Tunes the queries and the temporal attention on the clip's latents."""
+    """Tunes the query projections and the temporal attention on the clip's latents."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

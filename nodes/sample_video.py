@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..tav_core.diffusion.settings import SAMPLE
 from . import host
-from .newer_schema import search_aliases
+from .schema_compat import search_aliases
 from .setting_inputs import setting_input
 
 

@@ -1,4 +1,4 @@
-"""Save and Load Tuned Video Model: what was learned, as a file to keep and share."""
+"""Save and Load Tuned Video Model: a learned motion as a file to keep and share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from comfy_api.latest import io
 from .. import tav_core
 from ..tav_core.network.casting import PRECISIONS
 from . import host
-from .newer_schema import newer, search_aliases
 from .one_shot_tune import Tuned
+from .schema_compat import newer, search_aliases
 
 
 class SaveTuned(io.ComfyNode):
@@ -29,8 +29,8 @@ class SaveTuned(io.ComfyNode):
                 io.Image.Input(
                     "preview",
                     optional=True,
-                    tooltip="The clip, or a result: its middle frame is kept, small, in the file, for whoever chooses "
-                    "it in Load Tuned Video Model.",
+                    tooltip="The clip, or a result: its middle frame is kept, small, in the file, and shown "
+                    "where it is chosen in Load Tuned Video Model.",
                 ),
                 io.Combo.Input(
                     "precision",
@@ -57,7 +57,7 @@ class SaveTuned(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: str | None) -> bool | str:
-        """Before a long tuning, not after it; a name that comes from another node is not known yet."""
+        """Check the name before a long tuning, not after it; a name from another node is not known yet."""
         try:
             if name is not None:
                 host.new_tuned_path(name)
@@ -102,5 +102,5 @@ class LoadTuned(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None, **_: object) -> float | None:
-        """A name that comes from another node is not known yet; ComfyUI looks at that node itself."""
+        """Return when the file was changed; a name from another node is not known yet, and ComfyUI checks that node."""
         return None if name is None else host.tuned_path(name).stat().st_mtime

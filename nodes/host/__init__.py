@@ -1,16 +1,16 @@
-"""The room that knows ComfyUI: its folders, model patcher, memory manager, progress and interruption. No other does."""
+"""The room that knows ComfyUI: its folders, model patcher, memory manager, progress, interruption and server."""
 
-from . import clip_route, tuned_route  # noqa: F401  (add their routes to ComfyUI's server)
-from .clip_vision import clip_models, score_results
+from . import routes  # noqa: F401  (adds them to ComfyUI's server)
+from .ddim import invert, sample
 from .demo_model import load_demo_model
 from .folders import new_tuned_path, register_model_folder, tuned_files, tuned_name, tuned_path
+from .inflation import apply_tuned, inflate_model, other_base
 from .live import live_run
-from .loops import invert, sample
-from .media import input_path, input_videos, load_clip, shown_video
-from .models import apply_tuned, inflate_model, other_base
 from .previews import Previews
 from .prompts import prompt_text
+from .scoring import clip_models, score_results
 from .tuning import TunedVideo, tune_model
+from .videos import input_path, input_videos, load_clip, shown_video
 
 __all__ = [
     "Previews",

@@ -1,9 +1,9 @@
 """The demo model as ComfyUI's own MODEL, CLIP and VAE, so that every node works on it.
 
-ComfyUI knows a checkpoint by the sizes of Stable Diffusion. A model hundreds of times smaller does not have them, and
-lies in the layout of diffusers, which ComfyUI lacks: its parts are put together here from ComfyUI's classes.
+ComfyUI detects checkpoints by the layer sizes of Stable Diffusion. The demo model is hundreds of times smaller, and
+its folder has the diffusers layout, which ComfyUI does not load: here its parts are built from ComfyUI's classes.
 
-They are plain model patchers, not those of dynamic memory: 5 MB need none, and tuning wants weights that stay.
+Its model patchers are plain ones, without dynamic memory: 5 MB need none, and tuning needs weights that stay.
 """
 
 from __future__ import annotations
@@ -44,29 +44,31 @@ FILES = (
 
 
 def load_demo_model(folder: Path = MODEL) -> tuple:
-    """MODEL, CLIP and VAE of the demo model.
+    """Return MODEL, CLIP and VAE of the demo model.
 
     Args:
-        folder: a Stable Diffusion of any size in the layout of diffusers, with a tiny autoencoder.
+        folder: a Stable Diffusion of any size in the diffusers layout, with a tiny autoencoder.
 
     Raises:
         FileNotFoundError: a file of the model is missing.
     """
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise FileNotFoundError(f"The demo model lacks {', '.join(missing)} in {folder}: install this pack again.")
+        raise FileNotFoundError(
+            f"The demo model is incomplete ({', '.join(missing)} missing in {folder}): install this pack again."
+        )
     return _model(folder / "unet"), _clip(folder / "text_encoder", folder / "tokenizer"), _vae(folder / "vae")
 
 
 class DemoLatents(comfy.latent_formats.LatentFormat):
-    """The means of 4x4 pixels in -1..1 (red, green, blue), and how brightness changes within them."""
+    """Latents of 4x4 pixels: their mean colour in -1..1 (red, green, blue), and the change of brightness within."""
 
     spacial_downscale_ratio = 4
     latent_rgb_factors = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0))
 
 
 class DemoConfig(comfy.supported_models.SD15):
-    """Stable Diffusion 1 with sizes of its own."""
+    """Stable Diffusion 1 with smaller layers."""
 
     unet_extra_config: ClassVar = {}
     latent_format = DemoLatents
@@ -112,7 +114,7 @@ def _model(folder: Path) -> comfy.model_patcher.ModelPatcher:
 
 
 def _with_groups(operations: type, groups: int) -> type:
-    """ComfyUI's layers, whose group norms have that many groups where its U-Net asks for 32."""
+    """Return ComfyUI's layers with that many groups in every group norm, where its U-Net asks for 32."""
 
     class Operations(operations):
         class GroupNorm(operations.GroupNorm):
@@ -123,7 +125,7 @@ def _with_groups(operations: type, groups: int) -> type:
 
 
 class _TextModel(comfy.clip_model.CLIPTextModel):
-    """ComfyUI's, with as many words as the config says: its own always has 49408."""
+    """ComfyUI's text model with the vocabulary size of the config; its own is always 49408."""
 
     def __init__(self, config: dict, dtype: torch.dtype, device: torch.device, operations: type) -> None:
         super().__init__(config, dtype, device, operations)
@@ -161,10 +163,10 @@ def _clip(folder: Path, tokenizer: Path) -> comfy.sd.CLIP:
 
 
 class TinyAutoencoder(nn.Module):
-    """diffusers' AutoencoderTiny from ComfyUI's layers; pictures in -1..1.
+    """The AutoencoderTiny of diffusers built from ComfyUI's layers; pictures in -1..1.
 
     Args:
-        config: diffusers' config of it.
+        config: its diffusers config.
     """
 
     def __init__(self, config: dict) -> None:
@@ -196,7 +198,7 @@ def _vae(folder: Path) -> comfy.sd.VAE:
     config, weights = _config(folder), load_file(folder / WEIGHTS)
     network = TinyAutoencoder(config)
     network.load_state_dict({name.replace(".layers.", "."): weight for name, weight in weights.items()})
-    # A VAE whose network does nothing is the only kind that ComfyUI makes without its own sizes.
+    # ComfyUI makes every other VAE with its own sizes; this kind has no network, which is put in afterwards
     vae = comfy.sd.VAE({"pixel_space_vae": torch.tensor(1.0)})
     vae.first_stage_model = network.to(vae.vae_dtype).eval().requires_grad_(False)
     vae.patcher = comfy.model_patcher.ModelPatcher(network, vae.device, comfy.model_management.vae_offload_device())

@@ -1,4 +1,4 @@
-"""Where ComfyUI keeps this pack's files."""
+"""Paths of this pack's files in ComfyUI's folders."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import folder_paths
 from ... import tav_core
 
 KEY = "tune_a_video"
-"""Names the model folder, and what this pack adds to a MODEL or a LATENT."""
+"""Name of the model folder, of the routes, and of this pack's entries in a MODEL or a LATENT."""
 
 
 def register_model_folder() -> None:
-    """Make models/tune_a_video known to ComfyUI, beside what extra_model_paths.yaml says of it."""
+    """Register models/tune_a_video with ComfyUI, before any folders of extra_model_paths.yaml."""
     folder_paths.add_model_folder_path(KEY, os.path.join(folder_paths.models_dir, KEY), is_default=True)
     folder_paths.folder_names_and_paths[KEY] = (folder_paths.folder_names_and_paths[KEY][0], {".safetensors"})
 
 
 def tuned_files() -> list[str]:
-    """Names of the saved motions."""
+    """List the names of the saved motions."""
     return folder_paths.get_filename_list(KEY)
 
 
 def tuned_path(name: str) -> Path:
-    """The file of a saved motion.
+    """Return the file of a saved motion.
 
     Raises:
-        FileNotFoundError: there is none of this name.
+        FileNotFoundError: there is no file of this name.
     """
     path = folder_paths.get_full_path(KEY, name)
     if path is None:
@@ -37,15 +37,15 @@ def tuned_path(name: str) -> Path:
 
 
 def tuned_name(path: Path) -> str:
-    """What :func:`tuned_files` calls a file that :func:`new_tuned_path` named."""
+    """Return the name in :func:`tuned_files` of a path that :func:`new_tuned_path` returned."""
     return str(path.relative_to(Path(folder_paths.get_folder_paths(KEY)[0]).resolve()))
 
 
 def new_tuned_path(name: str) -> Path:
-    """Where to save a motion called ``name``: a file that does not exist yet.
+    """Return the path to save a motion called ``name``: a file that does not exist yet.
 
     Raises:
-        ValueError: it is no name for a file, or nothing can be written there.
+        ValueError: it is not a valid file name, or the folder is not writable.
     """
     folder = folder_paths.get_folder_paths(KEY)[0]
     try:

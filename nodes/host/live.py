@@ -1,4 +1,4 @@
-"""A tuning as the page shows it: kept here for pages that load later, and told to those that are open."""
+"""A tuning as the page shows it: stored here for pages that load later, and sent to those that are open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import comfy.model_management
-from aiohttp import web
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
@@ -27,7 +26,7 @@ class Run:
 
     Args:
         node: ComfyUI's id of the node; "12:5" is node 5 within the subgraph node 12.
-        workflow: the id of the workflow in the page that queued it; None for one that came without.
+        workflow: id of the workflow in the page that queued it; None for one queued without a page.
         steps: steps in all.
         preview_every: steps from one preview to the next; 0 for none.
     """
@@ -41,7 +40,7 @@ class Run:
         """``running``, then ``done``, ``stopped`` (and kept), ``cancelled`` or ``failed``."""
         self.losses: list[float] = []
         self.previews: list[dict] = []
-        """Per preview its step, and where /view finds the file."""
+        """For each preview its step, and where /view finds the file."""
         self._continued_from = 0
         self._learning_rate: float | None = None
         self._sampling = False
@@ -55,22 +54,22 @@ class Run:
 
     @property
     def stopping(self) -> bool:
-        """Someone pressed "Stop and keep"."""
+        """True once the user pressed "Stop and keep"."""
         return self._stop.is_set()
 
     def stop(self) -> None:
-        """Ask for the end of the tuning after the step under way."""
+        """End the tuning after the current step."""
         self._stop.set()
 
     def begin(self, losses: list[float], previews: list[dict]) -> None:
-        """The first step is about to start, after those of ``losses``, which an earlier run took."""
+        """Begin with the first step after those of ``losses``, which an earlier run took."""
         self.losses, self.previews = [_short(loss) for loss in losses], list(previews)
         self._continued_from = self._sent_losses = len(losses)
         self._step_began = time.monotonic()
         _send("start", self.summary())
 
     def step(self, loss: float, learning_rate: float) -> None:
-        """A step is done."""
+        """Record a finished step."""
         now = time.monotonic()
         self._step_seconds.append(now - self._step_began)
         self._step_began = now
@@ -81,7 +80,7 @@ class Run:
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
-        """Within this a preview is sampled; its time does not count as that of a step."""
+        """Mark the time in which a preview is sampled; it does not count as that of a step."""
         self._sampling, began = True, time.monotonic()
         self._send_steps()
         try:
@@ -92,19 +91,19 @@ class Run:
             self._preview_seconds.append(self._step_began - began)
 
     def add_preview(self, step: int, filename: str, subfolder: str) -> None:
-        """A preview of the weights after ``step`` lies in ComfyUI's temporary folder."""
+        """Record a preview of the weights after ``step``, a file in ComfyUI's temporary folder."""
         preview = {"step": step, "filename": filename, "subfolder": subfolder, "type": "temp"}
         self.previews = [p for p in self.previews if p["step"] != step] + [preview]
         _send("preview", {**self._names(), "preview": preview})
 
     def end(self, state: str, reason: str = "") -> None:
-        """It is over; see ``state``, and why it failed."""
+        """Record how it ended: a ``state``, and for a failure the error message."""
         self.state, self._reason, self._ended = state, reason, time.monotonic()
         self._send_steps()
         _send("end", self._progress())
 
     def summary(self) -> dict:
-        """All that the page shows, as JSON has it."""
+        """Return everything that the page shows, as JSON."""
         return {
             **self._progress(),
             "preview_every": self.preview_every,
@@ -146,10 +145,10 @@ class Run:
 
 @contextmanager
 def live_run(node: str, extra_pnginfo: dict | None, steps: int, preview_every: int) -> Iterator[Run]:
-    """A run that pages see from now on, and that ends with this block.
+    """Register a run that pages see from now on, and that ends with this block.
 
     Args:
-        extra_pnginfo: what ComfyUI stores in pictures; holds the workflow when a page queued it.
+        extra_pnginfo: ComfyUI's metadata for pictures; holds the workflow if a page queued it.
     """
     workflow = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None
     workflow = workflow.get("id") if isinstance(workflow, dict) else None
@@ -170,6 +169,16 @@ def live_run(node: str, extra_pnginfo: dict | None, steps: int, preview_every: i
     run.end("stopped" if run.stopping and len(run.losses) < run.steps else "done")
 
 
+def runs_of(workflow: str | None) -> list[Run]:
+    """Return the last run of every node of a workflow; for None, the runs that came without a workflow."""
+    return [run for run in list(_runs.values()) if run.workflow == workflow]
+
+
+def find_run(run_id: str) -> Run | None:
+    """Return a run of any workflow by its id, if it is still known."""
+    return next((run for run in list(_runs.values()) if run.id == run_id), None)
+
+
 def _short(loss: float) -> float:
     return float(f"{loss:.6g}")
 
@@ -179,37 +188,6 @@ def _mean(values: deque[float]) -> float:
 
 
 def _send(event: str, data: dict) -> None:
-    """To every open page: which of them shows the node, they know."""
+    """Send an event to every open page; a page ignores those of nodes that it does not show."""
     if PromptServer.instance.sockets:
         PromptServer.instance.send_sync(f"{KEY}.{event}", data)
-
-
-@PromptServer.instance.routes.get(f"/{KEY}/runs")
-async def _get_runs(request: web.Request) -> web.Response:
-    """The last run of every tuning node of the workflow ``?workflow=``, the runs without a workflow when it is left
-    out."""
-    workflow = request.query.get("workflow")
-    return web.json_response([run.summary() for run in list(_runs.values()) if run.workflow == workflow])
-
-
-@PromptServer.instance.routes.get(f"/{KEY}/runs/{{run}}")
-async def _get_run(request: web.Request) -> web.Response:
-    """One run, of whatever workflow: ComfyUI answers a copy of a workflow from its cache, and no run begins."""
-    run = next((run for run in list(_runs.values()) if run.id == request.match_info["run"]), None)
-    if run is None:
-        return web.json_response({"error": "This tuning is not known any more."}, status=404)
-    return web.json_response(run.summary())
-
-
-@PromptServer.instance.routes.post(f"/{KEY}/stop")
-async def _stop(request: web.Request) -> web.Response:
-    """End the run ``{"run": id}`` after the step under way, and keep what it learned."""
-    try:
-        wanted = (await request.json())["run"]
-    except (ValueError, TypeError, LookupError, RecursionError):
-        return web.json_response({"error": 'Say which run to stop: {"run": its id}.'}, status=400)
-    run = next((run for run in list(_runs.values()) if run.id == wanted and run.state == "running"), None)
-    if run is None:
-        return web.json_response({"error": "No such tuning is running: it has ended already."}, status=404)
-    run.stop()
-    return web.json_response({"run": run.id})

@@ -1,9 +1,8 @@
-"""Short clips sampled while a tuning runs, so that one sees its quality come and go."""
+"""Short clips sampled while a tuning runs, so that the user sees it learn, and sees when it overfits."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +18,16 @@ from torch import Tensor
 from ... import tav_core
 from ...tav_core.files import replacing
 from ...tav_core.pictures.image import to_pil
+from .comfy_model import model_conds, schedule_of, vae_scale_factor
 from .folders import KEY
-from .kept import digest
 from .live import Run
-from .models import model_conds, pixels_per_latent
+from .tuning_cache import digest
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
     from comfy.sd import VAE
+
+    from .learner import Learner
 
 _GUIDANCE = 7.5  # less than published: with few steps, more would burn the colours
 _LONGEST_SIDE = 512
@@ -34,16 +35,16 @@ _LONGEST_SIDE = 512
 
 @dataclass(frozen=True)
 class Previews:
-    """What the person asked to see."""
+    """The previews that the user asked for."""
 
     every: int = 0
     """Tuning steps from one preview to the next; 0 for none."""
     steps: int = 10
     """DDIM steps of a preview."""
     positive: list | None = None
-    """CONDITIONING to render the clip with; None for the words it is tuned with."""
+    """CONDITIONING to render the clip with; None for the prompt it is tuned with."""
     negative: list | None = None
-    """CONDITIONING of the empty prompt; None for the words it is tuned with."""
+    """CONDITIONING of the empty prompt; None for the prompt it is tuned with."""
     vae: VAE | None = None
     """Decodes the clips; None for ComfyUI's own latent previews, which are rough."""
     fps: float = 8.0
@@ -61,36 +62,27 @@ class Previews:
 class PreviewSampler:
     """Renders the clip with the weights as they are, the way DDIM Invert and Sample Video would, in fewer steps.
 
-    The clip is inverted with the empty prompt and sampled with the preview's words, both with the weights of the
-    moment. No random number is drawn, and the tuning goes on as if nothing had been sampled.
+    The clip is inverted with the empty prompt and sampled with the preview's prompt, both with the current weights.
+    No random number is drawn, so the tuning continues as if nothing had been sampled.
 
     Args:
-        learner: the MODEL under way, and ``video_unet`` its network.
+        learner: the MODEL under tuning.
         latents: the clip's clean latents ``[1, c, f, h, w]``.
-        conds: the inputs of the network that it is tuned with, besides latents and timestep.
-        run: learns of the previews, and says when to give up.
-        reload: brings the network back to its device, should the VAE have taken its place.
+        conds: the inputs of the U-Net that it is tuned with, besides latents and timestep.
+        run: receives the previews, and may end them early.
     """
 
     def __init__(
-        self,
-        previews: Previews,
-        learner: ModelPatcher,
-        video_unet: tav_core.VideoUNet,
-        schedule: tav_core.NoiseSchedule,
-        latents: Tensor,
-        conds: dict[str, Tensor],
-        run: Run,
-        reload: Callable[[], object],
+        self, previews: Previews, learner: Learner, latents: Tensor, conds: dict[str, Tensor], run: Run
     ) -> None:
-        self._previews, self._learner, self._video_unet, self._schedule = previews, learner, video_unet, schedule
-        self._latents, self._run, self._reload = latents, run, reload
+        self._previews, self._learner, self._latents, self._run = previews, learner, latents, run
+        self._schedule = schedule_of(learner.model)
         self._positive, self._negative = (
-            conds if words is None else model_conds(learner, words, latents)
-            for words in (previews.positive, previews.negative)
+            conds if prompt is None else model_conds(learner.model, prompt, latents)
+            for prompt in (previews.positive, previews.negative)
         )
         self.key = digest(self._positive, self._negative, previews.vae is None)
-        """Digest of what the previews show."""
+        """Digest of the inputs of the previews."""
 
     def follow(self, step: int, last: int) -> None:
         """Show the preview that is due after ``step`` of ``last``, if one is."""
@@ -99,16 +91,16 @@ class PreviewSampler:
             self.show(step)
 
     def finish(self, last: int) -> None:
-        """Show the preview after the last step, if there is none yet: nothing was left to learn, but other words are
-        asked for."""
+        """Show the preview after the last step unless there is one: no step was left, but another prompt is
+        previewed."""
         if last not in [preview["step"] for preview in self._run.previews]:
             self.follow(last, last)
 
     def show(self, step: int) -> None:
-        """Sample and store the preview of the weights after ``step``; nothing when the run is asked to stop meanwhile.
+        """Sample and store the preview of the weights after ``step``; nothing if the run is stopped meanwhile.
 
         Raises:
-            ComfyUI's InterruptProcessingException: the person pressed Cancel.
+            ComfyUI's InterruptProcessingException: the user pressed Cancel.
         """
         with self._run.sampling(), torch.no_grad():
             latents = self._sample()
@@ -119,7 +111,7 @@ class PreviewSampler:
             self._run.add_preview(step, path.name, KEY)
 
     def _sample(self) -> Tensor | None:
-        network, schedule, steps = self._video_unet, self._schedule, self._previews.steps
+        network, schedule, steps = self._learner.video_unet, self._schedule, self._previews.steps
         noise = tav_core.ddim_invert(network, schedule, self._latents, self._negative, steps, self._go_on)[-1]
         if self._run.stopping:
             return None
@@ -134,11 +126,11 @@ class PreviewSampler:
         return not self._run.stopping
 
     def _decode(self, samples: Tensor) -> list[Image.Image]:
-        """Frames of latents ``[f, c, h, w]`` in the scale of the model."""
+        """Decode latents ``[f, c, h, w]`` in the scale of the U-Net."""
         if self._previews.vae is None:
-            return _rough_frames(samples, self._learner)
-        frames = self._previews.vae.decode(self._learner.model.process_latent_out(samples))
-        self._reload()
+            return _rough_frames(samples, self._learner.model)
+        frames = self._previews.vae.decode(self._learner.model.model.process_latent_out(samples))
+        self._learner.load()  # the VAE may have taken its place
         return [to_pil(frame) for frame in frames]
 
 
@@ -148,17 +140,17 @@ def _write_clip(path: Path, frames: list[Image.Image], fps: float) -> None:
     if scale < 1:
         frames = [f.resize([max(1, round(side * scale)) for side in f.size], Image.Resampling.LANCZOS) for f in frames]
     with replacing(path) as partial:
-        duration = max(20, math.floor(1000 / fps))  # browsers take less for a mistake
+        duration = max(20, math.floor(1000 / fps))  # browsers play shorter ones at 100 ms
         frames[0].save(partial, save_all=True, append_images=frames[1:], duration=duration, loop=0, quality=85)
 
 
 def _rough_frames(samples: Tensor, model: ModelPatcher) -> list[Image.Image]:
-    """Frames as ComfyUI's previews show latents, in the size of the clip."""
+    """Return frames as ComfyUI's own previews show latents, in the size of the clip."""
     latent_format = model.model.latent_format
     previewer = latent_preview.get_previewer(samples.device, latent_format)
-    if previewer is None:  # previews are switched off in ComfyUI, but these were asked for
+    if previewer is None:  # ComfyUI's previews are off, but these were asked for
         factors, bias = latent_format.latent_rgb_factors, latent_format.latent_rgb_factors_bias
         previewer = latent_preview.Latent2RGBPreviewer(factors, bias)
-    size = [side * pixels_per_latent(model) for side in (samples.shape[-1], samples.shape[-2])]
+    size = [side * vae_scale_factor(model) for side in (samples.shape[-1], samples.shape[-2])]
     frames = (previewer.decode_latent_to_preview(samples[i : i + 1]) for i in range(len(samples)))
     return [frame.resize(size, Image.Resampling.BICUBIC) for frame in frames]

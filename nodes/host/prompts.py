@@ -1,4 +1,4 @@
-"""What a graph says of a clip: the text behind a CONDITIONING."""
+"""The prompt behind a CONDITIONING, read from the graph."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from comfy_execution.graph_utils import is_link
 from ...tav_core.demo.world import Words
 
 TEXTS = ("text", "text_g", "value")
-"""What CLIP Text Encode, its kind for SDXL, and Primitive String call their text."""
+"""Names of the text inputs of CLIP Text Encode, CLIP Text Encode SDXL, and Primitive String."""
 
 
 def prompt_text(graph: dict, node_id: str, name: str) -> str:
-    """The text behind a conditioning input of a node, followed through the graph; empty if a node computes it."""
+    """Follow a conditioning input of a node through the graph to its text; return "" if another node computes it."""
     value, is_text, seen = graph.get(node_id, {}).get("inputs", {}).get(name), False, set()
     while is_link(value) and value[0] not in seen:
         seen.add(value[0])
@@ -27,6 +27,6 @@ def prompt_text(graph: dict, node_id: str, name: str) -> str:
 
 
 def _demo_caption(inputs: dict) -> str:
-    """The caption that Demo Clip gives for its inputs in a graph; empty if one of them comes from another node."""
+    """Return the caption of a Demo Clip by its inputs in a graph; "" if one of them comes from another node."""
     words = [inputs.get(name) for name in ("colour", "shape", "background", "style")]
     return Words(*words).caption if all(isinstance(word, str) for word in words) else ""

@@ -1,4 +1,4 @@
-"""Arguments of ``io.Schema`` that ComfyUI 0.3.64 has not."""
+"""Schema arguments that ComfyUI 0.3.64 does not know."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from comfy_api.latest import io
 
 
 def newer(**arguments: object) -> dict[str, object]:
-    """Those of the arguments that this ComfyUI's schema has."""
+    """Return the arguments that the running ComfyUI's ``io.Schema`` knows."""
     known = {field.name for field in fields(io.Schema)}
     return {name: value for name, value in arguments.items() if name in known}
 
 
 def search_aliases(*words: str) -> dict[str, object]:
-    """Words under which ComfyUI's node search finds a node."""
+    """Return further words under which ComfyUI's node search finds a node (not in ComfyUI 0.3.64)."""
     return newer(search_aliases=list(words))

@@ -1,4 +1,4 @@
-"""DDIM inversion and sampling as ComfyUI samples: with its guidance, patches, previews and interruption."""
+"""DDIM inversion and sampling as a sampler of ComfyUI: with its guidance, patches, previews and interruption."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from einops import rearrange
 from torch import Tensor
 
 from ... import tav_core
+from .comfy_model import latents_of, schedule_of
 from .folders import KEY
-from .models import inflation_of, latents_of, schedule_of
+from .inflation import inflation_of
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 
 def invert(model: ModelPatcher, latent: dict, positive: list, steps: int) -> dict:
-    """DDIM inversion of a clip's LATENT, with the MODEL as ComfyUI samples it.
+    """Invert a clip's LATENT by DDIM, as a sampler of ComfyUI.
 
     Raises:
         ValueError: the MODEL is not inflated, or the latents do not fit it.
@@ -41,7 +42,7 @@ def invert(model: ModelPatcher, latent: dict, positive: list, steps: int) -> dic
 
 
 def sample(model: ModelPatcher, latent: dict, positive: list, negative: list, steps: int, guidance: float) -> dict:
-    """DDIM sampling from an inverted LATENT, with the MODEL as ComfyUI samples it.
+    """Sample a video by DDIM from an inverted LATENT, as a sampler of ComfyUI.
 
     Raises:
         ValueError: the MODEL is not inflated, or the latents are empty, masked, or do not fit it.
@@ -54,9 +55,7 @@ def sample(model: ModelPatcher, latent: dict, positive: list, negative: list, st
             "This latent is empty: connect the latent of DDIM Invert, or use KSampler to start from random noise."
         )
     if "noise_mask" in latent:
-        raise ValueError(
-            "This latent has a mask, which Sample Video does not follow: remove it, or use KSampler (Advanced)."
-        )
+        raise ValueError("This latent has a mask, which Sample Video ignores: remove it, or use KSampler (Advanced).")
     inverted = latent.get(KEY, {"timestep": schedule.timesteps(steps)[0], "steps": steps})
     if inverted["steps"] != steps:
         logging.warning(
@@ -74,7 +73,7 @@ def sample(model: ModelPatcher, latent: dict, positive: list, negative: list, st
 
 
 class _Loop(comfy.samplers.Sampler):
-    """Runs a loop of the core as a ComfyUI sampler, with its guidance, patches, previews and interruption."""
+    """Runs a loop of the core as a sampler of ComfyUI."""
 
     def __init__(self, run: Callable, steps: int) -> None:
         self.run, self.steps = run, steps
@@ -94,7 +93,7 @@ class _Loop(comfy.samplers.Sampler):
         denoised = latent_image
 
         def predict(latents: Tensor, timestep: int) -> Tensor:
-            """What the network says, told from what ComfyUI makes of it: the clean latents it would lead to."""
+            """Recover the U-Net's raw prediction from ComfyUI's denoised latents."""
             nonlocal denoised
             sigma = sampling.sigmas[timestep].to(latents)
             x = rearrange(latents, "1 c f h w -> f c h w") * (1 + sigma**2).sqrt()

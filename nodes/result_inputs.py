@@ -8,12 +8,12 @@ RESULTS = 8
 
 
 def result_inputs(tooltip: str) -> list[io.Image.Input]:
-    """``result_1`` and so on, none of which must be connected."""
+    """Return the optional inputs ``result_1`` to ``result_8``."""
     tooltip += " The next input appears when this one is connected."
     return [io.Image.Input(f"result_{number}", optional=True, tooltip=tooltip) for number in range(1, RESULTS + 1)]
 
 
 def connected(results: dict) -> dict:
-    """The videos that came in, by the number of their input: one between them may be muted or not connected."""
+    """Return the connected videos by the number of their input; one between them may be muted or not connected."""
     videos = {number: results.get(f"result_{number}") for number in range(1, RESULTS + 1)}
     return {number: video for number, video in videos.items() if video is not None}

@@ -23,7 +23,7 @@ PREVIEW_SIDE = 320  # the longer side of a frame in the preview on Load Video, i
 
 
 def input_videos() -> list[str]:
-    """Videos and GIFs in the input folder."""
+    """List the videos and GIFs in the input folder."""
     folder = folder_paths.get_input_directory()
     files = [f for f in os.listdir(folder) if os.path.isfile(os.path.join(folder, f))]
     videos = folder_paths.filter_files_content_types(files, ["video"])
@@ -31,10 +31,10 @@ def input_videos() -> list[str]:
 
 
 def input_path(video: str) -> Path:
-    """The file that a name stands for: one of :func:`input_videos`, or "name [output]" and the like.
+    """Return the file of one of :func:`input_videos`, or of "name [output]" and the like.
 
     Raises:
-        FileNotFoundError: no name, no such file, or a name that leads out of ComfyUI's folders.
+        FileNotFoundError: no name, no such file, or a path outside ComfyUI's folders.
     """
     if not video or not isinstance(video, str):
         raise FileNotFoundError("No video is chosen: upload one, or drop one on the node.")
@@ -47,21 +47,21 @@ def input_path(video: str) -> Path:
 
 
 def load_clip(video: str, **choice: Any) -> tav_core.VideoClip:
-    """:func:`tav_core.load_video` for the file behind a name; its errors say the name, not where the file lies."""
+    """Call :func:`tav_core.load_video` on a video of ComfyUI's folders; errors name the video instead of its path."""
     path = input_path(video)
     with _named(path, video):
         return tav_core.load_video(path, **choice)
 
 
 def clip_facts(video: str, **choice: Any) -> dict:
-    """What :func:`load_clip` would give, and what it takes that from; raises what it would raise."""
+    """Return facts of the clip that :func:`load_clip` would read, and of the whole file; raises the same errors."""
     path = input_path(video)
     with _named(path, video):
         return _facts(path, path.stat().st_mtime_ns, **choice)
 
 
 def clip_preview(video: str, **choice: Any) -> tav_core.VideoSheet:
-    """The frames of :func:`load_clip` on one sheet, small; raises what it would raise."""
+    """Return the frames of :func:`load_clip`, small, as a sprite sheet; raises the same errors."""
     frames = clip_facts(video, **choice)["clip"]["frames"]
     path = input_path(video)
     with _named(path, video):
@@ -91,10 +91,7 @@ def _preview(path: Path, _modified: int, *, frames: int, width: int, height: int
 
 
 def shown_video(frames: Tensor, fps: float, label: str) -> dict:
-    """Put frames [f, h, w, 3] where the page finds them, and say where and what they are.
-
-    The file is a sheet of frames in ComfyUI's temp folder, which goes when ComfyUI ends.
-    """
+    """Write frames [f, h, w, 3] as a sprite sheet into ComfyUI's temp folder; return what the page needs to play it."""
     sheet = tav_core.video_sheet(frames[..., :3])
     name = f"tav_video_{uuid.uuid4().hex}.jpg"
     with replacing(Path(folder_paths.get_temp_directory()) / name) as partial:
@@ -111,5 +108,5 @@ def shown_video(frames: Tensor, fps: float, label: str) -> dict:
 
 
 def sheet_layout(sheet: tav_core.VideoSheet) -> dict:
-    """Where the page finds each frame on a sheet."""
+    """Return where the page finds each frame on a sprite sheet."""
     return {"frames": sheet.frames, "columns": sheet.columns, "width": sheet.width, "height": sheet.height}

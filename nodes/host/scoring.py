@@ -1,4 +1,4 @@
-"""Scores in ComfyUI: CLIP models from its folders, its own CLIP Vision, its memory, progress and Cancel."""
+"""Scores in ComfyUI: CLIP models from its folders, its own CLIP Vision, memory manager, progress and Cancel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BATCH = 16
 
 
 def clip_models() -> list[str]:
-    """What can be chosen as CLIP model: auto, none, and the folders in models/clip_vision that hold a whole one."""
+    """List the choices of a CLIP model: auto, none, and the folders in models/clip_vision with both of its towers."""
     return [AUTO, NONE, *sorted(_folders())]
 
 
@@ -32,7 +32,7 @@ def score_results(
     """Score videos with the chosen models; see :func:`tav_core.score_videos`.
 
     Args:
-        clip, pickscore: of :func:`clip_models`; auto is the folder called as the model is, or the Hugging Face cache.
+        clip, pickscore: of :func:`clip_models`; auto: the folder of the model's name, or the Hugging Face cache.
         clip_vision: ComfyUI's CLIP_VISION for the consistency of frames, or None.
 
     Raises:
@@ -43,7 +43,7 @@ def score_results(
         (clip, tav_core.CLIP_MODEL, "textual alignment" if clip_vision else "frame consistency and textual alignment"),
         (pickscore, tav_core.PICKSCORE_MODEL, "PickScore"),
     ):
-        scorer = None if choice == NONE else _scorer(choice, name)
+        scorer = None if choice == NONE else tav_core.find_scorer(_folder(choice, name), name)[0]
         if scorer is None and choice != NONE:
             notes.append(
                 f"For {measured}, put config.json, model.safetensors, vocab.json and merges.txt of "
@@ -75,18 +75,14 @@ def _stop_if_cancelled(*_: object) -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
 
 
-def _scorer(choice: str, name: str) -> tav_core.ClipScorer | None:
+def _folder(choice: str, name: str) -> Path | None:
+    """Return the folder of a choice; None for auto without a folder of the model's name."""
     folders = _folders()
-    if choice != AUTO:
-        return tav_core.ClipScorer.load(folders[choice])
-    try:
-        return tav_core.ClipScorer.load(folders.get(Path(name).name, name))
-    except FileNotFoundError:
-        return None
+    return folders.get(Path(name).name) if choice == AUTO else folders[choice]
 
 
 def _folders() -> dict[str, Path]:
-    """Folders of CLIP models with both towers, as transformers keeps them."""
+    """Return the folders of CLIP models with both towers in the layout of transformers, by name."""
     found = {}
     for root in folder_paths.get_folder_paths(_FOLDER):
         for config in Path(root).glob("*/config.json"):
