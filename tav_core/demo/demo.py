@@ -80,7 +80,8 @@ def demo(session: Session) -> None:
     before = runs.sample(session, runs.invert(session), folder / UNTUNED)
     runs.tune(session)
     after = runs.sample(session, runs.invert(session))
-    losses = loss_plot(load_tune_state(folder / STATE).losses)
+    state = load_tune_state(folder / STATE)
+    losses = loss_plot(state.losses, state.validation)
     with replacing(folder / PLOT) as partial:
         to_pil(losses).save(partial)
     figures = {"tuned": _judged(after, source, prompts), "untuned": _judged(before, source, prompts)}

@@ -75,6 +75,13 @@ class OwnTuneSettings:
         least=0,
         widget={"max": 320},
     )
+    validate_every: int = setting(
+        0,
+        "Steps from one validation loss to the next: the loss at a few fixed timesteps and noises, which falls while "
+        "the model learns. Each takes about as long as two steps. 0: none.",
+        least=0,
+        widget={"max": 100_000},
+    )
 
 
 @dataclass

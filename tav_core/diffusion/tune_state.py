@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ class TuneState:
     """State of the ``torch.amp.GradScaler``; empty where the loss is not scaled."""
     losses: list[float]
     """One per step so far; their number is the step to resume at."""
+    validation: list[tuple[int, float]] = field(default_factory=list)
+    """(step, validation loss) for each validation so far."""
 
     @classmethod
     def capture(
@@ -32,6 +34,7 @@ class TuneState:
         generator: torch.Generator,
         scaler: torch.amp.GradScaler,
         losses: list[float],
+        validation: list[tuple[int, float]],
     ) -> TuneState:
         """Copy the state of a tuning.
 
@@ -44,6 +47,7 @@ class TuneState:
             generator=generator.get_state(),
             scaler=scaler.state_dict(),
             losses=losses,
+            validation=validation,
         )
         damaged = state.find_not_finite()
         if damaged:

@@ -19,6 +19,7 @@ from .ddim import Condition, by_name
 from .schedule import NoiseSchedule
 from .settings import TuneSettings
 from .tune_state import TuneState
+from .validation import Validation
 
 
 @dataclass
@@ -31,6 +32,11 @@ class TuneResult:
     stopped: bool
     """True when ``on_step`` ended it early."""
 
+    @property
+    def validation(self) -> list[tuple[int, float]]:
+        """(step, validation loss) for each validation, those of a resumed state included; step 0 is untuned."""
+        return self.state.validation
+
 
 def tune(
     video_unet: VideoUNet,
@@ -41,6 +47,7 @@ def tune(
     draws: Iterable[tuple[Tensor, Tensor]] | None = None,
     on_step: Callable[[int, float], bool | None] | None = None,
     state: TuneState | None = None,
+    on_validation: Callable[[int, float], None] | None = None,
 ) -> TuneResult:
     """Tune an inflated U-Net on one clip, or on a few of the same shape.
 
@@ -61,6 +68,8 @@ def tune(
         on_step: called with (step counted from 1, loss) after each step; returning False stops early and keeps what
             was learned.
         state: resume from here; the step count and the losses continue.
+        on_validation: called with (step, validation loss) before the first step, as step 0, and with
+            ``settings.validate_every`` after every so many steps and the last, before ``on_step``.
 
     Raises:
         ValueError: a setting, the latents, the context, the draws or the state do not fit the network, the optimizer or
@@ -79,6 +88,7 @@ def tune(
         video_unet.tuned.move(device)  # before the optimizer takes them up
         generator = torch.Generator().manual_seed(settings.seed)
         losses = list(state.losses) if state is not None else []
+        validation = list(state.validation) if state is not None else []
         steps = range(len(losses), settings.steps)
         draws = iter(draws) if draws is not None else _draw(schedule, latents, generator)
         stopped = False
@@ -87,6 +97,8 @@ def tune(
             scaler = torch.amp.GradScaler(device.type, enabled=video_unet.dtype == torch.float16)
             if state is not None:
                 state.restore(parameters, optimizer, generator, scaler)
+            validate = _validator(video_unet, schedule, latents, condition, settings, validation, on_validation)
+            validate(len(losses))
             for step, (noise, timesteps) in zip(steps, draws):
                 _check_draw(noise, timesteps, latents, schedule)
                 for group in optimizer.param_groups:
@@ -101,6 +113,7 @@ def tune(
                         "bf16."
                     )
                 losses.append(loss)
+                validate(step + 1)
                 if on_step is not None and on_step(step + 1, loss) is False:
                     stopped = True
                     break
@@ -108,7 +121,7 @@ def tune(
             raise ValueError(
                 f"The draws ended after step {len(losses)} of {settings.steps}: give noise and timesteps for each."
             )
-        result_state = TuneState.capture(parameters, optimizer, generator, scaler, losses)
+        result_state = TuneState.capture(parameters, optimizer, generator, scaler, losses, validation)
     return TuneResult(losses, result_state, stopped)
 
 
@@ -139,6 +152,32 @@ def _learn(
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
     return value
+
+
+def _validator(
+    video_unet: VideoUNet,
+    schedule: NoiseSchedule,
+    latents: Tensor,
+    condition: dict,
+    settings: TuneSettings,
+    losses: list[tuple[int, float]],
+    on_validation: Callable[[int, float], None] | None,
+) -> Callable[[int], None]:
+    """Return a function that appends (step, validation loss) to ``losses`` after the steps that want one."""
+    every = settings.validate_every
+    if not every:
+        return lambda step: None
+    frames = settings.frames_per_step or video_unet.window or latents.shape[2]  # as many as a step learns from
+    validation = Validation(schedule, latents[:, :, :frames].to(condition["context"].device), condition, settings.seed)
+
+    def validate(step: int) -> None:
+        if (step % every and step != settings.steps) or step in dict(losses):
+            return
+        losses.append((step, validation.loss(video_unet)))
+        if on_validation is not None:
+            on_validation(*losses[-1])
+
+    return validate
 
 
 def _check_draw(noise: Tensor, timesteps: Tensor, latents: Tensor, schedule: NoiseSchedule) -> None:

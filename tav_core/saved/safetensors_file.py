@@ -30,7 +30,7 @@ _TYPES = {
         "fps": (*_NUMBER, NoneType),
         **dict.fromkeys(("temporal_attention", "joint_norm"), (bool,)),
     },
-    STATE: {"scaler": (dict,), "losses": (list,), "base_fingerprint": (str,)},
+    STATE: {"scaler": (dict,), "losses": (list,), "validation": (list,), "base_fingerprint": (str,)},
     INVERTED: {"prompt": (str,), "fps": _NUMBER, "steps": (int, NoneType)},
 }
 """Of what type our metadata are, by name; others may be anything."""

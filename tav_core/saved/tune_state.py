@@ -27,7 +27,12 @@ def save_tune_state(path: str | os.PathLike, state: TuneState, base_fingerprint:
     for name, values in state.optimizer.items():
         tensors |= {f"optimizer/{name}/{key}": value for key, value in values.items()}
     tensors["generator"] = state.generator
-    metadata = {"scaler": state.scaler, "losses": state.losses, "base_fingerprint": base_fingerprint}
+    metadata = {
+        "scaler": state.scaler,
+        "losses": state.losses,
+        "validation": state.validation,
+        "base_fingerprint": base_fingerprint,
+    }
     save_tensors(path, tensors, STATE, metadata)
 
 
@@ -47,10 +52,12 @@ def load_tune_state(path: str | os.PathLike, base_fingerprint: str = "") -> Tune
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     try:
         saved_on = metadata.pop("base_fingerprint")
+        metadata["validation"] = [(int(step), float(loss)) for step, loss in metadata.get("validation", [])]
         state = TuneState({}, {}, tensors.pop("generator"), **metadata)
         # fail here, rather than when the tuning is under way
         torch.Generator().set_state(state.generator)
-        if not all(math.isfinite(number) for number in (*state.losses, *state.scaler.values())):
+        numbers = *state.losses, *dict(state.validation).values(), *state.scaler.values()
+        if not all(math.isfinite(number) for number in numbers):
             raise ValueError("a number is NaN or infinite")
         for key, tensor in tensors.items():
             part, name = key.split("/", 1)

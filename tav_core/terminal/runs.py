@@ -281,9 +281,14 @@ def _save_state(session: Session, state: TuneState) -> None:
     save_tune_state(session.folder / STATE, state, fingerprint(session.pipeline.unet))
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["step", "loss", "learning_rate"])
+    validation = dict(state.validation)
+    columns = ["step", "loss", "learning_rate"]
+    writer.writerow([*columns, "validation"] if validation else columns)
+    if 0 in validation:
+        writer.writerow([0, "", "", f"{validation[0]:.6g}"])
     for step, loss in enumerate(state.losses, start=1):
-        writer.writerow([step, f"{loss:.6g}", f"{session.settings.learning_rate_at(step - 1):.6g}"])
+        row = [step, f"{loss:.6g}", f"{session.settings.learning_rate_at(step - 1):.6g}"]
+        writer.writerow(row + ([f"{validation[step]:.6g}" if step in validation else ""] if validation else []))
     try:
         write_text(session.folder / LOSSES, table.getvalue())
     except PermissionError as error:  # open in a spreadsheet: not worth stopping the tuning

@@ -99,7 +99,8 @@ def tune(unet: nn.Module | tav_core.VideoUNet, steps: int = 2, learning_rate: fl
     """(video U-Net, result) of a few steps on a clip of three frames; ``options`` go to the settings or to tune()."""
     video_unet = unet if isinstance(unet, tav_core.VideoUNet) else tav_core.inflate(unet)
     x, _, context = inputs(videos=1)
-    call = {name: options.pop(name) for name in ("draws", "on_step", "state", "schedule") if name in options}
+    names = ("draws", "on_step", "state", "schedule", "on_validation")
+    call = {name: options.pop(name) for name in names if name in options}
     settings = tav_core.TuneSettings(steps=steps, learning_rate=learning_rate, **options)
     return video_unet, tav_core.tune(video_unet, call.pop("schedule", SCHEDULE), x, context, settings, **call)
 

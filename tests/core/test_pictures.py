@@ -29,6 +29,11 @@ def test_a_falling_loss_is_drawn_falling():
     assert highest_ink(rising, 60, 120) > highest_ink(rising, 650, 740)
 
 
+def test_the_validation_loss_is_drawn_over_the_losses():
+    plot = tav_core.loss_plot([0.1] * 50, [(0, 0.9), (25, 0.5), (50, 0.2)])
+    assert highest_ink(plot, 60, 120) < highest_ink(plot, 300, 360) < highest_ink(plot, 650, 740)
+
+
 @pytest.mark.parametrize("losses", [[0.5], [0.0, 0.0]])
 def test_the_shortest_curves_can_be_drawn(losses):
     assert tav_core.loss_plot(losses).isfinite().all()

@@ -75,7 +75,7 @@ def test_moments_that_do_not_fit_are_refused(damage):
         {"lr_scheduler": "cosine", "warmup_steps": 2, "weight_decay": 0.1},
         {"optimizer": "adamw8bit"},
         {"rank": 2},
-        {"frames_per_step": 2},
+        {"frames_per_step": 2, "validate_every": 3},
     ],
 )
 @pytest.mark.usefixtures("bitsandbytes")
@@ -88,7 +88,7 @@ def test_four_and_four_steps_are_eight(options, tmp_path):
     tune(first, 8, state=half.state, **options | {"learning_rate": 1e-2})  # leaves the state as it was
     in_memory, resumed_in_memory = tune(first, 8, state=half.state, **options)
     for video_unet, continued in ((second, resumed), (in_memory, resumed_in_memory)):
-        assert continued.losses == result.losses
+        assert continued.losses == result.losses and continued.validation == result.validation
         for name, tensor in through.tuned_state_dict().items():
             assert torch.equal(video_unet.tuned_state_dict()[name], tensor), name
 

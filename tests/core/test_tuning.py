@@ -224,3 +224,12 @@ def test_a_step_on_a_long_clip_learns_from_frame_0_and_neighbours(monkeypatch):
 
 def test_steps_of_all_frames_are_those_without_the_setting():
     assert tune(small_unet(), frames_per_step=3)[1].losses == tune(small_unet())[1].losses
+
+
+def test_the_validation_loss_falls_and_changes_nothing():
+    unet, seen = small_unet(), []
+    settings = {"steps": 6, "learning_rate": 1e-2}
+    validated = tune(unet, validate_every=4, on_validation=lambda *pair: seen.append(pair), **settings)[1]
+    assert validated.validation == seen and [step for step, _ in seen] == [0, 4, 6]
+    assert seen[-1][1] < seen[0][1]
+    assert validated.losses == tune(small_unet(), **settings)[1].losses
