@@ -5,6 +5,7 @@ import re
 import av
 import pytest
 from comfy_install import REPOSITORY
+from workflow_page import RENDERERS
 
 from tav_core import load_tuned, save_tuned
 
@@ -51,7 +52,7 @@ def saved_frames(server, page, name: str) -> list[tuple[int, int]]:
 @pytest.fixture(scope="module")
 def tuned(page) -> None:
     """`tune_and_edit` has run; before that, its clip was seen."""
-    page.open_template("tune_and_edit")
+    page.open_template("4 Edit your own clip (SD 1.5)")
     assert_opened_whole(page)
     page.page.get_by_text("24 frames · 12 fps · 2 s · 512 \u00d7 512").wait_for(state="attached")
     page.picture("web/docs/images/load_video.png", "Load Video (Tune-A-Video)")
@@ -78,27 +79,57 @@ def test_reuse_a_saved_motion(server, page, tuned):
     state, metadata = load_tuned(file)
     save_tuned(file, state, metadata | {"base_fingerprint": "0" * 16})  # as if from another checkpoint
     page.page.evaluate("() => app.extensionManager.command.execute('Comfy.RefreshNodeDefinitions')")
-    drop_and_run(page, "reuse_a_saved_motion")
+    drop_and_run(page, "5 Reuse a saved motion")
     assert saved_frames(server, page, "reuse_a_saved_motion") == [(SIZE, SIZE)] * FRAMES
     page.page.get_by_text("tuned on another checkpoint").wait_for(state="attached")
 
 
 def test_zero_shot(server, page):
-    drop_and_run(page, "zero_shot")
+    drop_and_run(page, "6 Zero-shot, without tuning")
     assert saved_frames(server, page, "zero_shot") == [(SIZE, SIZE)] * FRAMES
 
 
-def test_ablation_shows_four_rows_beside_the_clip(server, page):
-    drop_and_run(page, "ablation")
-    frames = saved_frames(server, page, "ablation")
-    assert len(frames) == FRAMES and frames[0][0] >= 5 * SIZE
+VIEW = """() => {
+    const { nodes } = app.graph
+    const boxes = nodes.map(node => [node.title, ...node.boundingRect])
+    const apart = ([, x, y, width, height], [, left, top, w, h]) =>
+        x >= left + w || left >= x + width || y >= top + h || top >= y + height
+    const pairs = boxes.flatMap((box, i) => boxes.slice(0, i).filter(it => !apart(box, it)).map(it => [box[0], it[0]]))
+    return { zoom: app.canvas.ds.scale, overlapping: pairs }
+}"""
+
+
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_templates_open_large_enough_to_read_and_start_with_the_first(page, renderer):
+    names = sorted(path.stem for path in (REPOSITORY / "workflows").glob("*.json"))
+    page.page.set_viewport_size({"width": 1600, "height": 1000})
+    try:
+        with page.renderer(renderer):
+            assert page.template_titles() == names
+            for name in names:
+                page.open_template(name)
+                page.page.wait_for_timeout(500)  # ComfyUI fits the view a moment later
+                view = page.page.evaluate(VIEW)
+                assert view["zoom"] >= 0.6 and view["overlapping"] == [], (name, view)
+    finally:
+        page.page.set_viewport_size({"width": 1600, "height": 900})
+
+
+def test_the_app_shows_a_prompt_and_no_graph(page):
+    page.open_template("2 Start here without a graph.app")
+    page.page.get_by_text("tuning steps").wait_for()
+    assert page.page.get_by_text("prompt", exact=True).is_visible()
+    assert not page.page.locator("#graph-canvas").is_visible()
+    page.page.evaluate("() => app.extensionManager.command.execute('Comfy.ToggleLinear')")
+    page.page.locator("#graph-canvas").wait_for()
+    assert page.own_errors() == []
 
 
 def test_each_opening_is_a_workflow_of_its_own(page):
     """A tuning belongs to one of them: nobody stops that of another."""
     ids = set()
     for _ in range(2):
-        page.drop_workflow("zero_shot")
+        page.drop_workflow("6 Zero-shot, without tuning")
         ids.add(page.page.evaluate("() => app.graph.serialize().id"))
     assert len(ids) == 2
 

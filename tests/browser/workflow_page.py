@@ -5,6 +5,7 @@ The README and the help pages show pictures that these tests take where they com
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -116,6 +117,7 @@ class WorkflowPage:
             "Comfy.Graph.CanvasInfo": False,
             "Comfy.VueNodes.Enabled": False,
             "Comfy.Locale": "en",
+            "Comfy.OnboardingCoachmarks.Seen": ["appMode", "firstRun"],
         }
         self.page.request.post(f"{self.url}/api/settings", data=settings)
         self.page.goto(self.url)
@@ -150,13 +152,26 @@ class WorkflowPage:
 
     def open_template(self, name: str) -> None:
         """Open a workflow of this pack from the template browser, once they show their thumbnails."""
+        dialog = self._browse_templates()
+        dialog.get_by_text(name, exact=True).first.click()
+        dialog.wait_for(state="hidden")
+        active = "app.extensionManager.workflow.activeWorkflow"
+        self.wait_until(f"name => {active}?.filename?.startsWith(name) && app.graph.nodes.length", arg=name.removesuffix(".app"))
+
+    def template_titles(self) -> list[str]:
+        """Return the titles of this pack's workflows in the template browser, in its order."""
+        dialog = self._browse_templates()
+        titles = dialog.get_by_test_id(re.compile("template-workflow-")).get_by_role("heading").all_inner_texts()
+        self.page.keyboard.press("Escape")
+        dialog.wait_for(state="hidden")
+        return titles
+
+    def _browse_templates(self) -> Any:
         self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         dialog = self.page.get_by_role("dialog")
         dialog.get_by_text(self.pack).first.click()
         self.wait_until(THUMBNAILS)
-        dialog.get_by_text(name, exact=True).first.click()
-        self.wait_until("() => app.graph.nodes.some(node => node.type === 'TAVSampleVideo')")
-        dialog.wait_for(state="hidden")
+        return dialog
 
     def drop(self, address: str) -> None:
         """Drop a file of ComfyUI's on an empty canvas, and wait for the workflow that it brings."""

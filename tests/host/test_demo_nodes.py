@@ -132,7 +132,7 @@ def test_a_clip_whose_shape_cannot_be_seen_is_refused(server):
 
 
 def test_workflow_that_needs_no_checkpoint(server):
-    nodes = api_graph(REPOSITORY / "workflows" / "try_it_without_a_checkpoint.json", server.object_info())
+    nodes = api_graph(REPOSITORY / "workflows" / "3 Four edits from one tuning.json", server.object_info())
 
     def of_kind(kind: str) -> list[str]:
         return [number for number, node in nodes.items() if node["class_type"] == kind]

@@ -2,12 +2,17 @@
 
 import json
 import re
+import sys
 
 import pytest
 from checkpoint import make_controlnet
 from comfy_install import REPOSITORY
 from PIL import Image
 from workflow_file import NOTES, api_graph
+
+sys.path.append(str(REPOSITORY / "tools"))
+
+from build_workflows import build
 
 WORKFLOWS = sorted((REPOSITORY / "workflows").glob("*.json"))
 FOLDERS = {"ckpt_name": "checkpoints", "control_net_name": "controlnet", "lora_name": "loras"}
@@ -63,15 +68,14 @@ def test_workflow(object_info, path):
     assert Image.open(path.with_suffix(".jpg")).size == (512, 512)
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_nodes_do_not_overlap(path):
-    nodes = content(path)["nodes"]
-    boxes = [(*node["pos"], *node["size"], node["type"]) for node in nodes]
-    title = 30
-    for i, (x, y, width, height, kind) in enumerate(boxes):
-        for other_x, other_y, other_width, other_height, other in boxes[:i]:
-            beside = x >= other_x + other_width or other_x >= x + width
-            assert beside or y - title >= other_y + other_height or other_y - title >= y + height, (kind, other)
+def test_files_are_as_their_descriptions_say(object_info):
+    """After a change of a node or a description: python tools/build_workflows.py (see there)."""
+    differing = [
+        name
+        for name, written in build(object_info).items()
+        if not (path := REPOSITORY / "workflows" / f"{name}.json").exists() or path.read_text("utf-8") != written
+    ]
+    assert differing == [] and len(WORKFLOWS) <= 10
 
 
 def small_graph(name: str, clip: str, object_info: dict) -> dict[str, dict]:
@@ -98,12 +102,12 @@ def output_of(entry: dict, key: str) -> list:
 def test_controlnet_workflow_runs(server, clip, object_info):
     """One that no browser test runs and which has nodes of its own."""
     make_controlnet(server.folder / "models" / "controlnet" / "control.safetensors")
-    entry = server.run(small_graph("with_controlnet", clip, object_info))
+    entry = server.run(small_graph("7 With ControlNet", clip, object_info))
     assert len(output_of(entry, "tav_comparison")) == 2
 
 
 def test_ablation_is_compared_and_scored(server, clip, clip_folder, object_info):
-    entry = server.run(small_graph("ablation_with_scores", clip, object_info))
+    entry = server.run(small_graph("8 What each part does, with scores", clip, object_info))
     assert len(output_of(entry, "tav_comparison")) == 7
     (table,) = output_of(entry, "text")
     names = ["A: each frame alone", "B: each frame alone, tuned", "C: sparse-causal, untuned", "D: full method"]
