@@ -1,4 +1,4 @@
-"""Write the example workflows: python tools/build_workflows.py http://127.0.0.1:8188 (a running ComfyUI with this pack).
+"""Write the example workflows: python tools/build_workflows.py http://127.0.0.1:8188, a running ComfyUI with this pack.
 
 Each function below is one template, named by its file: ComfyUI's template browser shows the name of the file as its
 title, and web/js/templates.js sorts the files by it. Thumbnails are made by tools/render_thumbnails.py.
@@ -90,7 +90,9 @@ class Start:
 
     def compare(self, labels: str, height: int, *results: Output) -> Node:
         numbered = {f"result_{i}": result for i, result in enumerate(results, 1)}
-        return self.w.add("TAVCompareVideos", height=height, source=self.images, labels=labels, fps=self.fps, **numbered)
+        return self.w.add(
+            "TAVCompareVideos", height=height, source=self.images, labels=labels, fps=self.fps, **numbered
+        )
 
     def save(self, images: Output, name: str) -> Node:
         video = self.w.add("CreateVideo", collapsed=True, images=images, fps=self.fps)
@@ -143,17 +145,18 @@ def _start(w: Workflow) -> None:
 @template("2 Start here without a graph.app")
 def _app(w: Workflow) -> None:
     s, edit, tuned, result, compare = _demo_edit(w, "## The same as an app\n\nThis opens in ComfyUI's **app mode**: "
-        "a prompt, a Run button and the result. *Graph* in the menu at the top left shows what is behind it.")  # fmt: skip
+        "a prompt, a Run button and the result. *Graph* in the menu at the top left shows what is "
+        "behind it.")  # fmt: skip
     saved = s.save(result, "tune_a_video_demo")
     w.app({"prompt": (edit, "text"), "tuning steps": (tuned, "steps")}, [saved, compare])
 
 
 @template("3 Four edits from one tuning")
 def _four_edits(w: Workflow) -> None:
-    s = Start(w, "## Four edits from one tuning\n\nThe clip is tuned **once** and inverted **once**; every prompt starts "
-        "from the same noise, so an edit costs only its sampling.\n\nPress **Run**, then change one of the green prompts: "
-        "only that video is rendered again.\n\nFor a checkpoint of yours, put its loader and a *Load Video* in place of "
-        "the two nodes below.", demo=True, height=300, width=286)  # fmt: skip
+    s = Start(w, "## Four edits from one tuning\n\nThe clip is tuned **once** and inverted **once**; every prompt "
+        "starts from the same noise, so an edit costs only its sampling.\n\nPress **Run**, then change one of the "
+        "green prompts: only that video is rendered again.\n\nFor a checkpoint of yours, put its loader and a *Load "
+        "Video* in place of the two nodes below.", demo=True, height=300, width=286)  # fmt: skip
     w.column("2 · Learn the motion", 320)
     caption, empty = s.prompt("What the clip shows", s.clip["caption"], collapsed=True), s.prompt(
         "Empty prompt", "", collapsed=True
@@ -163,8 +166,8 @@ def _four_edits(w: Workflow) -> None:
     w.column("3 · Prompts and renders", 290)
     noise = w.add("TAVDDIMInvert", model=tuned, latent=s.latents, positive=empty, steps=DEMO_STEPS)["LATENT"]
     edits = [
-        s.sample(tuned, noise, s.prompt(title.capitalize(), text, height=90, change=True), empty, title, True, DEMO_STEPS,
-                 DEMO_GUIDANCE)
+        s.sample(tuned, noise, s.prompt(title.capitalize(), text, height=90, change=True), empty, title, True,
+                 DEMO_STEPS, DEMO_GUIDANCE)
         for title, text in DEMO_EDITS.items()
     ]  # fmt: skip
     w.column("4 · Compare", 620)
@@ -174,17 +177,17 @@ def _four_edits(w: Workflow) -> None:
 
 @template("4 Edit your own clip (SD 1.5)")
 def _own_clip(w: Workflow) -> None:
-    s = Start(w, "## Edit your own clip\n\n1. **Model**: any Stable Diffusion 1.5 checkpoint.\n2. **Clip**: drop one on "
-        "Load Video; 8 to 24 frames of one clear movement.\n3. **Prompts**: what the clip shows, and what to render "
+    s = Start(w, "## Edit your own clip\n\n1. **Model**: any Stable Diffusion 1.5 checkpoint.\n2. **Clip**: drop one "
+        "on Load Video; 8 to 24 frames of one clear movement.\n3. **Prompts**: what the clip shows, and what to render "
         "instead.\n4. **Run**. Try 8 frames, 256 x 256 and 20 tuning steps first.\n\n"
         f"{PUBLISHED_CLIP} {GREEN_NODES}", height=290)  # fmt: skip
     w.column("2 · Prompts", 290)
     caption = s.prompt("What the clip shows", "a man is skiing", change=True)
     edit = s.prompt("What to render instead", "spider man is skiing on the beach, cartoon style", change=True)
     empty = s.prompt("Empty prompt", "", collapsed=True)
-    w.note("The clip's sentence with **one** change; keep the verb:\n\n- subject: *spider man is skiing*\n- place: *a man "
-        "is skiing on the beach*\n- look: *a man, wearing pink clothes, is skiing*\n- style: *a man is skiing, cartoon "
-        "style*", 190, "Which prompts")  # fmt: skip
+    w.note("The clip's sentence with **one** change; keep the verb:\n\n- subject: *spider man is skiing*\n- place: *a "
+        "man is skiing on the beach*\n- look: *a man, wearing pink clothes, is skiing*\n- style: *a man is skiing, "
+        "cartoon style*", 190, "Which prompts")  # fmt: skip
     inflated = s.inflate()
     w.column("3 · Learn the motion", 330)
     tuned = s.tune(inflated, caption, edit, empty, preview_every=100)
@@ -200,17 +203,17 @@ def _own_clip(w: Workflow) -> None:
 
 @template("5 Reuse a saved motion")
 def _reuse(w: Workflow) -> None:
-    s = Start(w, "## Reuse a saved motion\n\nA motion saved by template 4, on another checkpoint and with a LoRA, without "
-        "tuning again.\n\n1. **Model**: a checkpoint of the same family.\n2. **Clip**: the same clip, frames and size as "
-        "when it was tuned.\n3. **Saved motion**: the node shows what it was tuned with; **R** refreshes the list.\n"
-        f"4. **LoRA**: any for that family; **Ctrl B** bypasses it.\n\n{GREEN_NODES}",
+    s = Start(w, "## Reuse a saved motion\n\nA motion saved by template 4, on another checkpoint and with a LoRA, "
+        "without tuning again.\n\n1. **Model**: a checkpoint of the same family.\n2. **Clip**: the same clip, frames "
+        "and size as when it was tuned.\n3. **Saved motion**: the node shows what it was tuned with; **R** refreshes "
+        f"the list.\n4. **LoRA**: any for that family; **Ctrl B** bypasses it.\n\n{GREEN_NODES}",
         checkpoint="dreamshaper_8.safetensors", height=300)  # fmt: skip
     w.column("2 · Saved motion and LoRA", 340)
     lora = w.add("LoraLoaderModelOnly", model=s.model, lora_name="blindbox_V1Mix.safetensors", strength_model=0.8,
                  change=True)  # fmt: skip
     motion = w.add("TAVLoadTuned", model=lora["MODEL"], name="man_skiing.safetensors", change=True)["MODEL"]
-    w.note("*full body, chibi* are the words that this LoRA asks for.\n\nOn a checkpoint far from the one it was tuned on, "
-        "try a **strength** of 0.7 to 1.", 110, "LoRA and strength")  # fmt: skip
+    w.note("*full body, chibi* are the words that this LoRA asks for.\n\nOn a checkpoint far from the one it was "
+        "tuned on, try a **strength** of 0.7 to 1.", 110, "LoRA and strength")  # fmt: skip
     w.column("3 · Prompt and render", 340)
     prompt = s.prompt("What to render", "full body, chibi, wonder woman, wearing a cowboy hat, is skiing", change=True)
     result = s.render(motion, prompt, s.prompt("Empty prompt", "", collapsed=True))
@@ -221,16 +224,17 @@ def _reuse(w: Workflow) -> None:
 
 @template("6 Zero-shot, without tuning")
 def _zero_shot(w: Workflow) -> None:
-    s = Start(w, "## Zero-shot: no tuning\n\n**Inflate UNet** with *first_frame* lets every frame look at the first, so that "
-        "the subject stays the same; the movement comes from the clip's own noise (**DDIM Invert**). Minutes instead of the "
-        f"tuning time, and less faithful to the clip.\n\n{PUBLISHED_CLIP} {GREEN_NODES}", height=300)  # fmt: skip
+    s = Start(w, "## Zero-shot: no tuning\n\n**Inflate UNet** with *first_frame* lets every frame look at the first, "
+        "so that the subject stays the same; the movement comes from the clip's own noise (**DDIM Invert**). Minutes "
+        f"instead of the tuning time, and less faithful to the clip.\n\n{PUBLISHED_CLIP} {GREEN_NODES}",
+        height=300)  # fmt: skip
     w.column("2 · Prompt and render", 340)
     prompt = s.prompt("What to render", "spider man is skiing", change=True)
     empty = s.prompt("Empty prompt", "", collapsed=True)
     inflated = s.inflate(attention="first_frame", temporal_attention=False)
     result = s.render(inflated, prompt, empty, guidance=7.5)
-    w.note("- *full* attention: steadiest, slowest\n- prompt ignored: more guidance\n- layout lost: less guidance (4 to 7)\n"
-        "- not steady enough: template 4", 140, "If the result is poor")  # fmt: skip
+    w.note("- *full* attention: steadiest, slowest\n- prompt ignored: more guidance\n- layout lost: less guidance (4 "
+        "to 7)\n- not steady enough: template 4", 140, "If the result is poor")  # fmt: skip
     w.column("3 · Compare", 640)
     s.compare("the clip\nuntuned edit", 560, result)
     s.save(result, "zero_shot")
@@ -238,8 +242,8 @@ def _zero_shot(w: Workflow) -> None:
 
 @template("7 With ControlNet")
 def _controlnet(w: Workflow) -> None:
-    s = Start(w, "## With ControlNet\n\nThe tuned motion and the clip's edges together: ControlNet holds every frame to the "
-        "outlines of that frame. Depth and pose go in the same place.\n\nA ControlNet for SD 1.5 belongs in "
+    s = Start(w, "## With ControlNet\n\nThe tuned motion and the clip's edges together: ControlNet holds every frame "
+        "to the outlines of that frame. Depth and pose go in the same place.\n\nA ControlNet for SD 1.5 belongs in "
         f"`models/controlnet`.\n\n{PUBLISHED_CLIP} {GREEN_NODES}", height=280)  # fmt: skip
     w.column("2 · Prompts and edges", 290)
     caption = s.prompt("What the clip shows", "a man is skiing", change=True)
@@ -247,8 +251,8 @@ def _controlnet(w: Workflow) -> None:
     empty = s.prompt("Empty prompt", "", collapsed=True)
     edges = w.add("Canny", image=s.images, low_threshold=0.2, high_threshold=0.5)["IMAGE"]
     control = w.add("ControlNetLoader", control_net_name="control_v11p_sd15_canny_fp16.safetensors", change=True)
-    held = w.add("ControlNetApplyAdvanced", positive=edit, negative=empty, control_net=control["CONTROL_NET"], image=edges,
-                 strength=0.6, end_percent=0.8)  # fmt: skip
+    held = w.add("ControlNetApplyAdvanced", positive=edit, negative=empty, control_net=control["CONTROL_NET"],
+                 image=edges, strength=0.6, end_percent=0.8)  # fmt: skip
     w.note("**strength** 0.5 to 0.8 and an **end_percent** below 1 leave the new subject room for its own shape.", 80,
            "How firmly")  # fmt: skip
     w.column("3 · Learn the motion", 330)
@@ -273,8 +277,8 @@ ABLATION = {
 
 @template("8 What each part does, with scores")
 def _ablation(w: Workflow) -> None:
-    s = Start(w, "## What each part does\n\nThe same clip, prompt, seed and noise steps, rendered six ways, compared and "
-        f"scored. This tunes **four times**: take few frames and steps at first.\n\n{PUBLISHED_CLIP} {GREEN_NODES}",
+    s = Start(w, "## What each part does\n\nThe same clip, prompt, seed and noise steps, rendered six ways, compared "
+        f"and scored. This tunes **four times**: take few frames and steps at first.\n\n{PUBLISHED_CLIP} {GREEN_NODES}",
         height=300, width=280)  # fmt: skip
     w.column("2 · Prompts", 230)
     caption = s.prompt("What the clip shows", "a man is skiing", change=True)

@@ -83,7 +83,8 @@ class Workflow:
         self._right, self._width, self._bottom = self._left + width, width, -GAP
         if title:
             self._groups.append({"id": len(self._groups) + 1, "title": title, "color": "#3f789e", "flags": {}})
-            self._groups[-1]["bounding"] = [self._left - GROUP_MARGIN, -TITLE - GROUP_TITLE, width + 2 * GROUP_MARGIN, 0]
+            left, top = self._left - GROUP_MARGIN, -TITLE - GROUP_TITLE
+            self._groups[-1]["bounding"] = [left, top, width + 2 * GROUP_MARGIN, 0]
 
     def space(self, pixels: int) -> None:
         """Leave more room above the next node of the column."""
@@ -143,7 +144,8 @@ class Workflow:
         for label, (node, name) in inputs.items():
             slot = next(slot for slot in self._nodes[node.number - 1]["inputs"] if slot["name"] == name)
             slot["label"] = label
-        self._app = {"inputs": [[n.number, name] for n, name in inputs.values()], "outputs": [n.number for n in outputs]}
+        shown = [[node.number, name] for node, name in inputs.values()]
+        self._app = {"inputs": shown, "outputs": [node.number for node in outputs]}
 
     def content(self) -> dict:
         """Return the workflow as the page saves it. Without an id: the page gives each opening one of its own."""

@@ -156,7 +156,8 @@ class WorkflowPage:
         dialog.get_by_text(name, exact=True).first.click()
         dialog.wait_for(state="hidden")
         active = "app.extensionManager.workflow.activeWorkflow"
-        self.wait_until(f"name => {active}?.filename?.startsWith(name) && app.graph.nodes.length", arg=name.removesuffix(".app"))
+        opened = f"name => {active}?.filename?.startsWith(name) && app.graph.nodes.length"
+        self.wait_until(opened, arg=name.removesuffix(".app"))
 
     def template_titles(self) -> list[str]:
         """Return the titles of this pack's workflows in the template browser, in its order."""
