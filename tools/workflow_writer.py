@@ -15,7 +15,7 @@ from typing import Any
 
 TITLE, SLOT, WIDGET, TEXT, BADGE = 30, 20, 28, 76, 24  # heights in pixels, those of the renderer that needs more
 GAP, BETWEEN_COLUMNS, GROUP_TITLE, GROUP_MARGIN = 16, 40, 40, 12
-PANELS = {"TAVLoadVideo": 250, "TAVOneShotTune": 340, "TAVCompareVideos": 320, "TAVLoadTuned": 120, "TAVSaveTuned": 50}
+PANELS = {"TAVLoadVideo": 250, "TAVOneShotTune": 350, "TAVCompareVideos": 320, "TAVLoadTuned": 120, "TAVSaveTuned": 50}
 """Height of what a node shows below its widgets."""
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 SAVE_VIDEO = {"format": "auto", "format.codec": "auto", "codec": "auto"}  # ComfyUI's dynamic inputs, as saved by 0.33.0
@@ -117,8 +117,7 @@ class Workflow:
         node = Node(len(self._nodes) + 1, tuple(info["output_name"]))
         values = _values(type, specs, inputs)
         slots = [*(name for name in specs if name not in values and not _is_widget(specs[name])), *values]
-        hidden = {"upload"} | (set(SAVE_VIDEO) if type == "SaveVideo" else set())
-        slots = [name for name in _shown(type, slots, inputs) if name not in hidden]
+        slots = [name for name in _shown(type, slots, inputs) if name != "upload"]
         content = {
             "type": type,
             "inputs": [self._slot(node, i, name, specs, inputs.get(name)) for i, name in enumerate(slots)],
@@ -169,9 +168,9 @@ class Workflow:
             bounding[3] = self._bottom + GROUP_MARGIN - bounding[1]
 
     def _slot(self, node: Node, index: int, name: str, specs: dict, source: Any) -> dict:
-        kind = "COMBO" if isinstance(specs[name][0], list) else specs[name][0]
-        slot = {"name": name, "type": kind, "link": None}
-        if _is_widget(specs[name]) or name in SAVE_VIDEO:
+        kind = "COMFY_DYNAMICCOMBO_V3" if name in SAVE_VIDEO else specs[name][0]
+        slot = {"name": name, "type": "COMBO" if isinstance(kind, list) else kind, "link": None}
+        if name in SAVE_VIDEO or _is_widget(specs[name]):
             slot["widget"] = {"name": name}
         if isinstance(source, Output):
             output = self._nodes[source.node.number - 1]["outputs"][source.slot]

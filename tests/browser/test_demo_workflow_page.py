@@ -7,7 +7,7 @@ from workflow_page import PICTURES, WATCH
 
 STEPS, PREVIEW_EVERY, SEEN = (100, 25, 77) if PICTURES else (6, 3, 1)
 POINTS = "() => document.querySelector('.tav-tune .tav-raw')?.getAttribute('d').split('L').length ?? 0"
-FILM = "() => [...document.querySelectorAll('.tav-film button')].map(frame => frame.textContent)"
+FILM = "() => [...document.querySelectorAll('.tav-strip button')].map(frame => frame.textContent)"
 LOOK = """type => {
     const node = app.graph.nodes.find(node => node.type === type)
     app.canvas.ds.scale = 0.7

@@ -29,7 +29,7 @@ STOP = """async () => {
     await fetch('/api/tune_a_video/stop', { method: 'POST', body: JSON.stringify({ run }) })
 }"""
 POINTS = "() => document.querySelector('.tav-tune .tav-raw')?.getAttribute('d').split('L').length ?? 0"
-FILM = """() => [...document.querySelectorAll('.tav-film button')]
+FILM = """() => [...document.querySelectorAll('.tav-strip button')]
     .map(frame => [frame.textContent, frame.querySelector('img').naturalWidth])"""
 
 
@@ -81,7 +81,7 @@ def test_curve_and_filmstrip(tuning):
 
     tuning.page.locator(".tav-curve").hover()
     assert tuning.page.locator(".tav-tip").inner_text().startswith("step ")
-    tuning.page.locator(".tav-film button").first.click()
+    tuning.page.locator(".tav-strip button").first.click()
     assert tuning.page.locator(".tav-large span").inner_text() == "after step 3"
     for key, step in (("ArrowRight", 6), ("ArrowRight", 8), ("ArrowLeft", 6)):  # at the last, its button is disabled
         tuning.page.keyboard.press(key)

@@ -170,7 +170,7 @@ class WorkflowPage:
     def _browse_templates(self) -> Any:
         self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         dialog = self.page.get_by_role("dialog")
-        dialog.get_by_text(self.pack).first.click()
+        dialog.get_by_text(self.pack).first.click(timeout=RUN_SECONDS * SECONDS)  # it lists hundreds of others, too
         self.wait_until(THUMBNAILS)
         return dialog
 

@@ -1,19 +1,21 @@
-// The previews of a tuning as a filmstrip; a click shows one large.
+// The previews of a tuning: the newest large, beside it all as a filmstrip; a click enlarges one.
 
 import { api } from "../../../scripts/api.js"
 import { h } from "./dom.js"
 import { t } from "./i18n.js"
 
-export const FILM_HEIGHT = 76
+export const FILM_HEIGHT = 132
 const ARROWS = { ArrowLeft: -1, ArrowRight: 1 }
 
 export const FILM_STYLE = `
-.tav-film { display: flex; flex: none; gap: 6px; height: ${FILM_HEIGHT}px; overflow-x: auto; overflow-y: hidden;
-    scrollbar-width: thin; scrollbar-color: var(--descrip-text) transparent; align-items: flex-start; }
+.tav-film { display: flex; flex: none; gap: 8px; height: ${FILM_HEIGHT}px; }
 .tav-film p { margin: auto; color: var(--descrip-text); text-align: center; }
-.tav-film button { flex: none; padding: 0; border: 0; outline: none; background: none; color: var(--descrip-text); cursor: zoom-in;
-    font: 10px/14px sans-serif; }
-.tav-film img { display: block; height: 54px; min-width: 30px; border-radius: 4px; background: var(--comfy-menu-bg); }
+.tav-film .tav-strip { flex: 1; min-width: 0; display: flex; flex-wrap: wrap; align-content: flex-start; gap: 4px 6px;
+    overflow-y: auto; scrollbar-width: thin; scrollbar-color: var(--descrip-text) transparent; }
+.tav-film button { flex: none; height: auto; padding: 0; border: 0; outline: none; background: none;
+    color: var(--descrip-text); cursor: zoom-in; font: 10px/13px sans-serif; }
+.tav-film img { display: block; height: 48px; min-width: 30px; border-radius: 4px; background: var(--comfy-menu-bg); }
+.tav-film .tav-newest img { height: ${FILM_HEIGHT - 14}px; max-width: 200px; object-fit: contain; }
 .tav-film button:hover, .tav-film button:focus-visible { color: var(--input-text); }
 .tav-film button:hover img, .tav-film button:focus-visible img { outline: 2px solid var(--tav-accent);
     outline-offset: -2px; }
@@ -31,10 +33,14 @@ function fileUrl({ filename, subfolder, type }) {
     return api.apiURL(`/view?${new URLSearchParams({ filename, subfolder, type })}`)
 }
 
+/** Name a preview; that of step 0 shows the untuned model. */
+const describe = ({ step }) => t(step ? "after step {step}" : "before the first step", { step })
+
 export class Filmstrip {
     constructor() {
+        this.strip = h("div.tav-strip")
+        this.strip.addEventListener("wheel", (event) => this.scroll(event), { passive: false })
         this.root = h("div.tav-film", { "aria-label": t("Previews") })
-        this.root.addEventListener("wheel", (event) => this.scroll(event), { passive: false })
         this.show([], 0)
     }
 
@@ -44,17 +50,21 @@ export class Filmstrip {
         const shown = previews.map(({ filename }) => filename).join() || every
         if (shown === this.shown) return
         this.shown = shown
-        const before = new Map([...this.root.querySelectorAll("button")].map((frame) => [frame.dataset.file, frame]))
-        const frames = previews.map((preview) => before.get(preview.filename) ?? this.frame(preview))
-        const atEnd = this.root.scrollLeft + this.root.clientWidth >= this.root.scrollWidth - 20
-        if (frames.length) this.root.replaceChildren(...frames)
-        else this.root.replaceChildren(h("p", {}, t("A preview appears here every {every} steps.", { every })))
-        if (atEnd) this.root.scrollLeft = this.root.scrollWidth
+        if (!previews.length) {
+            this.root.replaceChildren(h("p", {}, t("A preview appears here every {every} steps.", { every })))
+            return
+        }
+        const before = new Map([...this.strip.querySelectorAll("button")].map((frame) => [frame.dataset.file, frame]))
+        const newest = this.frame(previews.at(-1))
+        newest.classList.add("tav-newest")
+        this.strip.replaceChildren(...previews.map((preview) => before.get(preview.filename) ?? this.frame(preview)))
+        this.root.replaceChildren(newest, this.strip)
+        this.strip.scrollTop = this.strip.scrollHeight
     }
 
     frame(preview) {
-        const alt = t("Preview after step {step}", preview)
-        const title = t("Preview after step {step}: click to enlarge", preview)
+        const alt = describe(preview)
+        const title = t("{preview}: click to enlarge", { preview: alt })
         const open = () => this.open(this.previews.findIndex((it) => it.filename === preview.filename))
         const picture = { src: fileUrl(preview), alt, loading: "lazy", decoding: "async", draggable: "false" }
         const button = { type: "button", title, "data-file": preview.filename, onclick: open }
@@ -63,10 +73,10 @@ export class Filmstrip {
 
     /** Scroll the strip with the wheel if it overflows; else leave the wheel to the canvas. */
     scroll(event) {
-        if (this.root.scrollWidth <= this.root.clientWidth) return
+        if (this.strip.scrollHeight <= this.strip.clientHeight) return
         event.stopPropagation()
         event.preventDefault()
-        this.root.scrollLeft += event.deltaX || event.deltaY
+        this.strip.scrollTop += event.deltaY
     }
 
     /** Enlarge one preview; the arrow keys go to the next. */
@@ -81,7 +91,7 @@ export class Filmstrip {
             if (!this.previews[to]) return
             index = to
             picture.src = fileUrl(this.previews[to])
-            picture.alt = caption.textContent = t("after step {step}", this.previews[to])
+            picture.alt = caption.textContent = describe(this.previews[to])
             // not `disabled`: such a button loses the focus, and with it the arrow keys
             back.ariaDisabled = to === 0
             on.ariaDisabled = to === this.previews.length - 1

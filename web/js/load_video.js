@@ -160,8 +160,10 @@ function choose(node, { name, subfolder }) {
     const value = subfolder ? `${subfolder}/${name}` : name
     const widget = widgetOf(node, "video")
     if (!widget.options.values.includes(value)) widget.options.values.push(value)
+    const before = widget.value
     widget.value = value
     widget.callback?.(value)
+    node.onWidgetChanged?.(widget.name, value, before, widget) // takes away the red frame of a missing file
     node.graph?.setDirtyCanvas(true)
 }
 

@@ -1,4 +1,4 @@
-// The loss of a tuning as a curve: raw losses faint, their running mean strong.
+// The loss of a tuning as a curve: raw losses faint, the validation loss (or without one, the running mean) strong.
 
 import { h } from "./dom.js"
 import { t } from "./i18n.js"
@@ -12,9 +12,9 @@ export const CURVE_STYLE = `
 .tav-curve svg { position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible; }
 .tav-curve text { fill: var(--descrip-text); font: 10px sans-serif; }
 .tav-curve .tav-grid { stroke: var(--descrip-text); stroke-opacity: 0.25; }
-.tav-curve .tav-raw, .tav-curve .tav-mean { fill: none; stroke: var(--tav-accent); stroke-linejoin: round; }
+.tav-curve .tav-raw { fill: none; stroke: var(--tav-accent); stroke-linejoin: round; }
 .tav-curve .tav-raw { stroke-opacity: 0.35; }
-.tav-curve .tav-mean { stroke-width: 2; }
+.tav-curve .tav-strong { fill: none; stroke: var(--tav-accent); stroke-width: 2; stroke-linejoin: round; }
 .tav-curve .tav-kept { stroke: var(--descrip-text); stroke-dasharray: 2 3; }
 .tav-curve .tav-preview { fill: var(--descrip-text); }
 .tav-curve .tav-pointer { stroke: var(--input-text); stroke-opacity: 0.5; }
@@ -98,18 +98,25 @@ export class LossCurve {
         if (!losses.length) return
         this.means = runningMean(losses)
         this.last = this.run.state === "running" ? this.run.steps : losses.length
-        // single steps far above the rest are cut off, so that the course of the mean is visible
-        this.highest = Math.min(highest(losses), 2 * highest(this.means)) * 1.05 || 1
         this.area = { width: width - LEFT - RIGHT, height: height - TOP - BOTTOM, bottom: height - BOTTOM }
+        const pairs = (values) => drawnIndices(values, Math.ceil(this.area.width)).map((i) => [i + 1, values[i]])
+        const validated = this.run.validation?.length > 0
+        const strong = validated ? this.run.validation : pairs(this.means)
+        this.first = Math.min(1, strong[0][0]) // the untuned model is step 0
+        // single steps far above the rest are cut off, so that the course of the strong line is visible
+        const cut = Math.min(highest(losses), 2 * highest(this.means))
+        this.highest = Math.max(cut, highest(strong.map(([, loss]) => loss))) * 1.05 || 1
         this.drawFrame(width)
-        this.drawLine("tav-raw", losses)
-        this.drawLine("tav-mean", this.means)
-        shape("circle", { class: "tav-dot", cx: this.x(losses.length), cy: this.y(this.means.at(-1)), r: 3 }, this.svg)
+        this.drawLine("tav-raw", pairs(losses))
+        this.drawLine("tav-strong", strong)
+        for (const [step, loss] of validated ? strong : strong.slice(-1)) {
+            shape("circle", { class: "tav-dot", cx: this.x(step), cy: this.y(loss), r: 3 }, this.svg)
+        }
         this.pointer = shape("g", {}, this.svg)
         if (this.pointed) this.drawPointer()
     }
 
-    x = (step) => LEFT + (this.area.width * (step - 1)) / Math.max(1, this.last - 1)
+    x = (step) => LEFT + (this.area.width * (step - this.first)) / Math.max(1, this.last - this.first)
     y = (loss) => this.area.bottom - this.area.height * Math.min(1, loss / this.highest)
 
     drawFrame(width) {
@@ -118,8 +125,8 @@ export class LossCurve {
             shape("line", { class: "tav-grid", x1: LEFT, x2: width - RIGHT, y1: y, y2: y }, this.svg)
             this.label(LEFT - 5, y + 3.5, "end", Number(loss.toPrecision(2)))
         }
-        for (const step of new Set([1, Math.ceil(this.last / 2), this.last])) {
-            const anchor = step === 1 ? "start" : step === this.last ? "end" : "middle"
+        for (const step of new Set([this.first, Math.ceil(this.last / 2), this.last])) {
+            const anchor = step === this.first ? "start" : step === this.last ? "end" : "middle"
             this.label(this.x(step), this.area.bottom + 13, anchor, step)
         }
         const kept = this.run.continued_from
@@ -137,9 +144,9 @@ export class LossCurve {
         shape("text", { x, y, "text-anchor": anchor }, this.svg).textContent = text
     }
 
-    drawLine(name, values) {
-        const place = (i) => `${this.x(i + 1).toFixed(1)} ${this.y(values[i]).toFixed(1)}`
-        const points = drawnIndices(values, Math.ceil(this.area.width)).map(place)
+    /** Draw a line through (step, loss) pairs. */
+    drawLine(name, pairs) {
+        const points = pairs.map(([step, loss]) => `${this.x(step).toFixed(1)} ${this.y(loss).toFixed(1)}`)
         shape("path", { class: name, d: `M${points.join("L")}` }, this.svg)
     }
 
@@ -150,7 +157,7 @@ export class LossCurve {
         if (event && steps && this.area) {
             const box = this.svg.getBoundingClientRect() // in pixels of the screen: the canvas may be zoomed
             const x = ((event.clientX - box.left) / box.width) * this.svg.viewBox.baseVal.width
-            const step = Math.round(1 + ((x - LEFT) / this.area.width) * (this.last - 1))
+            const step = Math.round(this.first + ((x - LEFT) / this.area.width) * (this.last - this.first))
             this.pointed = Math.min(Math.max(step, 1), steps)
         }
         this.pointer?.replaceChildren()
@@ -164,8 +171,11 @@ export class LossCurve {
         const x = this.x(step)
         shape("line", { class: "tav-pointer", x1: x, x2: x, y1: TOP, y2: this.area.bottom }, this.pointer)
         shape("circle", { class: "tav-dot", cx: x, cy: this.y(loss), r: 3 }, this.pointer)
-        const values = { step, loss: short(loss), mean: short(mean) }
-        this.tip.textContent = t("step {step} · loss {loss} · mean {mean}", values)
+        const validation = this.run.validation?.findLast(([at]) => at <= step)
+        const values = { step, loss: short(loss), mean: short(mean), validation: short(validation?.[1] ?? 0) }
+        this.tip.textContent = validation
+            ? t("step {step} · loss {loss} · validation {validation}", values)
+            : t("step {step} · loss {loss} · mean {mean}", values)
         const room = this.root.clientWidth - this.tip.offsetWidth
         this.tip.style.left = `${Math.max(0, Math.min(room, x - this.tip.offsetWidth / 2))}px`
     }

@@ -5,7 +5,7 @@ import { FILM_HEIGHT, FILM_STYLE, Filmstrip } from "./filmstrip.js"
 import { t } from "./i18n.js"
 import { CURVE_STYLE, LossCurve, runningMean, short } from "./loss_curve.js"
 
-const HEIGHT = 210 // of the panel without previews: the same before, during and after a run
+const HEIGHT = 190 // of the panel without previews: the same before, during and after a run
 
 const STYLE = `
 .tav-tune { --tav-accent: var(--p-primary-color, #3b8eea); display: flex; flex-direction: column; gap: 6px;
@@ -117,7 +117,9 @@ export class TunePanel {
         this.state.textContent = t(STATES[run.state], { step: run.losses.length, steps: run.steps })
         this.time.textContent = running ? this.left(run) : t("took {time}", { time: duration(run.seconds) })
         const facts = []
-        if (run.losses.length) facts.push(t("mean loss {loss}", { loss: short(runningMean(run.losses).at(-1)) }))
+        const validation = run.validation?.at(-1)
+        if (validation) facts.push(t("validation loss {loss}", { loss: short(validation[1]) }))
+        else if (run.losses.length) facts.push(t("mean loss {loss}", { loss: short(runningMean(run.losses).at(-1)) }))
         if (run.learning_rate) facts.push(t("learning rate {rate}", { rate: short(run.learning_rate) }))
         if (run.continued_from) facts.push(t("continuing from step {step}", { step: run.continued_from }))
         this.facts.title = this.facts.textContent = facts.join(" · ")
