@@ -1,11 +1,11 @@
 """Choices of settings, for the command line and the nodes; importing this is cheap."""
 
 ATTENTION_MODES = ("sparse_causal", "spatial", "first_frame", "previous_frame", "full")
-"""What a frame attends to: frame 0 and the previous frame, itself, frame 0, the previous frame, all frames."""
+"""Frames that a frame attends to: frame 0 and the previous frame, itself, frame 0, the previous frame, all frames."""
 EXTENSION_MODES = ("mirror", "loop", "noise")
-"""How inverted latents become longer than the clip: forward and back, from the beginning again, with new noise."""
+"""Ways to make inverted latents longer than the clip: forward and back, from the beginning again, with new noise."""
 RESIZE_MODES = ("stretch", "crop", "pad")
-"""How frames of another aspect ratio are fitted: stretched, cropped, or padded with black."""
+"""Ways to fit frames of another aspect ratio: stretched, cropped, or padded with black."""
 LARGEST_SIDE = 2**14
 """Width or height of a frame, in pixels: the limit of H.264."""
 TIMESTEP_SPACINGS = ("leading", "trailing", "linspace")

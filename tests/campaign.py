@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "core")]
 
 GOOD = ("read", "refused", "finished", "resumed", "answered")
-"""How a trial may end; everything else is a fault."""
+"""Allowed endings of a trial; everything else is a fault."""
 MEMORY = 2 * 2**30
 """Bytes that reading a damaged file of a few kilobytes may take above what the process had."""
 SECONDS = 20

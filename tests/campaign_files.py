@@ -84,7 +84,7 @@ def clips(folder: Path) -> Iterator[tuple[bytes, str, Callable[[Path], None]]]:
 
 
 class BrokenPromise(Exception):
-    """What was said of a clip before reading it did not come true."""
+    """Raised when reading a clip does not give what probing it promised."""
 
 
 def files(folder: Path) -> Iterator[tuple[bytes, str, Callable[[Path], None]]]:

@@ -14,14 +14,14 @@ _FAMILIES = {
     "time_stack.": "a Stable Video Diffusion checkpoint",
     "embedder.model.visual.": "an unCLIP checkpoint, which is conditioned on a picture",
 }
-"""What names of weights contain in other families."""
+"""Parts of weights' names in other families."""
 _FOLDERS = {
     "transformer": "a checkpoint with a transformer (SD3, Flux and others)",
     "image_encoder": "an image-to-video or unCLIP checkpoint",
     "prior": "a Stable Cascade checkpoint",
     "decoder": "a Stable Cascade checkpoint",
 }
-"""What folders of a diffusers pipeline are called in other families."""
+"""Folders of a diffusers pipeline in other families."""
 
 
 def check_names(path: Path, names: Iterable[str]) -> None:

@@ -279,7 +279,7 @@ def _open_clip_names(state: State) -> State:
 
 
 def _count(pattern: str, state: State) -> int:
-    """How many numbered modules of a kind there are; LookupError when there are none."""
+    """Count the numbered modules of a kind; LookupError when there are none."""
     numbers = [int(found[1]) for found in (re.match(pattern, name) for name in state) if found]
     if not numbers:
         raise LookupError(f"nothing is called {pattern}")

@@ -24,7 +24,7 @@ from .validation import Validation
 
 @dataclass
 class TuneResult:
-    """What :func:`tune` returns; the tuned weights are in the video U-Net."""
+    """Result of :func:`tune`; the tuned weights are in the video U-Net."""
 
     losses: list[float]
     """One per step, those of a resumed state included."""

@@ -16,7 +16,7 @@ Change = Tensor | tuple[Tensor, Tensor]
 
 
 class TunedProjection:
-    """What tuning changes of a projection of the network, whose own weight is never written to.
+    """The change of one projection by tuning; the projection's own weight is never written to.
 
     It has no parameters, and changes nothing, until :meth:`create` or :meth:`load`.
     """

@@ -33,7 +33,7 @@ _TYPES = {
     STATE: {"scaler": (dict,), "losses": (list,), "validation": (list,), "base_fingerprint": (str,)},
     INVERTED: {"prompt": (str,), "fps": _NUMBER, "steps": (int, NoneType)},
 }
-"""Of what type our metadata are, by name; others may be anything."""
+"""Expected types of our metadata, by key; unknown keys may hold anything."""
 
 
 def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], kind: str, metadata: dict) -> None:

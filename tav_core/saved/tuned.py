@@ -65,7 +65,7 @@ def tuned_metadata(
     prompt: str = "",
     fps: float | None = None,
 ) -> dict:
-    """What a tuned file says of itself.
+    """Return the metadata of a tuned file.
 
     Args:
         video_unet: the network that was tuned, for the kind of base network and how it was inflated.

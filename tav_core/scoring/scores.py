@@ -25,7 +25,7 @@ class VideoResult:
     frames: Tensor
     """``[f, h, w, 3]`` in 0..1."""
     prompt: str = ""
-    """What it should show; without it there is no textual alignment and no PickScore."""
+    """The prompt; without it there is no textual alignment and no PickScore."""
     source: Tensor | None = None
     """The corresponding frames of its source, ``[f, h, w, 3]``; without them there is no motion fidelity."""
     rebuilt: bool = False

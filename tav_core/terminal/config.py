@@ -117,7 +117,7 @@ class Config(OwnTuneSettings):
     tokenizer_path: str | None = None
     """Folder with ``vocab.json`` and ``merges.txt``, for single-file checkpoints."""
     prediction_type: str = setting("auto", among=("auto", "epsilon", "v_prediction"))
-    """What the network predicts, for a single-file checkpoint that does not say."""
+    """Prediction type of the network, for a single-file checkpoint that does not state it."""
     timestep_spacing: str = like(SAMPLE["spacing"])
     sdxl: SDXLInputs = field(default_factory=SDXLInputs)
     tuned_precision: str = setting("fp16", among=("fp16", "fp32"))

@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 MOST_FRAMES = 2**21
-"""Of a file, more than nine hours at 60 frames per second; they bound the memory that reading it takes."""
+"""Most packets of a file, more than nine hours at 60 frames per second; bounds the memory that reading takes."""
 WORTH_SEEKING = 240
 """Seek to a keyframe only from this frame number on; below it, decoding from the start is as fast."""
 

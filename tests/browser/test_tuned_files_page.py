@@ -1,4 +1,4 @@
-"""What Load Tuned Video Model shows of the file that is chosen, in both renderers of the page."""
+"""The chosen file as Load Tuned Video Model shows it, in both renderers of the page."""
 
 from collections.abc import Iterator
 

@@ -266,7 +266,7 @@ class WorkflowPage:
 
     @contextmanager
     def _view_kept(self) -> Iterator[None]:
-        """What is in sight of the graph comes back afterwards."""
+        """Restore the visible part of the graph afterwards."""
         view = self.page.evaluate("() => ({ scale: app.canvas.ds.scale, offset: [...app.canvas.ds.offset] })")
         yield
         self.page.evaluate("view => Object.assign(app.canvas.ds, view)", view)

@@ -45,7 +45,7 @@ def inputs(videos: int = 2, frames: int = 3, seed: int = 1) -> tuple[Tensor, Ten
 
 
 def image_prediction(unet: nn.Module, latents: Tensor, timesteps: Tensor, context: Tensor, **extra) -> Tensor:
-    """What the network that is not inflated says to each frame alone."""
+    """Return the prediction of the network, not inflated, for each frame alone."""
     frames = [call(unet, latents[:, :, i], timesteps, context, **extra) for i in range(latents.shape[2])]
     return torch.stack(frames, dim=2)
 

@@ -1,4 +1,4 @@
-"""What a GPU must hold to; skips on machines without one (CUDA)."""
+"""Properties on a GPU; skipped on machines without CUDA."""
 
 import json
 import subprocess

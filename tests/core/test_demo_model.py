@@ -87,7 +87,7 @@ def test_edits_after_a_short_tuning_follow_their_words_and_the_clips_motion(pipe
 
     @torch.no_grad()
     def error() -> float:
-        """Of the network on the clip, at the same timesteps and noise before and after."""
+        """Loss of the network on the clip, at the same timesteps and noise before and after."""
         return sum(
             torch.nn.functional.mse_loss(video_unet(schedule.add_noise(latents, noise, t), t, said), noise).item()
             for t in torch.tensor(timesteps)[:, None]

@@ -1,4 +1,4 @@
-"""What tuning and sampling take on a GPU, by count: full SD 1.5 size, on tensors without data."""
+"""GPU memory of tuning and sampling, by count: full SD 1.5 size, on tensors without data."""
 
 import pytest
 

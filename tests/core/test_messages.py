@@ -1,4 +1,4 @@
-"""What goes wrong is said in one sentence, and the true one: no traceback, no library's words, no other cause."""
+"""Messages: one true sentence, without a traceback, a library's words, or another cause."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""What people get who install the pack from ComfyUI's registry."""
+"""The files that an install from ComfyUI's registry brings."""
 
 import subprocess
 from pathlib import Path

@@ -39,7 +39,7 @@ def folder(kind: str, tmp_path_factory) -> Path:
 
 
 def everything(pipeline: Pipeline) -> list[torch.Tensor]:
-    """What each part of a pipeline computes."""
+    """Compute with each part of a pipeline."""
     (context,), latents = pipeline.encode_prompts(["a man is skiing, fast"]), pipeline.encode_video(FRAMES)
     prediction = pipeline.inflate()(latents, 500, context)
     return [context, latents, prediction, pipeline.decode_video(latents), pipeline.schedule.alphas_cumprod]

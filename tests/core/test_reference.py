@@ -1,4 +1,4 @@
-"""What the published implementation computes (tests/data/sd1-small), on both layouts."""
+"""Recorded figures of the published implementation (tests/data/sd1-small), on both layouts."""
 
 import json
 from pathlib import Path

@@ -32,7 +32,7 @@ def test_half_precision_skips_a_step_that_overflows(tmp_path):
 
 
 class AdamW8bit(torch.optim.Optimizer):
-    """What matters here of bitsandbytes' optimizer: steps counted in an int, and a table shared by all parameters."""
+    """Imitate bitsandbytes' optimizer: steps counted in an int, and a table shared by all parameters."""
 
     table = torch.arange(4.0)
 

@@ -1,4 +1,4 @@
-"""What is saved can be loaded again, is not lost to another run, and leaves nothing behind."""
+"""Saved work can be loaded again, is not lost to another run, and leaves nothing behind."""
 
 import os
 import signal

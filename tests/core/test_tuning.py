@@ -204,7 +204,7 @@ def test_in_inference_mode(loaded_there):
 
 
 def test_a_step_on_a_long_clip_learns_from_frame_0_and_neighbours(monkeypatch):
-    """Of another place in every step; the clip stays where it is, in the memory of its own device."""
+    """Each step learns from another place; the clip stays in the memory of its own device."""
     seen, call = [], tav_core.VideoUNet.__call__
     monkeypatch.setattr(
         tav_core.VideoUNet, "__call__", lambda self, x, *rest, **more: seen.append(x) or call(self, x, *rest, **more)

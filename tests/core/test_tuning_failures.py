@@ -1,4 +1,4 @@
-"""How tuning fails: what it says, and that it leaves nothing behind."""
+"""Failures of tuning: one sentence, and nothing left behind."""
 
 import re
 import weakref

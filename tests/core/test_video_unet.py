@@ -1,4 +1,4 @@
-"""What must hold of a video network whatever its weights are."""
+"""Properties of a video network, whatever its weights are."""
 
 import pytest
 import torch

@@ -71,12 +71,12 @@ def difference(a: torch.Tensor, b: torch.Tensor) -> float:
 
 
 def report(entry: dict, probe: Node) -> dict:
-    """What :meth:`Chain.probe` saw."""
+    """Return the report of :meth:`Chain.probe`."""
     return json.loads(entry["outputs"][probe.id]["text"][0])
 
 
 def base_state(server: ComfyServer, clip: str) -> dict:
-    """What there is to see of the checkpoint's network now."""
+    """Return the probe's report on the checkpoint's network."""
     graph = Chain(clip)
     probe = graph.probe()
     return report(server.run(graph), probe)

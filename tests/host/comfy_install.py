@@ -76,8 +76,8 @@ def environment() -> dict[str, str]:
 
 
 def program() -> list[str | Path]:
-    """What starts ComfyUI: its main.py on the CPU, or on the GPU where $ON_GPU is set, in float32 as the tests compare
-    closely; where $STAND_IN_GPU is set, a stand-in for a GPU."""
+    """Return the program that starts ComfyUI: its main.py on the CPU; on the GPU where $ON_GPU is set, in float32, as
+    the tests compare closely; on a stand-in for a GPU where $STAND_IN_GPU is set."""
     if os.environ.get("STAND_IN_GPU"):
         return [REPOSITORY / "tests" / "stand_in_gpu" / "comfyui.py"]
     return ["main.py", *(IN_FLOAT32 if os.environ.get("ON_GPU") else ["--cpu"])]

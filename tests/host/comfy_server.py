@@ -70,7 +70,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Event:
-    """What ComfyUI told the browser.
+    """One message of ComfyUI to the browser.
 
     kind: ComfyUI's name (`executing`, `progress`, `progress_state`, `executed`, ...), or `preview` for an image on a
     node (data: node_id, image as the bytes of a JPEG or PNG), or `text` for a line on a node (data: node_id, text).
@@ -258,7 +258,7 @@ class ComfyServer:
     # The protocol
 
     def object_info(self, class_type: str | None = None) -> dict:
-        """What ComfyUI tells the browser about its nodes (or about one of them)."""
+        """Return ComfyUI's description of its nodes (or of one)."""
         return self.get("/object_info") if class_type is None else self.get(f"/object_info/{class_type}")[class_type]
 
     def get(self, path: str) -> Any:

@@ -100,7 +100,7 @@ def test_a_lora_under_the_tuning_is_not_saved_with_it(server, clip):
 
 @pytest.mark.parametrize("ranks", [(0, 0), (4, 2), (4, 0)])
 def test_a_tuned_model_learns_on(server, clip, ranks):
-    """What is saved then is both tunings: on the plain checkpoint it samples what the MODEL samples."""
+    """The saved file holds both tunings: on the plain checkpoint it samples what the MODEL samples."""
     graph = Chain(clip)
     once = graph.tune(graph.inflate()[0], rank=ranks[0])
     twice = graph.tune(once[0], seed=3, rank=ranks[1])

@@ -1,4 +1,4 @@
-"""What the page is told of a chosen clip before anything runs, and what Compare Videos makes of videos."""
+"""Facts about a chosen clip before anything runs, and the output of Compare Videos."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What ComfyUI tells the page of every node: tooltips, defaults, bounds, and the names in both languages."""
+"""The description of every node for the page: tooltips, defaults, bounds, and names in both languages."""
 
 import json
 import re

@@ -22,7 +22,7 @@ def chain(server, clip, request) -> Chain:
 
 
 def test_the_whole_chain(server, chain):
-    """What is tuned, inverted and sampled there; KSampler goes on from the inversion as Sample Video does.
+    """Tune, invert and sample there; KSampler continues from the inversion as Sample Video does.
 
     All that tells the two apart is the last step, which leaves a little of the predicted noise in Sample Video's.
     """

@@ -1,4 +1,4 @@
-"""What the other host tests stand on: the pack loads, and the small checkpoint is untouched before it does anything."""
+"""The ground of the other host tests: the pack loads, and the small checkpoint is untouched before it does anything."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a saved motion tells the person: its metadata, a picture, and whether it was tuned on another checkpoint."""
+"""Saved motions in ComfyUI: metadata, picture, and a warning when they were tuned on another checkpoint."""
 
 import base64
 import io

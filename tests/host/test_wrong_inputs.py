@@ -1,4 +1,4 @@
-"""What a person is told of a wrong input for each node, and that it harms nothing."""
+"""Wrong inputs to each node: one clear sentence, and nothing harmed."""
 
 import pytest
 from chain import FRAMES, SIZE, Chain, base_state

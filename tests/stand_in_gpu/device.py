@@ -21,7 +21,7 @@ def _build() -> ModuleType:
 
 
 def _module() -> ModuleType:
-    """What torch asks for of a device, as ``torch.cuda`` gives it."""
+    """The functions that torch calls on a device module, like those of ``torch.cuda``."""
     module = ModuleType(f"torch.{NAME}")
     module.is_available = module.is_initialized = lambda: True
     module._is_in_bad_fork = lambda: False
