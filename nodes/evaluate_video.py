@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from .. import tav_core
 from . import host
 from .result_inputs import RESULTS, connected, result_inputs
-from .schema_compat import search_aliases
+from .schema_compat import advanced, search_aliases
 
 
 class EvaluateVideo(io.ComfyNode):
@@ -41,6 +41,7 @@ class EvaluateVideo(io.ComfyNode):
                     "clip",
                     options=models,
                     default="auto",
+                    **advanced(),
                     tooltip="CLIP model with images and text: a folder in models/clip_vision. auto: the folder "
                     "clip-vit-large-patch14 there, or the one in the Hugging Face cache. Nothing is downloaded.",
                 ),
@@ -48,6 +49,7 @@ class EvaluateVideo(io.ComfyNode):
                     "pickscore",
                     options=models,
                     default="auto",
+                    **advanced(),
                     tooltip="PickScore model: a folder in models/clip_vision. auto: the folder PickScore_v1 there, or "
                     "the one in the Hugging Face cache. Nothing is downloaded.",
                 ),

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..tav_core import ATTENTION_MODES
 from . import host
-from .schema_compat import search_aliases
+from .schema_compat import advanced, search_aliases
 
 
 class InflateUNet(io.ComfyNode):
@@ -18,7 +18,9 @@ class InflateUNet(io.ComfyNode):
             node_id="TAVInflateUNet",
             display_name="Inflate UNet",
             category="Tune-A-Video",
-            **search_aliases("video model", "sparse-causal attention", "temporal attention", "tune a video"),
+            **search_aliases(
+                "video model", "video to video", "sparse-causal attention", "temporal attention", "tune a video"
+            ),
             description="Turns a Stable Diffusion checkpoint (SD 1.x, 2.x, SDXL) into a video model. The checkpoint "
             "itself is not changed: other branches of the graph use it as before.",
             inputs=[
@@ -38,6 +40,7 @@ class InflateUNet(io.ComfyNode):
                 io.Boolean.Input(
                     "joint_norm",
                     default=True,
+                    **advanced(),
                     tooltip="Normalise over all frames together (published). Off: each frame by itself.",
                 ),
             ],

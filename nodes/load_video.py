@@ -18,7 +18,7 @@ class LoadVideo(io.ComfyNode):
             node_id="TAVLoadVideo",
             display_name="Load Video (Tune-A-Video)",
             category="Tune-A-Video",
-            **search_aliases("upload clip", "video frames", "tune a video"),
+            **search_aliases("upload video", "upload clip", "video frames", "import video", "tune a video"),
             description="Reads the frames to learn the motion from. 8 to 24 frames of one clear movement work best.",
             inputs=[
                 io.Combo.Input(

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from .. import tav_core
 from ..tav_core.diffusion.settings import OWN_TUNE, TUNE
 from . import host
-from .schema_compat import newer, search_aliases
+from .schema_compat import advanced, newer, search_aliases
 from .setting_inputs import setting_input
 
 _SETTINGS = (
@@ -17,6 +17,13 @@ _SETTINGS = (
     "weight_decay", "max_grad_norm", "optimizer",
 )  # fmt: skip
 """Published settings in the order of the widgets, which saved workflows depend on; our own follow at the end."""
+_BASIC = ("steps", "learning_rate", "seed")
+_OWN_HELP = {
+    "validate_every": {
+        "tooltip": "Steps from one validation loss to the next: the loss at a few fixed timesteps and noises, which "
+        "falls while the model learns. Each takes about as long as two steps. 0: with every preview."
+    }
+}
 Tuned = io.Custom("TAV_TUNED")
 
 
@@ -29,7 +36,9 @@ class OneShotTune(io.ComfyNode):
             node_id="TAVOneShotTune",
             display_name="One-Shot Tune",
             category="Tune-A-Video",
-            **search_aliases("train motion", "learn motion", "finetune on a video", "tune a video"),
+            **search_aliases(
+                "train", "training", "learn motion", "finetune on a video", "fine-tune", "tune a video", "tune-a-video"
+            ),
             **newer(has_intermediate_output=True),  # its ui comes with a run that ComfyUI answers from its cache, too
             description="Learns the motion of one clip. The result is an ordinary MODEL that renders the motion with "
             "other words.",
@@ -37,7 +46,7 @@ class OneShotTune(io.ComfyNode):
                 io.Model.Input("model", tooltip="From Inflate UNet."),
                 io.Latent.Input("latent", tooltip="The clip, encoded by the checkpoint's VAE (VAE Encode)."),
                 io.Conditioning.Input("positive", tooltip="What the clip shows, in plain words: 'a man is skiing'."),
-                *(setting_input(TUNE[name]) for name in _SETTINGS),
+                *(setting_input(TUNE[name], **({} if name in _BASIC else advanced())) for name in _SETTINGS),
                 io.Float.Input(
                     "fps",
                     default=8.0,
@@ -49,12 +58,12 @@ class OneShotTune(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "preview_every",
-                    default=0,
+                    default=100,
                     min=0,
                     max=100_000,
                     optional=True,
-                    tooltip="Every so many steps, and at the end, the clip is rendered with what is learned by then, "
-                    "and shown on this node. 0: no previews.",
+                    tooltip="Before the first step, after every so many steps, and at the end, the clip is rendered "
+                    "with what is learned by then, and shown on this node. 0: no previews.",
                 ),
                 io.Int.Input(
                     "preview_steps",
@@ -62,6 +71,7 @@ class OneShotTune(io.ComfyNode):
                     min=1,
                     max=100,
                     optional=True,
+                    **advanced(),
                     tooltip="DDIM steps of a preview: fewer are quicker, more are nearer to what Sample Video gives. "
                     "With 10, a preview takes about as long as 10 steps of tuning.",
                 ),
@@ -81,14 +91,18 @@ class OneShotTune(io.ComfyNode):
                     optional=True,
                     tooltip="For the previews: the checkpoint's VAE. Without it they are rough, as those of KSampler.",
                 ),
-                *(setting_input(setting, optional=True) for setting in OWN_TUNE.values()),
+                *(
+                    setting_input(setting, optional=True, **_OWN_HELP.get(name, {}), **advanced())
+                    for name, setting in OWN_TUNE.items()
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The tuned video model, an ordinary MODEL."),
                 Tuned.Output(display_name="tuned", tooltip="What was learned, for Save Tuned Video Model."),
-                io.Image.Output(display_name="loss_plot", tooltip="The loss of every step."),
+                io.Image.Output(display_name="loss_plot", tooltip="Loss of every step; validation loss in bold."),
             ],
             hidden=[io.Hidden.unique_id, io.Hidden.prompt, io.Hidden.extra_pnginfo],
+            is_output_node=True,  # runs without anything behind it, to watch it learn
         )
 
     @classmethod
@@ -105,10 +119,17 @@ class OneShotTune(io.ComfyNode):
         vae: io.Vae.Type | None = None,
         **settings: Any,
     ) -> io.NodeOutput:
+        settings["validate_every"] = settings.get("validate_every", 0) or preview_every
         settings = tav_core.TuneSettings(**settings)
         previews = host.Previews(preview_every, preview_steps, preview, negative, vae, fps)
         node_id = cls.hidden.unique_id
         with host.live_run(node_id, cls.hidden.extra_pnginfo, settings.steps, preview_every) as run:
-            model, tuned, losses = host.tune_model(model, latent, positive, settings, run, previews)
+            model, tuned, result = host.tune_model(model, latent, positive, settings, run, previews)
         tuned.metadata.update(prompt=host.prompt_text(cls.hidden.prompt, node_id, "positive"), fps=fps)
-        return io.NodeOutput(model, tuned, tav_core.loss_plot(losses)[None], ui={"tav_run": [run.id]})
+        plot = tav_core.loss_plot(result.losses, result.validation)[None]
+        return io.NodeOutput(model, tuned, plot, ui={"tav_run": [run.id]})
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: object) -> int:
+        """Return a number that changes when the user stops the tuning, so that the next run continues it."""
+        return host.stops(cls.hidden.unique_id)

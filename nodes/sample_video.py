@@ -19,7 +19,9 @@ class SampleVideo(io.ComfyNode):
             node_id="TAVSampleVideo",
             display_name="Sample Video",
             category="Tune-A-Video",
-            **search_aliases("render video", "edit video", "video to video", "tune a video"),
+            **search_aliases(
+                "render video", "edit video", "video to video", "vid2vid", "style transfer", "restyle", "tune a video"
+            ),
             description="Renders the clip again with other words, starting from the noise of DDIM Invert.",
             inputs=[
                 io.Model.Input("model", tooltip="The tuned video model from One-Shot Tune or Load Tuned Video Model."),

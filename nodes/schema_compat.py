@@ -1,8 +1,9 @@
-"""Schema arguments that ComfyUI 0.3.64 does not know."""
+"""Arguments of schemas and inputs that ComfyUI 0.3.64 does not know."""
 
 from __future__ import annotations
 
 from dataclasses import fields
+from inspect import signature
 
 from comfy_api.latest import io
 
@@ -16,3 +17,8 @@ def newer(**arguments: object) -> dict[str, object]:
 def search_aliases(*words: str) -> dict[str, object]:
     """Return further words under which ComfyUI's node search finds a node (not in ComfyUI 0.3.64)."""
     return newer(search_aliases=list(words))
+
+
+def advanced() -> dict[str, object]:
+    """Return the argument that puts a seldom-used input behind "Show advanced" (not in ComfyUI 0.3.64)."""
+    return {"advanced": True} if "advanced" in signature(io.Int.Input.__init__).parameters else {}

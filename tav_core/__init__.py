@@ -46,6 +46,8 @@ _HOME = {
     "consecutive_consistency": "scoring.metrics",
     "textual_alignment": "scoring.metrics",
     "pick_score": "scoring.metrics",
+    "steadiness": "scoring.metrics",
+    "motion_overlap": "scoring.metrics",
     "psnr": "scoring.metrics",
     "ssim": "scoring.metrics",
     "motion_fidelity": "scoring.motion",

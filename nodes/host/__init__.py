@@ -5,7 +5,7 @@ from .ddim import invert, sample
 from .demo_model import load_demo_model
 from .folders import new_tuned_path, register_model_folder, tuned_files, tuned_name, tuned_path
 from .inflation import apply_tuned, inflate_model, other_base
-from .live import live_run
+from .live import live_run, stops
 from .previews import Previews
 from .prompts import prompt_text
 from .scoring import clip_models, score_results
@@ -31,6 +31,7 @@ __all__ = [
     "sample",
     "score_results",
     "shown_video",
+    "stops",
     "tune_model",
     "tuned_files",
     "tuned_name",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ... import tav_core
+from .advice import advise
 from .comfy_model import latents_of, schedule_of
 from .folders import KEY
 from .inflation import inflation_of
@@ -49,19 +49,25 @@ def sample(model: ModelPatcher, latent: dict, positive: list, negative: list, st
     """
     inflation_of(model)
     schedule = schedule_of(model)
-    latents_of(model, latent)
+    latents = latents_of(model, latent)
     if not torch.count_nonzero(latent["samples"]):
         raise ValueError(
             "This latent is empty: connect the latent of DDIM Invert, or use KSampler to start from random noise."
         )
     if "noise_mask" in latent:
         raise ValueError("This latent has a mask, which Sample Video ignores: remove it, or use KSampler (Advanced).")
-    inverted = latent.get(KEY, {"timestep": schedule.timesteps(steps)[0], "steps": steps})
+    first = schedule.timesteps(steps)[0]
+    # an inverted latent without a note of DDIM Invert comes from a file; ComfyUI's noise is 1 / sqrt(alpha) strong
+    if KEY not in latent and latents.std() < 0.25 / schedule.alpha(first) ** 0.5:
+        raise ValueError(
+            "This latent is a clip, not its noise: put DDIM Invert between VAE Encode and Sample Video, or use "
+            "KSampler."
+        )
+    inverted = latent.get(KEY, {"timestep": first, "steps": steps})
     if inverted["steps"] != steps:
-        logging.warning(
-            "The clip was inverted in %d steps and is sampled in %d: equally many keep its motion best.",
-            inverted["steps"],
-            steps,
+        advise(
+            f"The clip was inverted in {inverted['steps']} steps and is sampled in {steps}: use the same number in "
+            "DDIM Invert and Sample Video, which keeps its motion best."
         )
 
     def run(predict: Callable, latents: Tensor, on_step: Callable) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,12 +13,15 @@ import comfy.model_management
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
+from ... import tav_core
 from .folders import KEY
 
 _SECONDS_BETWEEN_MESSAGES = 0.1
 _MOST_RUNS = 50
 _runs: OrderedDict[tuple[str | None, str], Run] = OrderedDict()
 """The last run of each node of each workflow, oldest first."""
+_stops: Counter[str] = Counter()
+"""How often a tuning was stopped, by node."""
 
 
 class Run:
@@ -39,6 +42,8 @@ class Run:
         self.state = "running"
         """``running``, then ``done``, ``stopped`` (and kept), ``cancelled`` or ``failed``."""
         self.losses: list[float] = []
+        self.validation: list[tuple[int, float]] = []
+        """(step, validation loss), from step 0 on; see :mod:`tav_core.diffusion.validation`."""
         self.previews: list[dict] = []
         """For each preview its step, and where /view finds the file."""
         self._continued_from = 0
@@ -46,7 +51,7 @@ class Run:
         self._sampling = False
         self._stop = threading.Event()
         self._started = self._step_began = time.monotonic()
-        self._reason = ""
+        self._reason = self._note = ""
         self._ended: float | None = None
         self._step_seconds: deque[float] = deque(maxlen=20)
         self._preview_seconds: deque[float] = deque(maxlen=3)
@@ -61,10 +66,18 @@ class Run:
         """End the tuning after the current step."""
         self._stop.set()
 
-    def begin(self, losses: list[float], previews: list[dict]) -> None:
-        """Begin with the first step after those of ``losses``, which an earlier run took."""
-        self.losses, self.previews = [_short(loss) for loss in losses], list(previews)
-        self._continued_from = self._sent_losses = len(losses)
+    def begin(self, state: tav_core.TuneState | None, previews: list[dict], note: str) -> None:
+        """Begin after the steps of an earlier run, if there is its state.
+
+        Args:
+            previews: those of the earlier run that still hold.
+            note: for the user: why an earlier run is not continued; "" if it is, or if there was none.
+        """
+        if state:
+            self.losses = [_short(loss) for loss in state.losses]
+            self.validation = [(step, _short(loss)) for step, loss in state.validation]
+        self.previews, self._note = list(previews), note
+        self._continued_from = self._sent_losses = len(self.losses)
         self._step_began = time.monotonic()
         _send("start", self.summary())
 
@@ -77,6 +90,10 @@ class Run:
         self._learning_rate = learning_rate
         if now - self._sent_at >= _SECONDS_BETWEEN_MESSAGES or len(self.losses) == self.steps:
             self._send_steps()
+
+    def validated(self, step: int, loss: float) -> None:
+        """Record a validation loss; it is sent with the next step."""
+        self.validation.append((step, _short(loss)))
 
     @contextmanager
     def sampling(self) -> Iterator[None]:
@@ -120,7 +137,9 @@ class Run:
             **self._names(),
             "state": self.state,
             "reason": self._reason,
+            "note": self._note,
             "steps": self.steps,
+            "validation": list(self.validation),
             "learning_rate": self._learning_rate,
             "sampling": self._sampling,
             "stopping": self.stopping,
@@ -166,7 +185,11 @@ def live_run(node: str, extra_pnginfo: dict | None, steps: int, preview_every: i
     except BaseException as error:
         run.end("failed", str(error) or type(error).__name__)
         raise
-    run.end("stopped" if run.stopping and len(run.losses) < run.steps else "done")
+    if run.stopping and len(run.losses) < run.steps:
+        _stops[node] += 1
+        run.end("stopped")
+    else:
+        run.end("done")
 
 
 def runs_of(workflow: str | None) -> list[Run]:
@@ -177,6 +200,11 @@ def runs_of(workflow: str | None) -> list[Run]:
 def find_run(run_id: str) -> Run | None:
     """Return a run of any workflow by its id, if it is still known."""
     return next((run for run in list(_runs.values()) if run.id == run_id), None)
+
+
+def stops(node: str) -> int:
+    """Return how often a tuning of this node was stopped: ComfyUI runs it again when that changes."""
+    return _stops[node]
 
 
 def _short(loss: float) -> float:

@@ -85,7 +85,7 @@ class PreviewSampler:
         """Digest of the inputs of the previews."""
 
     def follow(self, step: int, last: int) -> None:
-        """Show the preview that is due after ``step`` of ``last``, if one is."""
+        """Show the preview that is due after ``step`` of ``last``, if one is; step 0 is the untuned model."""
         every = self._previews.every
         if every > 0 and not self._run.stopping and (step % every == 0 or step == last):
             self.show(step)

@@ -29,13 +29,13 @@ from .inflation import Inflation, inflation_of, with_tuning
 from .learner import learning
 from .live import Run
 from .previews import Previews, PreviewSampler
-from .tuning_cache import CachedTuning, TuningCache, tuning_key
+from .tuning_cache import CachedTuning, TuningCache, tuning_basis
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
 
 tunings = TuningCache()
-"""The last tuning of every One-Shot Tune in the workflow, for more steps to continue from."""
+"""The last tuning of every One-Shot Tune, for more steps to continue from."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class TunedVideo:
 
 def tune_model(
     model: ModelPatcher, latent: dict, positive: list, settings: tav_core.TuneSettings, run: Run, previews: Previews
-) -> tuple[ModelPatcher, TunedVideo, list[float]]:
+) -> tuple[ModelPatcher, TunedVideo, tav_core.TuneResult]:
     """Tune an inflated MODEL on a clip, continuing from the last tuning of the same where there is one.
 
     Args:
@@ -56,7 +56,7 @@ def tune_model(
         previews: clips to sample meanwhile; they do not change the result.
 
     Returns:
-        The tuned MODEL, the :class:`TunedVideo`, and the loss of every step.
+        The tuned MODEL, the :class:`TunedVideo`, and the result with the losses.
 
     Raises:
         ValueError: the MODEL is not inflated, or latents, VAE or settings do not fit it.
@@ -69,11 +69,12 @@ def tune_model(
     with learning(model, inflation, latents.shape, settings) as learner:
         latents = latents.to(learner.model.load_device)
         conds = model_conds(learner.model, positive, latents)
-        key = tuning_key(learner.model, inflation, latents, conds, settings)
-        earlier = tunings.find(key, settings.steps)
+        basis = tuning_basis(learner.model, inflation, latents, conds, settings)
+        earlier = tunings.find(basis, settings.steps)
+        note = "" if earlier else tunings.reason_to_start_over(run.workflow, run.node, basis)
         sampler = PreviewSampler(previews, learner, latents, conds, run)
         same_previews = earlier.previews if earlier and earlier.preview_key == sampler.key else []
-        run.begin(earlier.state.losses if earlier else [], same_previews)
+        run.begin(earlier.state if earlier else None, same_previews, note)
         result = tav_core.tune(
             learner.video_unet,
             schedule_of(model),
@@ -82,12 +83,26 @@ def tune_model(
             settings,
             on_step=_on_step(settings, run, sampler),
             state=earlier.state if earlier else None,
+            on_validation=_on_validation(settings, run, sampler),
         )
         sampler.finish(settings.steps)
         learned = {name: tensor.to("cpu") for name, tensor in learner.video_unet.tuned_state_dict().items()}
         kept = replace(result.state, weights={name: learned[name] for name in result.state.weights})  # not twice
-        tunings.keep(run.workflow, run.node, CachedTuning(key, kept, run.previews, sampler.key))
-    return _tuned(model, inflation, learner.video_unet, learned, settings, latents.shape, result.losses)
+        tunings.keep(run.workflow, run.node, CachedTuning(basis, kept, run.previews, sampler.key))
+    tuned = _tuned(model, inflation, learner.video_unet, learned, settings, latents.shape, len(result.losses))
+    return *tuned, result
+
+
+def _on_validation(settings: tav_core.TuneSettings, run: Run, sampler: PreviewSampler) -> Callable[[int, float], None]:
+    """Return the callback of each validation; the first is before the first step, with the first preview."""
+
+    def on_validation(step: int, loss: float) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        run.validated(step, loss)
+        if step == 0:
+            sampler.follow(0, settings.steps)
+
+    return on_validation
 
 
 def _on_step(settings: tav_core.TuneSettings, run: Run, sampler: PreviewSampler) -> Callable[[int, float], bool]:
@@ -111,9 +126,9 @@ def _tuned(
     learned: dict[str, Tensor],
     settings: tav_core.TuneSettings,
     shape: tuple[int, ...],
-    losses: list[float],
-) -> tuple[ModelPatcher, TunedVideo, list[float]]:
-    """Return :func:`tune_model`'s result for weights learned on latents of ``shape`` [b, c, f, h, w].
+    steps: int,
+) -> tuple[ModelPatcher, TunedVideo]:
+    """Return the tuned MODEL, and its file, for weights learned on latents of ``shape`` [b, c, f, h, w].
 
     MODEL gets the changes of this tuning. The file gets those of all tunings, as factors or added to the checkpoint's
     own weights, without a LoRA that was on them meanwhile.
@@ -135,8 +150,8 @@ def _tuned(
         frames=frames,
         width=width * factor,
         height=height * factor,
-        steps=len(losses),
+        steps=steps,
         learning_rate=settings.learning_rate,
     )
     tuned = with_tuning(model, inflation, changes, 1.0, video_unet.temporal)
-    return tuned, TunedVideo(state, metadata), losses
+    return tuned, TunedVideo(state, metadata)

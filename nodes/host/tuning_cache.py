@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from .inflation import Inflation
 
 _LIMIT_BYTES = 2.5e9
+_INFLATION = ("attention", "temporal_attention", "joint_norm")
 
 
 @dataclass(frozen=True)
 class CachedTuning:
     """A tuning as it ended."""
 
-    key: str
-    """See :func:`tuning_key`."""
+    basis: dict[str, str]
+    """See :func:`tuning_basis`."""
     state: tav_core.TuneState
     previews: list[dict]
     preview_key: str
@@ -38,7 +39,7 @@ class CachedTuning:
 
 
 class TuningCache:
-    """Holds the last tuning of each node of one workflow, up to 2.5 GB and always the newest.
+    """Holds the last tuning of each node of each workflow, up to 2.5 GB in all and always the newest.
 
     ComfyUI's "unload models and execution cache" clears it.
     """
@@ -46,33 +47,49 @@ class TuningCache:
     def __init__(self) -> None:
         self._tunings: dict[tuple[str | None, str], CachedTuning] = {}
         """By workflow and node, the oldest first."""
+        self._dropped: set[tuple[str | None, str]] = set()
 
     def keep(self, workflow: str | None, node: str, tuning: CachedTuning) -> None:
-        """Keep this tuning in place of the node's last one, and drop those of other workflows."""
-        tunings = {at: kept for at, kept in self._tunings.items() if at[0] == workflow and at[1] != node}
-        tunings[workflow, node] = tuning
+        """Keep this tuning in place of the node's last one, and drop the oldest beyond 2.5 GB."""
+        at = (workflow, node)
+        tunings = {other: kept for other, kept in self._tunings.items() if other != at} | {at: tuning}
         while len(tunings) > 1 and sum(kept.bytes for kept in tunings.values()) > _LIMIT_BYTES:
-            del tunings[next(iter(tunings))]
+            oldest = next(iter(tunings))
+            del tunings[oldest]
+            self._dropped.add(oldest)
         self._tunings = tunings  # replaced as a whole: the server's thread may clear it meanwhile
 
-    def find(self, key: str, steps: int) -> CachedTuning | None:
-        """Return the tuning with that key that is nearest to ``steps`` without being beyond, if there is one."""
-        usable = [kept for kept in self._tunings.values() if kept.key == key and len(kept.state.losses) <= steps]
+    def find(self, basis: dict[str, str], steps: int) -> CachedTuning | None:
+        """Return the tuning on that basis that is nearest to ``steps`` without being beyond, if there is one."""
+        usable = [kept for kept in self._tunings.values() if kept.basis == basis and len(kept.state.losses) <= steps]
         return max(usable, key=lambda tuning: len(tuning.state.losses), default=None)
+
+    def reason_to_start_over(self, workflow: str | None, node: str, basis: dict[str, str]) -> str:
+        """Return a sentence on why the node's last tuning is not continued; "" if there was none."""
+        last = self._tunings.get((workflow, node))
+        if last is None:
+            return (
+                "Starts over: its last tuning is not in memory any more." if (workflow, node) in self._dropped else ""
+            )
+        changed = [name for name in basis if basis[name] != last.basis.get(name)]
+        if not changed:
+            return f"Starts over: the last tuning went on to step {len(last.state.losses)}."
+        return f"Starts over, because of another {', '.join(changed)}."
 
     def clear(self) -> None:
         """Drop all tunings; the next run of every node starts at its first step."""
+        self._dropped |= self._tunings.keys()
         self._tunings = {}
 
 
-def tuning_key(
+def tuning_basis(
     model: ModelPatcher,
     inflation: Inflation,
     latents: Tensor,
     conds: dict[str, Tensor],
     settings: tav_core.TuneSettings,
-) -> str:
-    """Return a digest of everything that the next step of a tuning depends on.
+) -> dict[str, str]:
+    """Return digests of everything that the next step of a tuning depends on, by the name that a user knows.
 
     The number of steps is part of it only if the learning rate depends on it.
 
@@ -81,14 +98,19 @@ def tuning_key(
         conds: the inputs of the U-Net besides latents and timestep.
     """
     choices = asdict(settings)
+    del choices["validate_every"]
     if settings.lr_scheduler == "constant":
         del choices["steps"]
-    options = ("attention", "temporal_attention", "joint_norm")
-    inflated = {name: getattr(inflation, name) for name in options}
+    inflated = {name: getattr(inflation, name) for name in _INFLATION}
     patches = str(model.patches_uuid) if model.model.model_lowvram else ""  # merged in use, so not in the weights
     computed_in = model.model.manual_cast_dtype
     network = model.model.diffusion_model
-    return digest(choices, inflated, patches, computed_in, latents, conds, network, inflation.temporal)
+    return {
+        "model": digest(inflated, patches, computed_in, network, inflation.temporal),
+        "clip": digest(latents),
+        "prompt": digest(conds),
+        **{name: repr(value) for name, value in choices.items()},
+    }
 
 
 def digest(*values: object) -> str:

@@ -108,6 +108,19 @@ class ClipScorer:
         return torch.cat(images), output.text_embeds[0].cpu()
 
 
+def is_there(weights: str | os.PathLike) -> bool:
+    """Return whether this machine has the files of a CLIP model, which is not loaded.
+
+    Args:
+        weights: as for :meth:`ClipScorer.load`.
+    """
+    try:
+        _folder(weights)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def how_to_get(name: str) -> str:
     """Describe how to get a model of the Hugging Face Hub."""
     return f"run 'hf download {name} {' '.join(_FILES)}', or give the folder of a copy."

@@ -11,9 +11,10 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, normalize
+from torch.nn.functional import conv2d, interpolate, normalize
 
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
+_OVERLAP_SIDE = 64
 
 
 def frame_consistency(embeddings: Tensor) -> float:
@@ -74,6 +75,57 @@ def pick_score(image_embeddings: Tensor, text_embedding: Tensor, logit_scale: fl
         about 15 to 25; with a difference of 1, 73 % of people are expected to prefer the better image.
     """
     return logit_scale / 100 * textual_alignment(image_embeddings, text_embedding)
+
+
+def steadiness(frames: Tensor) -> float:
+    """Compute how little a video flickers: the PSNR in dB of each frame to the mean of its two neighbours.
+
+    Slow motion hardly counts, as frames then lie halfway between their neighbours. A still video scores best, so read
+    it beside a score of motion. Needs no model.
+
+    Args:
+        frames: ``[f, h, w, c]`` in 0..1, f at least 3.
+
+    Returns:
+        0 or more; infinity for a still video.
+
+    Raises:
+        ValueError: there are fewer than three frames.
+    """
+    if len(frames) < 3:
+        raise ValueError(f"Steadiness compares a frame with its neighbours, but got {len(frames)}: give 3 or more.")
+    return psnr(frames[1:-1], (frames[:-2] + frames[2:]) / 2)
+
+
+def motion_overlap(frames: Tensor, source: Tensor) -> float:
+    """Compute how well a video changes where and when its source does, x100.
+
+    The cosine similarity of the two videos' absolute changes from frame to frame, in grey at 64 pixels for the longer
+    side. Unlike :func:`motion_fidelity` it does not see the direction of motion, and needs no optional package.
+
+    Args:
+        frames, source: ``[f, h, w, 3]`` in 0..1, frame i of one belonging to frame i of the other, at least 2; of the
+            longer video only the first frames are used.
+
+    Returns:
+        0 to 100; 100 for the same video (also when nothing moves in either), 0 for a still one.
+
+    Raises:
+        ValueError: a video has fewer than two frames.
+    """
+    count = min(len(frames), len(source))
+    if count < 2:
+        raise ValueError("Motion needs at least two frames, but a video has only one: give longer videos.")
+    height, width = (max(1, round(side * _OVERLAP_SIDE / max(frames.shape[1:3]))) for side in frames.shape[1:3])
+    changes = []
+    for video in (frames, source):
+        grey = video[:count].float().cpu().mean(-1)[:, None]
+        grey = interpolate(grey, (height, width), mode="bilinear", antialias=True, align_corners=False)
+        changes.append((grey[1:] - grey[:-1]).abs().flatten().double())
+    (a, b), norms = changes, [float(change.norm()) for change in changes]
+    if not all(norms):
+        return 0.0 if any(norms) else 100.0
+    return 100 * float(a @ b) / (norms[0] * norms[1])
 
 
 def psnr(frames: Tensor, reference: Tensor) -> float:

@@ -64,6 +64,10 @@ def score_video(
         scores["textual_alignment"] = metrics.textual_alignment(images, text)
     if pickscore and prompt:
         scores["pick_score"] = metrics.pick_score(*pickscore.embed(frames, prompt), pickscore.logit_scale)
+    if result.source is not None and min(len(frames), len(result.source)) > 1:
+        scores["motion_overlap"] = metrics.motion_overlap(frames, result.source)
+    if len(frames) > 2:
+        scores["steadiness"] = metrics.steadiness(frames)
     if result.source is not None and min(len(frames), len(result.source)) > 1 and find_spec("cv2"):
         scores["motion_fidelity"] = motion_fidelity(result.source, frames)
     return scores

@@ -24,6 +24,8 @@ _TITLES = {
     "textual_alignment": "textual\nalignment",
     "pick_score": "PickScore",
     "motion_fidelity": "motion\nfidelity",
+    "motion_overlap": "motion\noverlap",
+    "steadiness": "steadiness\nin dB",
     "psnr": "PSNR\nin dB",
     "ssim": "SSIM",
 }

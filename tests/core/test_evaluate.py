@@ -52,6 +52,7 @@ def test_clip_scores_are_what_the_model_says(clip_folder):
     assert tav_core.score_video(still, clip=scorer) == {
         "frame_consistency": pytest.approx(100),
         "consecutive_consistency": pytest.approx(100),
+        "steadiness": math.inf,
     }
     assert scores["frame_consistency"] < 99.99
 
@@ -161,6 +162,7 @@ def test_evaluate_scores_any_videos(clip_folder, tmp_path, capsys):
     assert second["scores"]["frame_consistency"] > first["scores"]["frame_consistency"]
     assert set(first["scores"]) == {
         "frame_consistency", "consecutive_consistency", "textual_alignment", "pick_score", "motion_fidelity",
+        "motion_overlap", "steadiness",
     }  # fmt: skip
     assert first["best"].count("motion_fidelity") == 1 and "motion_fidelity" not in second["best"]
     assert data["notes"] == [

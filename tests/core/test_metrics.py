@@ -96,6 +96,27 @@ def test_motion_fidelity_sees_colour_and_minds_neither_size_nor_length():
         tav_core.motion_fidelity(source, source[:1])
 
 
+def test_motion_overlap_needs_no_model_and_sees_where_and_when_it_moves():
+    source = torch.zeros(4, 64, 64, 3)
+    for i in range(4):
+        source[i, 20:40, 8 * i : 8 * i + 16] = torch.tensor([0.9, 0.3, 0.1])
+    recoloured = repeat(source.flip(-1) / 2, "f h w c -> f (h 2) (w 2) c")
+    assert tav_core.motion_overlap(recoloured, source) > 99
+    assert tav_core.motion_overlap(source.roll(24, dims=1), source) < 1  # it moves elsewhere
+    assert tav_core.motion_overlap(source[:1].expand_as(source), source) == 0
+    with pytest.raises(ValueError, match="at least two frames"):
+        tav_core.motion_overlap(source[:1], source)
+
+
+def test_steadiness_falls_with_flicker_and_not_with_slow_change():
+    fading = torch.linspace(0, 1, 9)[:, None, None, None].expand(9, 16, 16, 3)
+    flicker = 0.05 * torch.tensor([1.0, -1.0]).repeat(5)[:9, None, None, None]
+    assert tav_core.steadiness(fading) > 100
+    assert tav_core.steadiness(fading + flicker) == pytest.approx(20, abs=0.1)  # 0.1 from the mean of its neighbours
+    with pytest.raises(ValueError, match="give 3 or more"):
+        tav_core.steadiness(fading[:2])
+
+
 def test_motion_fidelity_without_opencv_says_what_to_install(monkeypatch):
     monkeypatch.setattr("tav_core.scoring.motion.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="pip install opencv-python-headless"):

@@ -61,7 +61,7 @@ def test_scores_are_those_of_the_core_with_either_clip(server, clip, vision):
     scorer = tav_core.ClipScorer.load(vision)
     for row, vision_row, video in zip(whole["results"], alone["results"], (frames, 1 - frames)):
         expected = tav_core.score_video(tav_core.VideoResult("", video, PROMPT), scorer)
-        assert len(expected) == 3
+        assert len(expected) == 4
         for name, value in expected.items():
             assert row["scores"][name] == pytest.approx(value, abs=1e-3)
         assert vision_row["scores"]["frame_consistency"] == pytest.approx(expected["frame_consistency"], abs=1e-3)

@@ -45,7 +45,7 @@ def picture(server, preview: dict) -> Image.Image:
 def test_more_steps_go_on_and_previews_change_nothing(server, clip):
     straight, _, run = tune(server, clip, "straight", steps=3)
     assert run["state"] == "done" and len(run["losses"]) == 3 and run["continued_from"] == 0
-    assert run["previews"] == []
+    assert run["previews"] == [] and run["validation"] == []
     losses = run["losses"]
 
     fewer, _, run = tune(server, clip, "fewer", steps=2, preview_every=2)
@@ -54,8 +54,9 @@ def test_more_steps_go_on_and_previews_change_nothing(server, clip):
 
     more, metadata, run = tune(server, clip, "more", steps=3, preview_every=2)
     assert run["continued_from"] == 2 and run["losses"] == losses and metadata["steps"] == 3
-    assert equal(more, straight)
-    assert [preview["step"] for preview in run["previews"]] == [2, 3]
+    assert equal(more, straight) and not run["note"]
+    assert [preview["step"] for preview in run["previews"]] == [0, 2, 3]
+    assert [step for step, _ in run["validation"]] == [0, 2, 3]
     for preview in run["previews"]:
         shown = picture(server, preview)
         assert (shown.format, shown.n_frames, shown.size) == ("WEBP", FRAMES, (SIZE, SIZE))
@@ -71,8 +72,8 @@ def test_more_steps_go_on_and_previews_change_nothing(server, clip):
     graph.add("PreviewImage", images=node[2])
     server.finish(server.post(graph, workflow=WORKFLOW))
     assert last_run(server, node)["continued_from"] == 0
-    _, _, run = tune(server, clip, "other words", steps=3, learning_rate=2e-2)
-    assert run["continued_from"] == 0
+    _, _, run = tune(server, clip, "another rate", steps=3, learning_rate=2e-2)
+    assert run["continued_from"] == 0 and run["note"].endswith("another learning_rate.")
     for steps in (1, 2):  # the learning rate of a step depends on how many there are: no honest way to go on
         _, _, run = tune(server, clip, f"cosine {steps}", steps=steps, lr_scheduler="cosine")
         assert run["continued_from"] == 0
@@ -110,3 +111,17 @@ def test_stop_and_keep(server, clip):
     _, metadata = load_tuned(server.folder / "models" / "tune_a_video" / "stopped.safetensors")
     assert metadata["steps"] == len(run["losses"])
     assert "error" in server.send("/tune_a_video/stop", {"run": run["run"]})
+
+    again = server.post(graph, workflow=WORKFLOW)  # the same graph: ComfyUI would answer from its cache
+    started = server.wait_for("tune_a_video.start", node=tuned.id).data
+    assert started["continued_from"] == len(run["losses"]) and started["run"] != run["run"]
+    server.send("/tune_a_video/stop", {"run": started["run"]})
+    server.finish(again)
+    assert len(last_run(server, tuned)["losses"]) > len(run["losses"])
+
+
+def test_tuning_runs_without_anything_behind_it(server, clip):
+    graph = Chain(clip, demo=True)
+    tuned = graph.tune(graph.inflate()[0], steps=1, seed=23)
+    server.finish(server.post(graph, workflow=WORKFLOW))
+    assert last_run(server, tuned)["state"] == "done"

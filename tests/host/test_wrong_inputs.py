@@ -28,6 +28,10 @@ def sampled_from_nothing(graph):
     return graph.sample(graph.inflate()[0], empty[0])
 
 
+def sampled_from_the_clip(graph):
+    return graph.sample(graph.inflate()[0], graph.latents[0])
+
+
 def tuned_twice_from_file(graph):
     name = "motion.safetensors"
     first = graph.add("TAVLoadTuned", model=graph.checkpoint[0], name=name, strength=1.0)
@@ -79,10 +83,11 @@ WRONG = [
     ("TAVOneShotTune", tuned_without_inflating, "put Inflate UNet between"),
     ("TAVDDIMInvert", inverted_without_inflating, "put Inflate UNet between"),
     ("TAVSampleVideo", sampled_from_nothing, "connect the latent of DDIM Invert"),
+    ("TAVSampleVideo", sampled_from_the_clip, "put DDIM Invert between VAE Encode and Sample Video"),
     ("TAVLoadTuned", tuned_twice_from_file, "tuned already"),
-    ("TAVSaveTuned", saved_outside, "no name for a file"),
+    ("TAVSaveTuned", saved_outside, "is not a valid file name"),
     ("TAVOneShotTune", no_bitsandbytes, "pip install bitsandbytes"),
-    ("TAVOneShotTune", tuned_on_few_timesteps, "put the node that does that after One-Shot Tune"),
+    ("TAVOneShotTune", tuned_on_few_timesteps, "put the node that changes the sampling after One-Shot Tune"),
     ("TAVOneShotTune", tuned_with_modules_of_others, "carries modules of another pack"),
     ("TAVOneShotTune", tuned_with_two_prompts, "with one prompt for the whole picture"),
     ("TAVOneShotTune", previewed_with_a_hint, "ControlNet or hooks"),
