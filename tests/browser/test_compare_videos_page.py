@@ -1,5 +1,6 @@
 """Compare Videos as a person sees it: videos in step under one control, wiped over each other, and after a reload."""
 
+import av
 import pytest
 import torch
 from comfy_server import Graph
@@ -38,7 +39,7 @@ WIDTH = """async () => {
     await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))
     return document.querySelector('.tav-compare').getBoundingClientRect().width / app.canvas.ds.scale
 }"""
-COUNT = "() => document.querySelector('.tav-bar output')?.textContent"
+COUNT = "() => document.querySelector('.tav-compare .tav-bar output')?.textContent"
 LEVEL = """(canvas, left) => {
     const { width, height } = canvas
     const [x, y] = [width * left, height / 4].map(Math.round)
@@ -53,6 +54,10 @@ def clips(server) -> None:
     save_video(server.folder / "input" / "light.mp4", levels[:4] + 0.4, fps=10)
 
 
+def button(page, name: str):
+    return page.page.locator(".tav-compare").get_by_role("button", name=name)
+
+
 @pytest.fixture(params=RENDERERS)
 def compared(request, page, clips):
     """The page when a graph has run that compares a clip of 8 frames with a lighter, wider one of 4."""
@@ -65,7 +70,7 @@ def compared(request, page, clips):
         end = page.run()
         assert end[0] == "execution_success", end[1]
         page.wait_until(f"() => ({COUNT})()?.endsWith('/ 8')")
-        page.page.get_by_role("button", name="Play or pause (space)").click()
+        button(page, "Play or pause (space)").click()
         yield page
 
 
@@ -91,7 +96,7 @@ def near(*values: int) -> list:
 def test_one_control_for_all(compared):
     before = compared.page.evaluate("() => app.graph.nodes.map(node => [...node.pos])")
     assert compared.page.locator(".tav-stage figcaption").all_text_contents() == ["the source", "lighter"]
-    compared.page.locator(".tav-bar input").fill("2")
+    compared.page.locator(".tav-compare .tav-bar input").fill("2")
     assert (count(compared), level(compared, 0), level(compared, 1)) == ("3 / 8", *near(40, 142))
     press(compared, "ArrowRight", "ArrowRight", "ArrowRight")
     assert (count(compared), level(compared, 0), level(compared, 1)) == ("6 / 8", *near(100, 162))  # held
@@ -104,7 +109,7 @@ def test_one_control_for_all(compared):
 
 
 def test_wipe(compared):
-    compared.page.locator(".tav-bar input").fill("2")
+    compared.page.locator(".tav-compare .tav-bar input").fill("2")
     compared.page.get_by_role("button", name="Wipe").click()
     canvas = compared.page.locator(".tav-stage canvas")
     assert canvas.count() == 1
@@ -123,6 +128,35 @@ def test_wipe(compared):
     compared.page.keyboard.press("ArrowDown")
     assert level(compared, 0, 0.25) == near(142)[0]
     assert choice.evaluate("choice => choice === document.activeElement")
+    assert compared.own_errors() == []
+
+
+def test_play_once_and_speed(compared):
+    button(compared, "Loop").click()
+    assert button(compared, "Forwards and backwards").is_visible()
+    button(compared, "Forwards and backwards").click()
+    compared.page.get_by_title("Speed").last.select_option("4×")
+    press(compared, "Home", " ")
+    compared.wait_until(f"() => ({COUNT})() === '8 / 8'")
+    compared.page.wait_for_timeout(500)
+    assert count(compared) == "8 / 8"
+    press(compared, " ")
+    compared.wait_until(f"() => ({COUNT})() !== '8 / 8'")
+
+
+def test_frame_and_video_are_saved_and_full_screen(compared, tmp_path):
+    press(compared, "Home")
+    for name, ending in (("Save this frame", "png"), ("Save as a video", "webm")):
+        with compared.page.expect_download() as download:
+            button(compared, name).click()
+        file = tmp_path / f"saved.{ending}"
+        download.value.save_as(file)
+        with av.open(file) as container:
+            frame = next(container.decode(video=0))
+        assert (frame.width, frame.height) == (192, 64)  # both videos
+    button(compared, "Full screen").click()
+    compared.wait_until("() => document.fullscreenElement?.classList.contains('tav-compare')")
+    compared.page.evaluate("() => document.exitFullscreen()")
     assert compared.own_errors() == []
 
 
@@ -150,7 +184,7 @@ def test_inputs_grow_and_all_is_there_after_a_reload(compared):
     compared.reload()
     compared.wait_until(f"() => ({COUNT})()?.endsWith('/ 8')")
     assert compared.page.evaluate(INPUTS) == ["source", "result_1", "result_2"]
-    compared.page.locator(".tav-bar input").fill("1")
+    compared.page.locator(".tav-compare .tav-bar input").fill("1")
     assert [level(compared, 0), level(compared, 1)] == near(20, 122)
     assert compared.own_errors() == []
 

@@ -15,7 +15,7 @@ LOOK = """type => {
     app.graph.setDirtyCanvas(true, true)
 }"""
 NARROW = "type => app.graph.nodes.find(node => node.type === type).setSize([520, 640])"
-FRAME = "() => document.querySelector('.tav-bar output')?.textContent"
+FRAME = "() => document.querySelector('.tav-compare .tav-bar output')?.textContent"
 HELP = "web/docs/images"
 
 
@@ -51,7 +51,7 @@ def test_four_edits_without_a_checkpoint(server, page):
     ]  # fmt: skip
     assert page.shown("SaveVideo")
     page.page.get_by_title("Play or pause (space)").click()
-    page.page.locator(".tav-bar input").fill("5")
+    page.page.locator(".tav-compare .tav-bar input").fill("5")
     assert page.page.evaluate(FRAME) == "6 / 8"
     page.picture("docs/images/demo_graph_after.jpg", "Compare Videos")
     page.page.evaluate(NARROW, "TAVCompareVideos")

@@ -51,6 +51,11 @@ SET_OUTSIDE = """value => {
     widget.value = value
     widget.callback?.(value)
 }"""
+MISSING = """async () => {
+    const graph = app.graph.serialize()
+    graph.nodes[0].widgets_values[0] = 'missing.mp4'
+    await app.loadGraphData(graph)
+}"""
 DROP = """async ([target, name]) => {
     const answer = await fetch('/api/view?filename=grey.mp4&type=input')
     const dataTransfer = new DataTransfer()
@@ -111,6 +116,32 @@ def test_a_wrong_choice_is_told_on_the_node(node):
     node.set_node(0, frames=4)
     wait_for_line(node, "4 frames")
     assert node.page.locator(".tav-clip canvas").is_visible()
+
+
+def test_the_clip_is_cut_at_the_frame_in_sight(node):
+    wait_for_line(node, "3 frames")
+    assert "stretched from 64 \u00d7 48" in node.page.evaluate(LINE)
+    node.page.locator(".tav-clip .tav-bar input").fill("1")
+    assert node.page.locator(".tav-clip output").get_attribute("title") == "frame 4 of the file"
+    node.page.get_by_role("button", name="Start at this frame").click()
+    wait_for_line(node, "2 frames")
+    assert levels_shown(node, 2) == pytest.approx([LEVELS[4], LEVELS[7]], abs=3)
+    node.page.locator(".tav-clip .tav-bar input").fill("0")
+    node.page.get_by_role("button", name="End with this frame").click()
+    wait_for_line(node, "1 frame ")
+    node.set_node(0, resize="crop")
+    wait_for_line(node, "1 frame ")
+    assert "stretched" not in node.page.evaluate(LINE)
+    assert node.own_errors() == []
+
+
+def test_an_upload_takes_away_the_red_frame_of_a_missing_file(node):
+    wait_for_line(node, "3 frames")
+    node.page.evaluate(MISSING)
+    node.wait_until("() => app.graph.nodes[0].has_errors")
+    node.page.evaluate(DROP, [None, "found.mp4"])
+    node.wait_until("() => !app.graph.nodes[0].has_errors")
+    node.page.keyboard.press("Escape")  # the panel that lists what is missing
 
 
 def test_keys_of_the_player(node):

@@ -17,6 +17,7 @@ PICTURES = bool(os.environ.get("SCREENSHOTS"))
 SECONDS = 1000  # Playwright counts in milliseconds
 CLICK_SECONDS = 15  # for what the page does by itself
 RUN_SECONDS = 60  # for what may have to wait for the server
+LOAD_SECONDS = 180  # for the page itself: hundreds of files, slow on a busy machine
 RENDERERS = {"classic": False, "vue": True}
 FIRST_WITH_ELEMENTS = (1, 30)
 """Before this frontend the Vue renderer, then an experiment, leaves out every element that a pack puts on a node."""
@@ -109,6 +110,7 @@ class WorkflowPage:
     def _open(self) -> None:
         self.page = self.browser.new_page(viewport={"width": 1600, "height": 900})
         self.page.set_default_timeout(CLICK_SECONDS * SECONDS)
+        self.page.set_default_navigation_timeout(LOAD_SECONDS * SECONDS)
         self.page.on("console", self._keep)
         self.page.on("pageerror", lambda error: self.errors.append((error.message, error.stack or "")))
         settings = {
@@ -121,7 +123,7 @@ class WorkflowPage:
         }
         self.page.request.post(f"{self.url}/api/settings", data=settings)
         self.page.goto(self.url)
-        self.wait_until(READY)
+        self.wait_until(READY, seconds=LOAD_SECONDS)
 
     def renew(self) -> None:
         """Open a fresh page if a test failed on this one, which may have left a dialog or a run behind."""
@@ -218,7 +220,7 @@ class WorkflowPage:
     def reload(self) -> None:
         """Load the page anew, as F5 does."""
         self.page.reload()
-        self.wait_until(READY)
+        self.wait_until(READY, seconds=LOAD_SECONDS)
 
     def set_setting(self, name: str, value: Any) -> None:
         """Change one of ComfyUI's settings."""

@@ -19,6 +19,7 @@ app.registerExtension({
         widgetOf(node, "labels").options.getMaxHeight = () => LABELS_HEIGHT
         const view = new CompareView(node.properties)
         addPanel(node, "comparison", view.root, MIN_HEIGHT, () => view.destroy())
+        view.bar.addToMenu(node)
         onOutput(node, "tav_comparison", (videos) => view.show(videos.map((video) => JSON.parse(video))))
         chain(node, "onConfigure", () => {
             view.properties = node.properties

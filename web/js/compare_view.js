@@ -4,6 +4,7 @@ import { api } from "../../../scripts/api.js"
 import { addStyle, h } from "./dom.js"
 import { t } from "./i18n.js"
 import { Playback, clear, fit, readSpriteSheet, rowHeight } from "./player.js"
+import { BAR_STYLE, PlayerBar } from "./player_bar.js"
 
 export const MIN_HEIGHT = 280
 const GAP = 6 // pixels between two videos
@@ -24,20 +25,8 @@ const STYLE = `
     white-space: nowrap; }
 .tav-stage .tav-wipe canvas { cursor: ew-resize; touch-action: none; }
 .tav-stage figcaption select { flex: 1 1 0; min-width: 0; }
-.tav-bar { display: flex; flex-wrap: wrap; align-items: center; gap: 6px; }
 .tav-compare:not(:has(canvas)) .tav-bar { visibility: hidden; }
-.tav-bar input { flex: 1; min-width: 40px; margin: 0; accent-color: var(--input-text); }
-.tav-bar output { font-variant-numeric: tabular-nums; white-space: nowrap; }
-.tav-compare button svg { display: block; width: 10px; height: 10px; fill: currentColor; }
-`
-
-const ICONS = {
-    play: "M1 0 10 5 1 10Z",
-    pause: "M1 0H4V10H1ZM6 0H9V10H6Z",
-    back: "M0 0H2V10H0ZM10 0V10L3 5Z",
-    next: "M10 0H8V10H10ZM0 0V10L7 5Z",
-}
-const icon = (name) => `<svg viewBox="0 0 10 10"><path d="${ICONS[name]}"/></svg>`
+${BAR_STYLE}`
 
 /** The panel of one node. Its settings are kept in the node's `properties`. */
 export class CompareView {
@@ -50,44 +39,19 @@ export class CompareView {
         this.stage = h("div.tav-stage")
         const onkeydown = (event) => this.key(event)
         const onpointerdown = ({ target }) => target.closest("button, input, select") ?? this.root.focus()
-        this.root = h("div.tav-compare", { tabindex: 0, onkeydown, onpointerdown }, this.stage, this.bar())
+        this.root = h("div.tav-compare", { tabindex: 0, onkeydown, onpointerdown }, this.stage)
         this.playback = new Playback(
             this.stage,
             () => this.draw(),
             () => this.layout(),
         )
+        this.mode = h("button", { type: "button", onclick: () => this.set({ view: this.other() }) })
+        this.bar = new PlayerBar(this.playback, this.root, (frame) => this.picture(frame), this.mode)
+        this.root.append(this.bar.root)
         this.showText("Run the graph to see the videos here.")
     }
 
-    bar() {
-        const button = (name, title, onclick) => {
-            const made = h("button", { type: "button", title: t(title), onclick })
-            made.innerHTML = icon(name)
-            return made
-        }
-        this.toggle = button("play", "Play or pause (space)", () => this.playback.play(!this.playback.playing))
-        const oninput = () => this.scrub()
-        this.slider = h("input", { type: "range", min: 0, value: 0, title: t("Frame"), oninput })
-        this.count = h("output")
-        this.mode = h("button", { type: "button", onclick: () => this.set({ view: this.other() }) })
-        return h(
-            "div.tav-bar",
-            {},
-            button("back", "One frame back (left arrow)", () => this.playback.step(-1)),
-            this.toggle,
-            button("next", "One frame on (right arrow)", () => this.playback.step(1)),
-            this.slider,
-            this.count,
-            this.mode,
-        )
-    }
-
     other = () => (this.properties.view === WIPE ? SIDE_BY_SIDE : WIPE)
-
-    scrub() {
-        this.playback.playing = false
-        this.playback.seek(Number(this.slider.value))
-    }
 
     key(event) {
         const { tagName } = event.target
@@ -123,7 +87,6 @@ export class CompareView {
         release(this.videos)
         this.videos = videos
         const count = Math.max(...videos.map(({ sheet }) => sheet.frames))
-        this.slider.max = count - 1
         this.arrange()
         this.playback.load(count, fps)
     }
@@ -218,15 +181,22 @@ export class CompareView {
     }
 
     draw() {
-        const { frame, count, playing } = this.playback
-        this.slider.disabled = count < 2
-        this.slider.value = frame
-        this.count.textContent = count ? `${frame + 1} / ${count}` : ""
-        if (this.toggle.dataset.playing !== String(playing)) {
-            this.toggle.dataset.playing = playing
-            this.toggle.innerHTML = icon(playing ? "pause" : "play")
-        }
+        const { frame, count } = this.playback
+        this.bar.update()
         if (count) for (const panel of this.panels) panel.draw(frame)
+    }
+
+    /** Draw a frame of all videos side by side, as large as the videos are. */
+    picture(frame) {
+        const height = Math.max(...this.videos.map(({ sheet }) => sheet.size[1]))
+        const widths = this.videos.map(({ sheet }) => Math.round((sheet.size[0] * height) / sheet.size[1]))
+        const canvas = h("canvas", { width: widths.reduce((sum, width) => sum + width), height })
+        let x = 0
+        this.videos.forEach(({ sheet }, i) => {
+            sheet.draw(canvas.getContext("2d"), frame, { x, width: widths[i], height })
+            x += widths[i]
+        })
+        return canvas
     }
 
     destroy() {

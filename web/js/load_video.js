@@ -8,13 +8,14 @@ import { t } from "./i18n.js"
 import { inputValue } from "./linked_values.js"
 import { addPanel } from "./node_panel.js"
 import { Playback, clear, fit, readSpriteSheet } from "./player.js"
+import { BAR_STYLE, PlayerBar, iconButton } from "./player_bar.js"
 
 const NODE = "TAVLoadVideo"
 const CHOICE = ["video", "start", "stride", "frames", "width", "height", "resize"]
 const LAYOUT = ["frames", "columns", "width", "height"] // of the sprite sheet, in its headers
 const FILES = /\.(mp4|m4v|webm|mov|mkv|avi|gif)$/i
 const DELAY = 300 // ms after the last change
-const MIN_HEIGHT = 220
+const MIN_HEIGHT = 250
 
 const STYLE = `
 .tav-clip { display: flex; flex-direction: column; gap: 6px; }
@@ -26,7 +27,8 @@ const STYLE = `
 .tav-clip.tav-wrong p { color: color-mix(in srgb, var(--error-text) 65%, var(--input-text)); }
 .tav-clip canvas:focus-visible { outline: 1px solid var(--input-text); }
 .tav-clip.tav-loading > * { opacity: 0.4; }
-`
+.tav-clip.tav-without .tav-bar { visibility: hidden; }
+${BAR_STYLE}`
 
 const short = (number) => String(Number(number.toFixed(2)))
 const describe = ({ fps, duration, ...counts }) =>
@@ -51,8 +53,12 @@ class ClipPreview {
         this.canvas.addEventListener("click", () => this.playback.play(!this.playback.playing))
         this.canvas.addEventListener("keydown", (event) => this.playback.key(event))
         this.line = h("p", { role: "status" })
-        this.root = h("div.tav-clip", {}, this.canvas, this.line)
+        this.root = h("div.tav-clip", {}, this.canvas)
         this.playback = new Playback(this.canvas, () => this.draw())
+        const start = iconButton("start", t("Start at this frame"), () => this.trim({ start: true }))
+        const end = iconButton("end", t("End with this frame"), () => this.trim({ end: true }))
+        this.bar = new PlayerBar(this.playback, this.root, (frame) => this.picture(frame), start, end)
+        this.root.append(this.bar.root, this.line)
     }
 
     /** Show the current choice after a short delay: more may change at once. A copy in no graph shows nothing. */
@@ -96,7 +102,11 @@ class ClipPreview {
         const less = t("The file breaks off: {frames} of {wanted} frames can be read. ", { ...clip, wanted })
         this.root.classList.remove("tav-wrong", "tav-without")
         const from = h("small", {}, t("from {clip}", { clip: describe(source) }))
+        const distorted = Math.abs(Math.log((clip.width * source.height) / (clip.height * source.width))) > 0.05
+        const stretches = distorted && inputValue(this.node, "resize", updateAll) === "stretch"
+        const hint = t("The clip is stretched from {width} × {height}: choose crop or pad to keep its shapes. ", source)
         this.line.replaceChildren(clip.frames < wanted ? less : "", describe(clip), from)
+        if (stretches) this.line.append(h("small.tav-hint", {}, hint))
     }
 
     show(sheet, fps) {
@@ -128,7 +138,38 @@ class ClipPreview {
         return (this.upload = new AbortController())
     }
 
+    /** Let the clip start or end with the frame that is shown. */
+    trim({ start, end }) {
+        const { frame, count } = this.playback
+        const values = { frames: end ? frame + 1 : count - frame }
+        if (start) values.start = this.sourceFrame(frame)
+        for (const [name, value] of Object.entries(values)) {
+            const widget = widgetOf(this.node, name)
+            widget.value = value
+            widget.callback?.(value)
+        }
+    }
+
+    /** Return the number in the file of a frame of the clip, counted from 0 like `start`. */
+    sourceFrame(frame) {
+        const [start, stride] = ["start", "stride"].map((name) => Number(inputValue(this.node, name, updateAll)))
+        return start + frame * stride
+    }
+
+    /** Draw a frame in the size of the clip. */
+    picture(frame) {
+        const [width, height] = this.sheet.size
+        const canvas = h("canvas", { width, height })
+        this.sheet.draw(canvas.getContext("2d"), frame, { width, height })
+        return canvas
+    }
+
     draw() {
+        this.bar.update()
+        if (this.playback.count) {
+            const number = this.sourceFrame(this.playback.frame)
+            this.bar.count.title = t("frame {number} of the file", { number })
+        }
         const context = clear(this.canvas)
         this.sheet?.draw(context, this.playback.frame, fit(this.canvas, this.sheet.size))
     }
@@ -216,6 +257,7 @@ app.registerExtension({
         addStyle("tav-clip-style", STYLE)
         const preview = new ClipPreview(node)
         acceptFiles(node, preview)
+        preview.bar.addToMenu(node)
         addPanel(node, "preview", preview.root, MIN_HEIGHT, () => {
             previews.delete(preview)
             preview.destroy()

@@ -77,6 +77,7 @@ async function showResult({ node, display_node: shown = node, output, prompt_id:
 const actions = {
     stop: (run) => api.fetchApi("/tune_a_video/stop", { method: "POST", body: JSON.stringify({ run: run.run }) }),
     cancel: (run) => api.interrupt(run.prompt),
+    continue: () => app.queuePrompt(0), // the server runs a stopped tuning again, and it continues
 }
 
 api.addEventListener("tune_a_video.start", ({ detail }) => {

@@ -75,11 +75,15 @@ export function clear(canvas) {
     return context
 }
 
-/** Counts frames in a loop at a rate. Nothing runs while it is paused, or its element is off the screen. */
+export const MODES = ["loop", "ping-pong", "once"]
+
+/** Counts frames at a rate. Nothing runs while it is paused, or its element is off the screen. */
 export class Playback {
     frame = 0
     count = 0
     fps = 1
+    speed = 1
+    mode = MODES[0]
     playing = !matchMedia("(prefers-reduced-motion: reduce)").matches
     #visible = false
     #request = null
@@ -107,6 +111,13 @@ export class Playback {
 
     play(playing = true) {
         this.playing = playing
+        if (playing && this.mode === "once" && this.frame === this.count - 1) this.frame = 0
+        this.#restart()
+    }
+
+    /** Change `speed` (1 is that of the video) or `mode`. */
+    set(values) {
+        Object.assign(this, values)
         this.#restart()
     }
 
@@ -150,7 +161,7 @@ export class Playback {
     #run() {
         const runs = this.playing && this.#visible && this.count > 1
         if (runs && this.#request === null) {
-            this.#since = performance.now() - (this.frame / this.fps) * 1000
+            this.#since = performance.now() - (this.frame / (this.fps * this.speed)) * 1000
             this.#request = requestAnimationFrame(this.#tick)
         } else if (!runs) {
             cancelAnimationFrame(this.#request)
@@ -160,9 +171,18 @@ export class Playback {
 
     #tick = (now) => {
         this.#request = requestAnimationFrame(this.#tick)
-        const frame = Math.max(0, Math.floor(((now - this.#since) / 1000) * this.fps)) % this.count
+        const passed = Math.max(0, Math.floor(((now - this.#since) / 1000) * this.fps * this.speed))
+        if (this.mode === "once" && passed >= this.count) return this.play(false)
+        const frame = this.#frameAfter(passed)
         if (frame === this.frame) return
         this.frame = frame
         this.draw()
+    }
+
+    /** Return the frame that is shown when as many frames have passed since the first. */
+    #frameAfter(passed) {
+        if (this.mode !== "ping-pong") return passed % this.count
+        const turn = 2 * (this.count - 1), at = passed % turn
+        return at < this.count ? at : turn - at
     }
 }

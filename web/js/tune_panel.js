@@ -13,6 +13,7 @@ const STYLE = `
 .tav-tune .tav-row { display: flex; flex: none; gap: 8px; justify-content: space-between; white-space: nowrap; }
 .tav-tune .tav-row > :first-child { overflow: hidden; text-overflow: ellipsis; }
 .tav-tune .tav-small { color: var(--descrip-text); font-size: 11px; }
+.tav-tune .tav-note { flex: none; max-height: 32px; overflow: hidden; color: var(--input-text); }
 .tav-tune .tav-empty { margin: auto; max-width: 34em; text-align: center; color: var(--descrip-text); }
 .tav-tune .tav-buttons { display: flex; flex: none; gap: 6px; }
 .tav-tune .tav-buttons button { flex: 1; height: 26px; border-radius: 6px; }
@@ -33,7 +34,7 @@ const STATES = {
 }
 
 export class TunePanel {
-    /** @param actions functions `stop(run)` and `cancel(run)` that ask the server */
+    /** @param actions functions `stop(run)`, `cancel(run)` and `continue(run)` that ask the server */
     constructor(actions) {
         addStyle("tav-tune-style", STYLE)
         this.run = null
@@ -48,10 +49,13 @@ export class TunePanel {
         this.stop.title = t("End the tuning after this step, and go on with what is learned")
         this.cancel = h("button", { type: "button", onclick: () => actions.cancel(this.run) }, t("Cancel"))
         this.cancel.title = t("Cancel the whole run; nothing of this tuning is kept")
-        this.buttons = h("div.tav-buttons", {}, this.stop, this.cancel)
+        this.resume = h("button", { type: "button", onclick: () => actions.continue(this.run) }, t("Continue"))
+        this.resume.title = t("Run again, from the step at which this was stopped")
+        this.buttons = h("div.tav-buttons", {}, this.stop, this.cancel, this.resume)
+        this.note = h("div.tav-small.tav-note", { role: "status" })
         this.head = h("div.tav-row", {}, this.state, this.time)
         this.details = h("div.tav-row.tav-small", {}, this.facts)
-        const parts = [this.head, this.details, this.empty, this.curve.root, this.film.root, this.buttons]
+        const parts = [this.head, this.details, this.note, this.empty, this.curve.root, this.film.root, this.buttons]
         this.root = h("div.tav-tune", {}, ...parts)
         this.update()
     }
@@ -103,7 +107,11 @@ export class TunePanel {
         this.curve.root.hidden = !run || (failed && !run.losses.length)
         this.empty.hidden = Boolean(run) && !failed
         this.empty.textContent = run?.reason || t("The loss curve appears here while tuning.")
-        this.buttons.hidden = !running
+        this.buttons.hidden = !running && run?.state !== "stopped"
+        this.stop.hidden = this.cancel.hidden = !running
+        this.resume.hidden = running
+        this.note.hidden = !run?.note
+        this.note.textContent = this.note.title = run?.note ?? ""
         const every = running ? run.preview_every : this.every
         this.film.root.hidden = !every && !run?.previews.length
         this.root.style.minHeight = `${this.height}px`
