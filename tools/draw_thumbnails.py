@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -29,9 +30,10 @@ def frames(path: Path) -> list[Image.Image]:
 
 def edges(picture: Image.Image) -> Image.Image:
     """Return the outlines of a picture, white on black."""
-    grey = torch.tensor(list(picture.convert("L").getdata())).view(picture.height, picture.width).float()
+    grey = torch.from_numpy(np.array(picture.convert("L"), np.float32))
     across, down = torch.gradient(grey)
-    return Image.fromarray((4 * (across**2 + down**2).sqrt()).clamp(0, 255).byte().numpy())
+    strength = (across**2 + down**2).sqrt()
+    return Image.fromarray((255 * strength / strength.max()).byte().numpy())
 
 
 def thumbnail(rows: dict[str, list[Image.Image]]) -> Image.Image:

@@ -172,7 +172,10 @@ export class Playback {
     #tick = (now) => {
         this.#request = requestAnimationFrame(this.#tick)
         const passed = Math.max(0, Math.floor(((now - this.#since) / 1000) * this.fps * this.speed))
-        if (this.mode === "once" && passed >= this.count) return this.play(false)
+        if (this.mode === "once" && passed >= this.count) {
+            this.frame = this.count - 1
+            return this.play(false)
+        }
         const frame = this.#frameAfter(passed)
         if (frame === this.frame) return
         this.frame = frame
