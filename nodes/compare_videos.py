@@ -31,7 +31,7 @@ class CompareVideos(io.ComfyNode):
                     multiline=True,
                     default="",
                     tooltip="Names of the videos, a line for each input: the source's first, then "
-                    "result_1's, and so on. A missing or empty line becomes source, result 1, result 2, ...",
+                    "result_1's, and so on. Without a line, a result of Sample Video is named after its prompt.",
                 ),
                 io.Float.Input(
                     "fps",
@@ -50,15 +50,22 @@ class CompareVideos(io.ComfyNode):
                     "shorter ones hold their last frame.",
                 )
             ],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             is_output_node=True,
+            is_input_list=True,  # an input may carry several videos, of several prompts
         )
 
     @classmethod
-    def execute(cls, source: io.Image.Type, labels: str, fps: float, **results: io.Image.Type) -> io.NodeOutput:
-        clips = {0: source} | connected(results)
-        lines = tav_core.comparison_labels(labels, RESULTS + 1)
-        names = [lines[number] for number in clips]
-        shown = [host.shown_video(clip, fps, name) for clip, name in zip(clips.values(), names)]
+    def execute(
+        cls, source: list[io.Image.Type], labels: list[str], fps: list[float], **results: list[io.Image.Type]
+    ) -> io.NodeOutput:
+        first, *others = (line.strip() for line in (labels[0] + "\n" * (RESULTS + 1)).split("\n"))
+        videos = connected(results, others, cls.hidden.prompt, cls.hidden.unique_id)
+        names, clips = [first or "source"], [source[0]]
+        for result in videos:
+            names.append(result.name)
+            clips.append(result.frames)
+        shown = [host.shown_video(clip, fps[0], name) for clip, name in zip(clips, names)]
         # as text: ComfyUI lists dictionaries in ui as output files of the run
         ui = {"tav_comparison": [json.dumps(video) for video in shown]}
-        return io.NodeOutput(tav_core.side_by_side(list(clips.values()), names), ui=ui)
+        return io.NodeOutput(tav_core.side_by_side(clips, names), ui=ui)

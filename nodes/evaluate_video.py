@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io, ui
+from comfy_api.latest import io
 
 from .. import tav_core
 from . import host
@@ -71,34 +71,42 @@ class EvaluateVideo(io.ComfyNode):
                 io.Image.Output(display_name="table", tooltip="The scores as a picture."),
                 io.String.Output(display_name="scores", tooltip="The scores as JSON."),
             ],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
             is_output_node=True,
+            is_input_list=True,  # an input may carry several videos, of several prompts
         )
 
     @classmethod
     def execute(
         cls,
-        source: io.Image.Type,
-        prompt: str,
-        labels: str,
-        clip: str,
-        pickscore: str,
-        reconstruction: bool,
-        clip_vision: io.ClipVision.Type | None = None,
-        **results: io.Image.Type,
+        source: list[io.Image.Type],
+        prompt: list[str],
+        labels: list[str],
+        clip: list[str],
+        pickscore: list[str],
+        reconstruction: list[bool],
+        clip_vision: list[io.ClipVision.Type] | None = None,
+        **results: list[io.Image.Type],
     ) -> io.NodeOutput:
-        videos = connected(results)
+        names = [line.strip() for line in (labels[0] + "\n" * RESULTS).split("\n")]
+        videos = connected(results, names, cls.hidden.prompt, cls.hidden.unique_id)
         if not videos:
             raise ValueError("There is nothing to score: connect a video to result_1.")
-        names = tav_core.comparison_labels(f"source\n{labels}", RESULTS + 1)
+        several = any(len(at_input) > 1 for at_input in results.values())  # each has a prompt of its own
         table = host.score_results(
             [
-                tav_core.VideoResult(names[number], frames[..., :3], prompt.strip(), source[..., :3], reconstruction)
-                for number, frames in videos.items()
+                tav_core.VideoResult(
+                    video.name,
+                    video.frames[..., :3],
+                    video.prompt if several else prompt[0].strip(),
+                    source[0][..., :3],
+                    reconstruction[0],
+                )
+                for video in videos
             ],
-            clip,
-            pickscore,
-            clip_vision,
+            clip[0],
+            pickscore[0],
+            clip_vision[0] if clip_vision else None,
         )
-        picture = table.image()[None]
-        shown = {**ui.PreviewImage(picture).as_dict(), "text": [table.text()]}
-        return io.NodeOutput(picture, table.json(), ui=shown)
+        shown = {"tav_scores": [host.shown_table(table)], "text": [table.text()]}
+        return io.NodeOutput(table.image()[None], table.json(), ui=shown)

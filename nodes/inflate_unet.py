@@ -35,7 +35,7 @@ class InflateUNet(io.ComfyNode):
                 io.Boolean.Input(
                     "temporal_attention",
                     default=True,
-                    tooltip="Add attention over time, which tuning teaches the motion. It does nothing before tuning.",
+                    tooltip="Add temporal attention, which learns the motion. It does nothing before tuning.",
                 ),
                 io.Boolean.Input(
                     "joint_norm",

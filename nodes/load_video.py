@@ -34,18 +34,19 @@ class LoadVideo(io.ComfyNode):
                 io.Int.Input(
                     "frames",
                     default=24,
-                    min=1,
+                    min=0,
                     max=1024,
-                    tooltip="How many frames to take. Published: 24. Memory and time grow with it.",
+                    tooltip="How many frames to take; 0: all from start on. Published: 24. Memory and time grow with "
+                    "it.",
                 ),
                 io.Int.Input("width", default=512, min=64, max=4096, step=8, tooltip="Width in pixels."),
                 io.Int.Input("height", default=512, min=64, max=4096, step=8, tooltip="Height in pixels."),
                 io.Combo.Input(
                     "resize",
                     options=list(RESIZE_MODES),
-                    default="stretch",
-                    tooltip="How the clip gets that size: stretch (published), crop (fill, cut the edges), "
-                    "pad (fit, black bars).",
+                    default="crop",
+                    tooltip="How the clip gets that size: crop (fill, cut the edges), pad (fit, black bars), or "
+                    "stretch (published), which distorts it.",
                 ),
             ],
             outputs=[

@@ -41,7 +41,7 @@ class OneShotTune(io.ComfyNode):
             ),
             **newer(has_intermediate_output=True),  # its ui comes with a run that ComfyUI answers from its cache, too
             description="Learns the motion of one clip. The result is an ordinary MODEL that renders the motion with "
-            "other words.",
+            "another prompt.",
             inputs=[
                 io.Model.Input("model", tooltip="From Inflate UNet."),
                 io.Latent.Input("latent", tooltip="The clip, encoded by the checkpoint's VAE (VAE Encode)."),
@@ -54,7 +54,7 @@ class OneShotTune(io.ComfyNode):
                     max=1000.0,
                     step=0.01,
                     optional=True,
-                    tooltip="Frame rate of the clip, kept in the tuned file for whoever loads it.",
+                    tooltip="Frame rate of the clip, kept in the tuned file.",
                 ),
                 io.Int.Input(
                     "preview_every",
@@ -78,13 +78,13 @@ class OneShotTune(io.ComfyNode):
                 io.Conditioning.Input(
                     "preview",
                     optional=True,
-                    tooltip="What the previews show: the new words. Without it, the words of the clip.",
+                    tooltip="Prompt of the previews: the edit that you want. Without it, the prompt of the clip.",
                 ),
                 io.Conditioning.Input(
                     "negative",
                     optional=True,
                     tooltip="For the previews: the empty prompt, as in DDIM Invert and Sample Video. Without it, the "
-                    "words of the clip take its place.",
+                    "prompt of the clip takes its place.",
                 ),
                 io.Vae.Input(
                     "vae",

@@ -1,4 +1,4 @@
-"""Sample Video: the motion of the clip, rendered with other words."""
+"""Sample Video: the motion of the clip, rendered with another prompt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from comfy_api.latest import io
 
 from ..tav_core.diffusion.settings import SAMPLE
 from . import host
-from .schema_compat import search_aliases
+from .schema_compat import advanced, search_aliases
 from .setting_inputs import setting_input
 
 
@@ -22,16 +22,45 @@ class SampleVideo(io.ComfyNode):
             **search_aliases(
                 "render video", "edit video", "video to video", "vid2vid", "style transfer", "restyle", "tune a video"
             ),
-            description="Renders the clip again with other words, starting from the noise of DDIM Invert.",
+            description="Renders the clip again with another prompt, starting from the noise of DDIM Invert.",
             inputs=[
                 io.Model.Input("model", tooltip="The tuned video model from One-Shot Tune or Load Tuned Video Model."),
                 io.Latent.Input("latent", tooltip="From DDIM Invert."),
-                io.Conditioning.Input("positive", tooltip="The new words: 'spider man is skiing on the beach'."),
+                io.Conditioning.Input("positive", tooltip="The new prompt: 'spider man is skiing on the beach'."),
                 io.Conditioning.Input("negative", tooltip="What to keep away from. Published: an empty prompt."),
                 setting_input(SAMPLE["steps"], tooltip="Published: 50, as in DDIM Invert."),
                 setting_input(SAMPLE["guidance_scale"], "guidance"),
+                io.Int.Input(
+                    "seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=False,
+                    optional=True,
+                    tooltip="Seed of the noise of a variation; without one it has no effect.",
+                ),
+                io.Float.Input(
+                    "variation",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    optional=True,
+                    tooltip="Share of new noise in the clip's noise. 0: the published result, always the same. "
+                    "0.02 to 0.1: another take. 1: nothing of the clip's layout is left.",
+                ),
+                io.String.Input(
+                    "prompts",
+                    multiline=True,
+                    default="",
+                    optional=True,
+                    **advanced(),
+                    tooltip="Several prompts in place of positive, one per line: a video of each, one after another. "
+                    "Needs clip. Compare Videos names each video after its prompt.",
+                ),
+                io.Clip.Input("clip", optional=True, tooltip="The checkpoint's CLIP, for prompts."),
             ],
-            outputs=[io.Latent.Output(tooltip="The video's latents, for VAE Decode.")],
+            outputs=[io.Latent.Output(is_output_list=True, tooltip="The video's latents, for VAE Decode.")],
         )
 
     @classmethod
@@ -43,5 +72,14 @@ class SampleVideo(io.ComfyNode):
         negative: io.Conditioning.Type,
         steps: int,
         guidance: float,
+        seed: int = 0,
+        variation: float = 0.0,
+        prompts: str = "",
+        clip: io.Clip.Type | None = None,
     ) -> io.NodeOutput:
-        return io.NodeOutput(host.sample(model, latent, positive, negative, steps, guidance))
+        lines = host.prompt_lines(prompts)
+        if lines and clip is None:
+            raise ValueError("The prompts cannot be encoded: connect the checkpoint's CLIP to clip, or clear prompts.")
+        conds = [host.encode_prompt(clip, line) for line in lines] or [positive]
+        videos = [host.sample(model, latent, cond, negative, steps, guidance, variation, seed) for cond in conds]
+        return io.NodeOutput(videos)

@@ -15,7 +15,14 @@ from typing import Any
 
 TITLE, SLOT, WIDGET, TEXT, BADGE = 30, 20, 28, 76, 24  # heights in pixels, those of the renderer that needs more
 GAP, BETWEEN_COLUMNS, GROUP_TITLE, GROUP_MARGIN = 16, 40, 40, 12
-PANELS = {"TAVLoadVideo": 290, "TAVOneShotTune": 350, "TAVCompareVideos": 320, "TAVLoadTuned": 120, "TAVSaveTuned": 50}
+PANELS = {
+    "TAVLoadVideo": 290,
+    "TAVOneShotTune": 350,
+    "TAVCompareVideos": 320,
+    "TAVEvaluateVideo": 130,
+    "TAVLoadTuned": 120,
+    "TAVSaveTuned": 50,
+}
 """Height of what a node shows below its widgets."""
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
 SAVE_VIDEO = {"format": "auto", "format.codec": "auto", "codec": "auto"}  # ComfyUI's dynamic inputs, as saved by 0.33.0

@@ -1,14 +1,15 @@
 """The room that knows ComfyUI: its folders, model patcher, memory manager, progress, interruption and server."""
 
 from . import routes  # noqa: F401  (adds them to ComfyUI's server)
+from .comfy_model import encode_prompt
 from .ddim import invert, sample
 from .demo_model import load_demo_model
 from .folders import new_tuned_path, register_model_folder, tuned_files, tuned_name, tuned_path
 from .inflation import apply_tuned, inflate_model, other_base
 from .live import live_run, stops
 from .previews import Previews
-from .prompts import prompt_text
-from .scoring import clip_models, score_results
+from .prompts import prompt_lines, prompt_text, sampled_prompts
+from .scoring import clip_models, score_results, shown_table
 from .tuning import TunedVideo, tune_model
 from .videos import input_path, input_videos, load_clip, shown_video
 
@@ -17,6 +18,7 @@ __all__ = [
     "TunedVideo",
     "apply_tuned",
     "clip_models",
+    "encode_prompt",
     "inflate_model",
     "input_path",
     "input_videos",
@@ -26,10 +28,13 @@ __all__ = [
     "load_demo_model",
     "new_tuned_path",
     "other_base",
+    "prompt_lines",
     "prompt_text",
     "register_model_folder",
     "sample",
+    "sampled_prompts",
     "score_results",
+    "shown_table",
     "shown_video",
     "stops",
     "tune_model",

@@ -7,10 +7,18 @@ import logging
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
+_advised: set[str] = set()
+"""Nodes that show advice: ComfyUI's page leaves the text of an earlier run there."""
+
 
 def advise(sentence: str) -> None:
-    """Show a sentence on the node that is executing, and log it."""
-    logging.warning("Tune-A-Video: %s", sentence)
-    context = get_executing_context()
-    if context is not None:
-        PromptServer.instance.send_progress_text(sentence, context.node_id)
+    """Show a sentence on the node that is executing, and log it; "" takes away that of an earlier run."""
+    node = get_executing_context().node_id
+    if sentence:
+        logging.warning("Tune-A-Video: %s", sentence)
+        _advised.add(node)
+    elif node in _advised:
+        _advised.discard(node)
+    else:
+        return
+    PromptServer.instance.send_progress_text(sentence, node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import comfy.model_sampling
 import comfy.sampler_helpers
@@ -14,6 +15,9 @@ from torch import Tensor
 
 from ... import tav_core
 from ...tav_core.network.structure import find_blocks
+
+if TYPE_CHECKING:
+    from comfy.sd import CLIP
 
 PREFIX = "diffusion_model."
 """ComfyUI's keys of the U-Net's weights begin with it."""
@@ -97,6 +101,11 @@ def model_conds(model: ModelPatcher, positive: list, latents: Tensor) -> dict[st
     conds = comfy.samplers.encode_model_conds(model.model.extra_conds, conds, noise, latents.device, "positive")
     inputs = {name: cond.cond.to(latents.device) for name, cond in conds[0]["model_conds"].items()}
     return {"context": inputs["c_crossattn"]} | ({"y": inputs["y"]} if "y" in inputs else {})
+
+
+def encode_prompt(clip: CLIP, prompt: str) -> list:
+    """Return a prompt as CONDITIONING, as CLIP Text Encode does."""
+    return clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
 
 
 def schedule_of(model: ModelPatcher) -> tav_core.NoiseSchedule:

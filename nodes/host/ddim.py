@@ -41,8 +41,20 @@ def invert(model: ModelPatcher, latent: dict, positive: list, steps: int) -> dic
     return latent | {"samples": samples, KEY: {"timestep": last, "steps": steps}}
 
 
-def sample(model: ModelPatcher, latent: dict, positive: list, negative: list, steps: int, guidance: float) -> dict:
+def sample(
+    model: ModelPatcher,
+    latent: dict,
+    positive: list,
+    negative: list,
+    steps: int,
+    guidance: float,
+    variation: float = 0.0,
+    seed: int = 0,
+) -> dict:
     """Sample a video by DDIM from an inverted LATENT, as a sampler of ComfyUI.
+
+    Args:
+        variation: share of new noise of ``seed`` in the latents, 0 to 1; see :func:`tav_core.vary`.
 
     Raises:
         ValueError: the MODEL is not inflated, or the latents are empty, masked, or do not fit it.
@@ -64,14 +76,15 @@ def sample(model: ModelPatcher, latent: dict, positive: list, negative: list, st
             "KSampler."
         )
     inverted = latent.get(KEY, {"timestep": first, "steps": steps})
-    if inverted["steps"] != steps:
-        advise(
-            f"The clip was inverted in {inverted['steps']} steps and is sampled in {steps}: use the same number in "
-            "DDIM Invert and Sample Video, which keeps its motion best."
-        )
+    advise(
+        ""
+        if inverted["steps"] == steps
+        else f"The clip was inverted in {inverted['steps']} steps and is sampled in {steps}: use the same number in "
+        "DDIM Invert and Sample Video, which keeps its motion best."
+    )
 
     def run(predict: Callable, latents: Tensor, on_step: Callable) -> Tensor:
-        noise = latents * schedule.alpha(inverted["timestep"]) ** 0.5
+        noise = tav_core.vary(latents * schedule.alpha(inverted["timestep"]) ** 0.5, variation, seed)
         return tav_core.ddim_sample(predict, schedule, noise, {}, None, steps, 1.0, on_step)
 
     conds = {"positive": positive, "negative": negative}

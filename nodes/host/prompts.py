@@ -9,6 +9,8 @@ from ...tav_core.demo.world import Words
 TEXTS = ("text", "text_g", "value")
 """Names of the text inputs of CLIP Text Encode, CLIP Text Encode SDXL, and Primitive String."""
 
+_SAMPLERS = {"TAVSampleVideo", "KSampler", "KSamplerAdvanced"}
+
 
 def prompt_text(graph: dict, node_id: str, name: str) -> str:
     """Follow a conditioning input of a node through the graph to its text; return "" if another node computes it."""
@@ -24,6 +26,27 @@ def prompt_text(graph: dict, node_id: str, name: str) -> str:
         value = next(iter(texts or ([] if is_text else links)), None)
         is_text = is_text or bool(texts)
     return value if isinstance(value, str) else ""
+
+
+def sampled_prompts(graph: dict, node_id: str, name: str) -> list[str]:
+    """Return the prompts of the videos at an input of a node: of the nearest Sample Video or KSampler before it."""
+    value, waiting, seen = graph.get(node_id, {}).get("inputs", {}).get(name), [], set()
+    while is_link(value):
+        before, node = value[0], graph.get(value[0], {})
+        inputs = node.get("inputs", {})
+        if node.get("class_type") in _SAMPLERS:
+            several = inputs.get("prompts", "")
+            lines = prompt_lines(several) if isinstance(several, str) else []
+            return lines or [text for text in [prompt_text(graph, before, "positive")] if text]
+        waiting += [given for given in inputs.values() if is_link(given) and given[0] not in seen]
+        seen |= {given[0] for given in waiting}
+        value = waiting.pop(0) if waiting else None
+    return []
+
+
+def prompt_lines(text: str) -> list[str]:
+    """Return the prompts in a text, one per line."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _demo_caption(inputs: dict) -> str:

@@ -12,6 +12,7 @@ from server import PromptServer
 from ... import tav_core
 from .folders import KEY, tuned_files, tuned_path
 from .live import find_run, runs_of
+from .scoring import AUTO, clip_models, measurable_scores
 from .tuning import tunings
 from .videos import clip_facts, clip_preview, sheet_layout
 
@@ -84,6 +85,21 @@ async def get_tuned(request: web.Request) -> web.Response:
     if len(metadata.get("preview", "")) > LONGEST_PREVIEW:
         del metadata["preview"]
     return web.json_response(metadata)
+
+
+@_routes.get(f"/{KEY}/scores")
+async def get_scores(request: web.Request) -> web.Response:
+    """Answer the inputs of Evaluate Video with what it will be able to measure: ``{"scores": [...], "notes": [...]}``.
+
+    ``?clip=``, ``?pickscore=``: choices of the node; ``?clip_vision=1``, ``?prompt=1``, ``?reconstruction=1`` for what
+    is connected, not empty, or switched on. 400 for an unknown choice.
+    """
+    query = request.query
+    choices = [query.get(name, AUTO) for name in ("clip", "pickscore")]
+    if not set(choices) <= set(clip_models()):
+        return web.json_response({"error": "There is no such CLIP model: press R to read the list again."}, status=400)
+    flags = [query.get(name) == "1" for name in ("clip_vision", "prompt", "reconstruction")]
+    return web.json_response(await asyncio.to_thread(measurable_scores, *choices, *flags))
 
 
 @_routes.get(f"/{KEY}/runs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,10 @@ import torch
 from torch import Tensor
 
 from ... import tav_core
+from ...tav_core.scoring.clip import is_there
+from ...tav_core.scoring.motion import MISSING_OPENCV
+from ...tav_core.scoring.scores import measurable
+from ...tav_core.scoring.table import title
 
 if TYPE_CHECKING:
     from comfy.clip_vision import ClipVisionModel
@@ -39,17 +44,14 @@ def score_results(
         ValueError: a model cannot be read.
     """
     scorers, notes = [], []
-    for choice, name, measured in (
-        (clip, tav_core.CLIP_MODEL, "textual alignment" if clip_vision else "frame consistency and textual alignment"),
-        (pickscore, tav_core.PICKSCORE_MODEL, "PickScore"),
-    ):
-        scorer = None if choice == NONE else tav_core.find_scorer(_folder(choice, name), name)[0]
-        if scorer is None and choice != NONE:
-            notes.append(
-                f"For {measured}, put config.json, model.safetensors, vocab.json and merges.txt of "
-                f"huggingface.co/{name} into models/{_FOLDER}/{Path(name).name}."
-            )
-        scorers.append(scorer)
+    for choice, name in ((clip, tav_core.CLIP_MODEL), (pickscore, tav_core.PICKSCORE_MODEL)):
+        if choice == NONE:
+            scorers.append(None)
+        elif choice != AUTO or _is_there(choice, name):
+            scorers.append(tav_core.ClipScorer.load(_weights(choice, name)))
+        else:
+            scorers.append(None)
+            notes.append(_how_to_get(name, clip_vision is not None))
     device = comfy.model_management.get_torch_device()
     models = [scorer.model for scorer in scorers if scorer]
     size = sum(tensor.nbytes for model in models for tensor in model.parameters())
@@ -71,14 +73,57 @@ def score_results(
     return tav_core.score_videos(results, *scorers, embed_images if clip_vision else None, notes, on_video)
 
 
+def measurable_scores(clip: str, pickscore: str, clip_vision: bool, prompt: bool, reconstruction: bool) -> dict:
+    """Return what Evaluate Video will be able to measure, before it runs and without loading a model.
+
+    Returns:
+        ``{"scores": [title, ...], "notes": [how to get what is missing, ...]}``
+    """
+    there, notes = {}, []
+    for choice, name in ((clip, tav_core.CLIP_MODEL), (pickscore, tav_core.PICKSCORE_MODEL)):
+        there[name] = choice != NONE and _is_there(choice, name)
+        if choice != NONE and not there[name] and not reconstruction:
+            notes.append(_how_to_get(name, clip_vision))
+    names = measurable(*there.values(), clip_vision, prompt, reconstruction)
+    if "motion_fidelity" not in names and not reconstruction:
+        notes.append(MISSING_OPENCV)
+    return {"scores": [title(name) for name in names], "notes": notes}
+
+
+def shown_table(table: tav_core.ScoreTable) -> str:
+    """Return a table for the page as JSON: ``columns`` (titles), ``rows`` (name, cells of text and best), ``notes``."""
+    rows = [
+        {
+            "name": row.name,
+            "prompt": row.prompt,
+            "cells": [{"text": table.figure(row, name), "best": row in table.best(name)} for name in table.columns],
+        }
+        for row in table.rows
+    ]
+    return json.dumps({"columns": [title(name) for name in table.columns], "rows": rows, "notes": list(table.notes)})
+
+
+def _is_there(choice: str, name: str) -> bool:
+    return is_there(_weights(choice, name))
+
+
+def _weights(choice: str, name: str) -> Path | str:
+    """Return the folder of a choice; for auto, that of the model's name, or the name for the Hugging Face cache."""
+    folders = _folders()
+    return folders.get(Path(name).name, name) if choice == AUTO else folders[choice]
+
+
+def _how_to_get(name: str, clip_vision: bool) -> str:
+    consistency = "" if clip_vision else "frame consistency and "
+    measured = f"{consistency}textual alignment" if name == tav_core.CLIP_MODEL else "PickScore"
+    return (
+        f"For {measured}, put config.json, model.safetensors, vocab.json and merges.txt of huggingface.co/{name} into "
+        f"models/{_FOLDER}/{Path(name).name}."
+    )
+
+
 def _stop_if_cancelled(*_: object) -> None:
     comfy.model_management.throw_exception_if_processing_interrupted()
-
-
-def _folder(choice: str, name: str) -> Path | None:
-    """Return the folder of a choice; None for auto without a folder of the model's name."""
-    folders = _folders()
-    return folders.get(Path(name).name) if choice == AUTO else folders[choice]
 
 
 def _folders() -> dict[str, Path]:

@@ -73,6 +73,26 @@ def score_video(
     return scores
 
 
+def measurable(clip: bool, pickscore: bool, embed_images: bool, prompt: bool, rebuilt: bool) -> list[str]:
+    """Return the names of the scores that :func:`score_video` can compute of a video with a source.
+
+    Args:
+        clip, pickscore, embed_images, prompt, rebuilt: whether they are there, or hold.
+    """
+    if rebuilt:
+        return ["psnr", "ssim"]
+    possible = {
+        "frame_consistency": clip or embed_images,
+        "consecutive_consistency": clip or embed_images,
+        "textual_alignment": clip and prompt,
+        "pick_score": pickscore and prompt,
+        "motion_fidelity": bool(find_spec("cv2")),
+        "motion_overlap": True,
+        "steadiness": True,
+    }
+    return [name for name, there in possible.items() if there]
+
+
 def score_videos(
     results: Sequence[VideoResult],
     clip: ClipScorer | None = None,

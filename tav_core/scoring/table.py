@@ -118,6 +118,11 @@ class ScoreTable:
         return draw_table([_title_lines(column) for column in self.columns], lines, self.notes)
 
 
+def title(column: str) -> str:
+    """Return the title of a score in one line."""
+    return " ".join(line for line in _title_lines(column) if line)
+
+
 def _title_lines(column: str) -> tuple[str, str]:
     """Return the two lines of a column title; the upper one may be empty."""
     upper, _, lower = _TITLES.get(column, column.replace("_", "\n", 1).replace("_", " ")).rpartition("\n")

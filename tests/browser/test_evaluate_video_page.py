@@ -7,6 +7,8 @@ STEPS = 25 if PICTURES else 1
 INPUTS = """() => app.graph.nodes.find(node => node.type === 'TAVEvaluateVideo').inputs
     .filter(input => !input.widget).map(input => input.name)"""
 
+PANEL = "document.querySelector('.tav-scores')"
+
 
 def test_how_well_the_demo_model_rebuilds_its_clip(page):
     graph = Graph()
@@ -30,9 +32,14 @@ def test_how_well_the_demo_model_rebuilds_its_clip(page):
         pickscore="none", reconstruction=True, result_1=rebuilt[0][0], result_2=rebuilt[1][0],
     )  # fmt: skip
     page.open_graph(graph.nodes)
+    page.wait_until(f"() => {PANEL}?.textContent === 'Measures here: PSNR in dB, SSIM.'")
     end = page.run()
     assert end[0] == "execution_success", end[1]
-    assert len(page.shown("TAVEvaluateVideo")) == 1
+    page.wait_until(f"() => {PANEL}.querySelectorAll('tbody tr').length === 2")
+    assert page.page.evaluate(f"() => [...{PANEL}.querySelectorAll('tr')].map(row => row.cells[0].textContent)") == [
+        "", "through the VAE", "to the noise and back",
+    ]  # fmt: skip
+    assert page.page.evaluate(f"() => {PANEL}.querySelectorAll('td.tav-best').length") >= 1
     page.picture("web/docs/images/evaluate_video.png", "Evaluate Video")
     assert page.page.evaluate(INPUTS) == ["source", "clip_vision", "result_1", "result_2", "result_3"]
     assert page.own_errors() == []

@@ -1,9 +1,12 @@
 """The nodes on a real ComfyUI: the whole chain on a video, and what people put around it."""
 
+import json
+
 import pytest
 import torch
 from chain import FRAMES, SIZE, Chain, base_state, difference, report
 from checkpoint import make_lora
+from comfy_server import Node
 from safetensors.torch import save_file
 
 from tav_core import load_tuned, save_tuned
@@ -201,3 +204,41 @@ def test_the_spatial_part_of_a_motion_of_low_rank_is_a_lora(server, clip):
     entry = server.run(graph)
     plain, lora, ours = (server.latent(entry, node) for node in results)
     assert difference(lora, plain) > 1e-3 and difference(lora, ours) < 1e-4
+
+
+def test_prompts_make_a_video_each_and_variation_another_take(server, clip):
+    graph = Chain(clip, demo=True)
+    model = graph.inflate()[0]
+    noise = graph.invert(model, steps=2)[0]
+    published = graph.save(graph.sample(model, noise, steps=2)[0])
+
+    def sample(**options) -> Node:
+        return graph.add(
+            "TAVSampleVideo", model=model, latent=noise, positive=graph.words[0], negative=graph.empty[0], steps=2,
+            guidance=3.0, **options,
+        )  # fmt: skip
+
+    same, other, again = (
+        graph.save(sample(seed=seed, variation=amount)[0]) for seed, amount in ((5, 0.0), (5, 0.1), (5, 0.1))
+    )
+    several = sample(prompts="a red circle\n\na green square", clip=graph.checkpoint[1])
+    decoded = graph.add("VAEDecode", samples=several[0], vae=graph.checkpoint[2])
+    compare = graph.add(
+        "TAVCompareVideos", source=graph.video[0], labels="", fps=8.0, result_1=decoded[0], result_2=graph.video[0]
+    )
+    entry = server.run(graph)
+    published, same, other, again = (server.latent(entry, node) for node in (published, same, other, again))
+    assert torch.equal(same, published) and torch.equal(again, other)
+    assert 0.01 < difference(other, published) < 1
+    shown = [json.loads(video) for video in entry["outputs"][compare.id]["tav_comparison"]]
+    assert [video["label"] for video in shown] == ["source", "a red circle", "a green square", "result 2"]
+
+
+def test_other_numbers_of_steps_are_advised_against_on_the_node(server, clip):
+    graph = Chain(clip, demo=True)
+    model = graph.inflate()[0]
+    sampled = graph.sample(model, graph.invert(model, steps=2)[0], steps=1)
+    graph.save(sampled[0])
+    server.run(graph)
+    (advice,) = [event.data for event in server.events if event.kind == "text"]
+    assert advice["node_id"] == sampled.id and "same number" in advice["text"]

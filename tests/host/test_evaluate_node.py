@@ -70,8 +70,12 @@ def test_scores_are_those_of_the_core_with_either_clip(server, clip, vision):
         notes = " ".join(whole["notes"])
         assert ("motion_fidelity" in row["scores"]) != ("pip install opencv-python-headless" in notes)
         assert ("pick_score" in row["scores"]) != ("models/clip_vision/PickScore_v1" in notes)
-    assert server.images(entry, node).shape[0] == 1
     assert "as it is" in entry["outputs"][node.id]["text"][0]
+    table = json.loads(entry["outputs"][node.id]["tav_scores"][0])
+    assert [row["name"] for row in table["rows"]] == ["as it is", "result 3"] and "steadiness in dB" in table["columns"]
+    assert all(len(row["cells"]) == len(table["columns"]) for row in table["rows"])
+    promised = server.get("/tune_a_video/scores?prompt=1")
+    assert sorted(promised["scores"]) == sorted(table["columns"]) and promised["notes"] == whole["notes"]
 
 
 def test_reconstruction_is_measured_by_psnr_and_ssim(server, clip):
@@ -80,6 +84,16 @@ def test_reconstruction_is_measured_by_psnr_and_ssim(server, clip):
     same, negative = (row["scores"] for row in scores_of(server.run(graph), shown)["results"])
     assert same == {"psnr": "inf", "ssim": 1}
     assert set(negative) == {"psnr", "ssim"} and negative["psnr"] < 10 and negative["ssim"] < 0.5
+
+
+def test_with_nothing_to_download_motion_and_flicker_are_measured(server, clip):
+    graph = Evaluation(clip)
+    _, shown = graph.evaluate(result_1=graph.source[0])
+    scores = scores_of(server.run(graph), shown)["results"][0]["scores"]
+    assert scores["motion_overlap"] == pytest.approx(100) and scores["steadiness"] > 0
+    promised = server.get("/tune_a_video/scores?clip=none&pickscore=none")["scores"]
+    assert {"motion overlap", "steadiness in dB"} <= set(promised)
+    assert server.get("/tune_a_video/scores?reconstruction=1") == {"scores": ["PSNR in dB", "SSIM"], "notes": []}
 
 
 def test_no_result_connected_says_so(server, clip):

@@ -3,6 +3,15 @@
 import { app } from "../../../scripts/app.js"
 
 const CHINESE = {
+    "Measures here: {scores}.": "这里能测：{scores}。",
+    "frame consistency": "帧一致性",
+    "consecutive frames": "相邻帧",
+    "textual alignment": "文字符合度",
+    "motion fidelity": "运动保真度",
+    "motion overlap": "运动重合度",
+    "steadiness in dB": "稳定度（dB）",
+    "PSNR in dB": "PSNR（dB）",
+
     "choose a video to upload": "选择要上传的视频",
     "{file} could not be uploaded: {reason}": "无法上传 {file}：{reason}",
     "Uploading {file} …": "正在上传 {file}…",
