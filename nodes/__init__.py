@@ -11,6 +11,7 @@ from .demo import DemoClip, LoadDemoModel
 from .evaluate_video import EvaluateVideo
 from .inflate_unet import InflateUNet
 from .load_video import LoadVideo
+from .mask_from_prompt import MaskFromPrompt
 from .one_shot_tune import OneShotTune
 from .sample_video import SampleVideo
 from .tuned_files import LoadTuned, SaveTuned
@@ -33,4 +34,5 @@ class TuneAVideoExtension(ComfyExtension):
             LoadTuned,
             LoadDemoModel,
             DemoClip,
+            MaskFromPrompt,
         ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import io
+from comfy_api.latest import io, ui
 
 from ..tav_core.diffusion.settings import SAMPLE
 from . import host
@@ -28,12 +28,25 @@ class DDIMInvert(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="The clip, encoded by the checkpoint's VAE (VAE Encode)."),
                 io.Conditioning.Input("positive", tooltip="Published: an empty prompt (CLIP Text Encode, no text)."),
                 setting_input(SAMPLE["steps"], tooltip="Published: 50. Use the same number for sampling."),
+                setting_input(SAMPLE["refine"]),
+                io.Boolean.Input(
+                    "keep_trajectory",
+                    default=False,
+                    tooltip="Keep the clip as it is at every step, in main memory: for a mask in Sample Video.",
+                ),
             ],
             outputs=[io.Latent.Output(tooltip="The clip's noise, for Sample Video.")],
         )
 
     @classmethod
     def execute(
-        cls, model: io.Model.Type, latent: io.Latent.Type, positive: io.Conditioning.Type, steps: int
+        cls,
+        model: io.Model.Type,
+        latent: io.Latent.Type,
+        positive: io.Conditioning.Type,
+        steps: int,
+        refine: int = 0,
+        keep_trajectory: bool = False,
     ) -> io.NodeOutput:
-        return io.NodeOutput(host.invert(model, latent, positive, steps))
+        inverted, note = host.invert(model, latent, positive, steps, refine, keep_trajectory)
+        return io.NodeOutput(inverted, ui=ui.PreviewText(note) if note else None)

@@ -59,6 +59,22 @@ class SampleVideo(io.ComfyNode):
                     "Needs clip. Compare Videos names each video after its prompt.",
                 ),
                 io.Clip.Input("clip", optional=True, tooltip="The checkpoint's CLIP, for prompts."),
+                setting_input(SAMPLE["structure"], optional=True),
+                io.Int.Input(
+                    "feather",
+                    default=0,
+                    min=0,
+                    max=512,
+                    optional=True,
+                    **advanced(),
+                    tooltip="Pixels of soft edge, inside the mask. Rounded up.",
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="White may change, black stays as in the clip: one mask, or one per frame. Needs "
+                    "keep_trajectory in DDIM Invert.",
+                ),
             ],
             outputs=[io.Latent.Output(is_output_list=True, tooltip="The video's latents, for VAE Decode.")],
         )
@@ -76,10 +92,14 @@ class SampleVideo(io.ComfyNode):
         variation: float = 0.0,
         prompts: str = "",
         clip: io.Clip.Type | None = None,
+        structure: float = 0.0,
+        feather: int = 0,
+        mask: io.Mask.Type | None = None,
     ) -> io.NodeOutput:
         lines = host.prompt_lines(prompts)
         if lines and clip is None:
             raise ValueError("The prompts cannot be encoded: connect the checkpoint's CLIP to clip, or clear prompts.")
         conds = [host.encode_prompt(clip, line) for line in lines] or [positive]
-        videos = [host.sample(model, latent, cond, negative, steps, guidance, variation, seed) for cond in conds]
+        options = steps, guidance, variation, seed, structure, feather, mask
+        videos = [host.sample(model, latent, cond, negative, *options) for cond in conds]
         return io.NodeOutput(videos)

@@ -125,6 +125,8 @@ DEMO_EDITS = {
     "another colour": "a yellow circle on a blue background",
     "another style": "an outlined red circle on a blue background",
 }
+DEMO_SUBJECT = "red circle"
+"""The words of the demo clip's caption that name its subject."""
 DEMO_NOTE = (
     "## Start here\n\nA tiny Stable Diffusion and a clip come with this pack: no download, no GPU.\n\n"
     "1. Press **Run** (a minute or two on a laptop).\n"
@@ -305,6 +307,48 @@ def _ablation(w: Workflow) -> None:
     w.column("6 · Score", 330)
     numbered = {f"result_{i}": result for i, result in enumerate(results, 1)}
     w.add("TAVEvaluateVideo", source=s.images, labels="\n".join(ABLATION), height=700, **numbered)
+
+
+def _masked_edit(w: Workflow, edited: str, kept: str, edit: str, keep_subject: bool) -> None:
+    """The demo clip, edited inside or outside of the mask of its subject, and beside it the same edit without."""
+    s = Start(w, f"## Change {edited}, keep {kept}\n\n1. **Video Mask from Prompt** finds what words of the clip's "
+        "caption name, in every frame.\n2. **DDIM Invert** keeps the clip as it is at every step (*keep_trajectory*), "
+        "and inverts more exactly (*refine*).\n3. **Sample Video** returns to that outside of the mask.\n\nWith a "
+        f"clip of yours: name its subject in the green node, and try **grow** and **structure**. {GREEN_NODES}",
+        demo=True, height=330, width=286)  # fmt: skip
+    w.column("2 · Prompts", 258)
+    caption = s.prompt("What the clip shows", s.clip["caption"], collapsed=True)
+    prompt = s.prompt("What to render instead", edit, height=120, change=True)
+    empty = s.prompt("Empty prompt", "", collapsed=True)
+    w.column("3 · Learn the motion", 310)
+    tuned = s.tune(s.inflate(), caption, prompt, empty, **DEMO_TUNE)["model"]
+    w.column("4 · What may change", 300)
+    mask = w.add(
+        "TAVMaskFromPrompt", model=tuned, clip=s.text_encoder, latent=s.latents, prompt=s.clip["caption"],
+        words=DEMO_SUBJECT, grow=0 if keep_subject else 4, images=s.images, height=560, change=True,
+    )["MASK"]  # fmt: skip
+    if keep_subject:
+        mask = w.add("InvertMask", collapsed=True, mask=mask)["MASK"]
+    w.column("5 · Render", 270)
+    noise = w.add("TAVDDIMInvert", model=tuned, latent=s.latents, positive=empty, steps=DEMO_STEPS, refine=2,
+                  keep_trajectory=True)["LATENT"]  # fmt: skip
+    sampled = w.add("TAVSampleVideo", model=tuned, latent=noise, positive=prompt, negative=empty, steps=DEMO_STEPS,
+                    guidance=DEMO_GUIDANCE, mask=mask)["LATENT"]  # fmt: skip
+    result = w.add("VAEDecode", collapsed=True, samples=sampled, vae=s.vae)["IMAGE"]
+    free = s.sample(tuned, noise, prompt, empty, "no mask", True, DEMO_STEPS, DEMO_GUIDANCE)
+    w.column("6 · Compare", 400)
+    s.compare("the clip\nwith the mask\nwithout", 600, result, free)
+    s.save(result, "masked_edit")
+
+
+@template("9 Change the subject, keep the background")
+def _keep_background(w: Workflow) -> None:
+    _masked_edit(w, "the subject", "the background", DEMO_EDITS["another shape"], keep_subject=False)
+
+
+@template("10 Change the background, keep the subject")
+def _keep_subject(w: Workflow) -> None:
+    _masked_edit(w, "the background", "the subject", DEMO_EDITS["another background"], keep_subject=True)
 
 
 def build(object_info: dict[str, dict]) -> dict[str, str]:

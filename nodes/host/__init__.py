@@ -12,6 +12,7 @@ from .prompts import prompt_lines, prompt_text, sampled_prompts
 from .scoring import clip_models, score_results, shown_table
 from .tuning import TunedVideo, tune_model
 from .videos import input_path, input_videos, load_clip, shown_video
+from .word_mask import mask_of_words, shown_mask
 
 __all__ = [
     "Previews",
@@ -26,6 +27,7 @@ __all__ = [
     "live_run",
     "load_clip",
     "load_demo_model",
+    "mask_of_words",
     "new_tuned_path",
     "other_base",
     "prompt_lines",
@@ -35,6 +37,7 @@ __all__ = [
     "sampled_prompts",
     "score_results",
     "shown_table",
+    "shown_mask",
     "shown_video",
     "stops",
     "tune_model",

@@ -48,6 +48,12 @@ class Inflation:
         temporal = temporal or self.temporal or False
         return tav_core.VideoUNet(unet, self.attention, temporal, self.joint_norm, kernel, rank=rank)
 
+    def video_unet_of(self, network: nn.Module) -> tav_core.VideoUNet:
+        """Return the video U-Net that calls of ``network`` go through."""
+        if network not in self.video_unets:
+            self.video_unets[network] = self.video_unet(network)
+        return self.video_unets[network]
+
     @torch.compiler.disable  # TorchCompileModel would trace the overrides, which are new ones in every call
     def __call__(
         self,
@@ -62,10 +68,7 @@ class Inflation:
     ) -> Tensor:
         if self.temporal is not None:
             self.temporal.to(x.device)  # a partly loaded model moves only ComfyUI's own layers to the device
-        network = executor.class_obj
-        if network not in self.video_unets:
-            self.video_unets[network] = self.video_unet(network)
-        video_unet = self.video_unets[network]
+        video_unet = self.video_unet_of(executor.class_obj)
         kernel = _comfy_kernel(video_unet, transformer_options)
         with video_unet.attached(_frames(x, transformer_options), kernel):
             return executor(x, timesteps, context, y, control, transformer_options, **kw)

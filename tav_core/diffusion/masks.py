@@ -11,7 +11,8 @@ from torch import Tensor
 def latent_mask(mask: Tensor, latents: Tensor, feather: int = 0) -> Tensor:
     """Bring a mask to the size of latents.
 
-    A latent may change where any of its pixels may, so that no edge of the old picture is left inside the mask.
+    A latent at the edge may change by the share of its pixels that may. The decoder mixes neighbouring latents, so grow
+    the mask by a latent or two if an edge of the old picture is left inside it.
 
     Args:
         mask: ``[h, w]`` for all frames or ``[f, h, w]``, 0..1, 1 where the video may change; pixels of any size.
@@ -32,7 +33,7 @@ def latent_mask(mask: Tensor, latents: Tensor, feather: int = 0) -> Tensor:
         )
     if not ((mask >= 0) & (mask <= 1)).all():
         raise ValueError("A mask has values from 0 (protected) to 1 (may change): scale this one.")
-    mask = F.adaptive_max_pool2d(mask.float()[:, None], (height, width))
+    mask = F.adaptive_avg_pool2d(mask.float()[:, None], (height, width))
     if feather > 0:
         inner = shrink(mask, feather)
         mask = torch.minimum(mask, blur(inner, feather))

@@ -25,7 +25,7 @@ def word_map(
     latents: Tensor,
     context: Condition,
     tokens: Sequence[int],
-    steps: int = 10,
+    steps: int = 5,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Find where in a clip some tokens of its prompt are seen.
@@ -41,23 +41,21 @@ def word_map(
         latents: clean latents of one clip ``[1, c, f, h, w]``.
         context: text embeddings of the clip's prompt, or a dictionary of conditions.
         tokens: positions of the tokens in the prompt, from :func:`word_tokens`.
-        steps: DDIM steps of a whole inversion, half of which are taken.
+        steps: passes of the network: DDIM steps up to half the noise.
         on_step: called with (step counted from 1, latents); returning False stops after that step.
 
     Returns:
         ``[f, h, w]``, 0 to 1 over the clip.
     """
     frames, height, width = latents.shape[2:]
-    last = max(1, steps // 2)
-
     with recorded_attention(blocks, tokens) as maps:
-        maps.with_self_attention = last == 1
+        maps.with_self_attention = steps == 1
 
         def stop_halfway(step: int, above: Tensor) -> bool:
-            maps.with_self_attention = step == last - 1
-            return (on_step is None or on_step(step, above) is not False) and step < last
+            maps.with_self_attention = step == steps - 1
+            return (on_step is None or on_step(step, above) is not False) and step < steps
 
-        ddim_invert(model, schedule, latents, context, steps, stop_halfway)
+        ddim_invert(model, schedule, latents, context, 2 * steps, stop_halfway)
     return _seen(maps, frames, height, width)
 
 

@@ -11,22 +11,33 @@ from torch import Tensor
 from .safetensors_file import INVERTED, opened, save_tensors
 
 
-def save_inverted(path: str | os.PathLike, inverted: Tensor, clean: Tensor, metadata: dict) -> None:
+def save_inverted(
+    path: str | os.PathLike,
+    inverted: Tensor,
+    clean: Tensor,
+    metadata: dict,
+    trajectory: list[Tensor] | None = None,
+) -> None:
     """Write latents ``[b, c, f, h, w]``, inverted and clean, as safetensors.
 
     Args:
         path: ends in ``.safetensors``.
         metadata: anything JSON holds; by custom ``prompt``, ``fps`` and ``steps``.
+        trajectory: all latents of the inversion, the clean ones first; those between the two are written as float16.
 
     Raises:
         ValueError: another ending.
         OSError: it cannot be written, for want of space for one.
     """
-    save_tensors(path, {"inverted": inverted.float(), "clean": clean.float()}, INVERTED, metadata)
+    tensors = {"inverted": inverted.float(), "clean": clean.float()}
+    if trajectory:
+        tensors["between"] = torch.stack([latents.to("cpu", torch.float16) for latents in trajectory[1:-1]])
+    save_tensors(path, tensors, INVERTED, metadata)
 
 
-def load_inverted(path: str | os.PathLike) -> tuple[Tensor, Tensor, dict]:
-    """Read what :func:`save_inverted` wrote: inverted latents, clean latents, metadata.
+def load_inverted(path: str | os.PathLike) -> tuple[Tensor, Tensor, dict, list[Tensor] | None]:
+    """Read what :func:`save_inverted` wrote: inverted latents, clean latents, metadata, trajectory (None where it
+    was not kept).
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -38,7 +49,12 @@ def load_inverted(path: str | os.PathLike) -> tuple[Tensor, Tensor, dict]:
         if kind != INVERTED:
             raise ValueError(f"{path} holds no inverted latents: give the file that inverting a clip wrote.")
         inverted, clean = (file.get_tensor(name) for name in ("inverted", "clean"))
+        between = file.get_tensor("between") if "between" in file.keys() else None  # noqa: SIM118
     fits = inverted.ndim == 5 and inverted.shape == clean.shape and {inverted.dtype, clean.dtype} == {torch.float32}
     if not fits or not inverted.isfinite().all():
         raise ValueError(f"{path} holds no latents [b, c, f, h, w] of a clip: invert the clip again.")
-    return inverted, clean, metadata
+    if between is None:
+        return inverted, clean, metadata, None
+    if between.ndim != 6 or between.shape[1:] != clean.shape or not between.isfinite().all():
+        raise ValueError(f"{path} holds no trajectory of its clip: invert the clip again.")
+    return inverted, clean, metadata, [clean, *between, inverted]

@@ -169,6 +169,46 @@ def add_extension(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_words(parser: argparse.ArgumentParser) -> Any:
+    """Add the flags of masks from words; returns their group."""
+    group = parser.add_argument_group("what may change")
+    data = "validation_data"
+    flag(group, "--keep", f"{data}.keep", metavar="WORDS", help="protect what words of the clip's prompt name")
+    flag(group, "--change", f"{data}.change", metavar="WORDS", help="protect all but what words of its prompt name")
+    flag(group, "--mask-threshold", f"{data}.mask_threshold", metavar="X", help="of the words, 0..1; lower: larger")
+    flag(group, "--mask-grow", f"{data}.mask_grow", metavar="PIXELS", help="by which what is found grows")
+    return group
+
+
+def add_edits(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of edits that keep a part of the clip."""
+    group = add_words(parser)
+    data = "validation_data"
+    flag(
+        group,
+        "--mask",
+        f"{data}.mask",
+        metavar="FILE",
+        help="picture, video or folder of pictures, white where the video may change",
+    )
+    flag(group, "--feather", f"{data}.feather", metavar="PIXELS", help="soft edge inside the mask")
+    flag(group, "--structure", f"{data}.structure", metavar="X", help="share of the steps that hold the layout, 0..1")
+
+
+def add_inversion(parser: argparse.ArgumentParser, steps: str = "--steps") -> None:
+    """Add the flags of the inversion."""
+    flag(parser, steps, "validation_data.num_inv_steps", metavar="N", help="DDIM steps of the inversion")
+    flag(parser, "--refine", "validation_data.refine", metavar="N", help="further passes per step of the inversion")
+    flag(
+        parser,
+        "--keep-trajectory",
+        "validation_data.keep_trajectory",
+        action="store_const",
+        const=True,
+        help="save every step of the inversion, for masks",
+    )
+
+
 def add_config_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="FILE", help="YAML with settings, e.g. the config.yaml of an earlier run")
 

@@ -60,6 +60,10 @@ COMMANDS = {
         "Invert the clip by DDIM, into latents that sample back to it: writes inverted.safetensors.",
         "tav invert --config outputs/skiing/config.yaml",
     ),
+    "mask": Command(
+        "Find what words of the clip's prompt name, in every frame: writes a folder of pictures for --mask.",
+        "tav mask --config outputs/skiing/config.yaml --change man",
+    ),
     "sample": Command(
         "Render the motion with other prompts: writes an mp4 and a GIF of each, and a contact sheet.",
         'tav sample --config outputs/skiing/config.yaml --prompt "wonder woman is skiing" --prompt "a robot is skiing"',

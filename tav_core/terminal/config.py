@@ -58,6 +58,21 @@ class ValidationData:
     extension: str = like(LONG["extension"])
     autoregressive: bool = False
     """Denoise one window after another, each anchored on frame 0 and the frames before it."""
+    refine: int = like(SAMPLE["refine"])
+    keep_trajectory: bool = False
+    """Save every step of the inversion, which masks need; with a mask in the configuration it is kept anyway."""
+    structure: float = like(SAMPLE["structure"])
+    mask: str = ""
+    """A picture, video or folder of pictures, white where the video may change."""
+    keep: str = ""
+    """Words of the clip's prompt: what they name is protected."""
+    change: str = ""
+    """Words of the clip's prompt: all but what they name is protected."""
+    feather: int = setting(0, least=0, most=LARGEST_SIDE)
+    """Pixels of soft edge inside the mask."""
+    mask_steps: int = setting(5, least=1, most=500)
+    mask_threshold: float = setting(0.5, least=0.0, most=1.0)
+    mask_grow: int = setting(0, least=-LARGEST_SIDE, most=LARGEST_SIDE)
 
 
 @dataclass

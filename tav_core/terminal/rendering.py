@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,9 +24,10 @@ def render(
     guidance_scale: float,
     label: str,
     stop: StopRequest | None = None,
+    **edit: Any,
 ) -> Tensor:
     """Return the frames of :func:`stream` ``[f, h, w, 3]``."""
-    return torch.stack(list(stream(session, noise, prompt, guidance_scale, label, stop)))
+    return torch.stack(list(stream(session, noise, prompt, guidance_scale, label, stop, **edit)))
 
 
 def stream(
@@ -35,12 +37,14 @@ def stream(
     guidance_scale: float,
     label: str,
     stop: StopRequest | None = None,
+    **edit: Any,
 ) -> Iterator[Tensor]:
     """Sample one prompt by DDIM with the session's network, and decode it frame by frame.
 
     Args:
         noise: latents ``[1, c, f, h, w]`` to start from.
         label: name of the progress bar.
+        edit: ``mask`` and ``trajectory`` of :func:`.ddim_sample`; it takes ``structure`` from the configuration.
 
     Yields:
         frames ``[h, w, 3]`` in 0..1.
@@ -51,6 +55,8 @@ def stream(
     pipeline, data, config = session.pipeline, session.config.validation_data, session.config
     context, negative = session.contexts[prompt], session.contexts[data.negative_prompt]
     steps, noise = data.num_inference_steps, noise.to(session.device)
+    if data.autoregressive and (edit or data.structure):
+        raise ValueError("Masks and structure need the whole video at once: leave --autoregressive out, or them.")
     arguments = session.video_unet, pipeline.schedule, noise, context, negative, steps, guidance_scale
     windows = len(split_frames(noise.shape[2], config.window)) if data.autoregressive else 1
     with progress_bar(label, steps * windows) as bar, showing_windows(session, bar, stop):
@@ -62,7 +68,8 @@ def stream(
                     *arguments, on_step, config.window or noise.shape[2], max(1, config.overlap)
                 )
             else:
-                parts = iter([ddim_sample(*arguments, on_step=on_step)])
+                edit["structure"] = data.structure
+                parts = iter([ddim_sample(*arguments, on_step=on_step, **edit)])
         while (latents := _next(session, "sampling", parts)) is not None:
             if stop and stop.pressed:
                 break

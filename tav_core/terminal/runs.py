@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,8 @@ from ..saved.inverted import load_inverted, save_inverted
 from ..saved.tune_state import load_tune_state, save_tune_state
 from ..saved.tuned import preview_frame, save_tuned, tuned_metadata
 from ..video.writing import FASTEST, SLOWEST, stream_videos
+from .config import Config
+from .edits import latent_mask_of
 from .interrupt import Interrupted, StopRequest
 from .rendering import progress_bar, showing_windows, stepping, stream
 from .run_folder import CONFIG, INVERTED, LOSSES, SAMPLES, SHEET, STATE, TUNED, check_same_tuning
@@ -39,14 +42,15 @@ PUBLISHED_FPS = 8.0
 
 @dataclass
 class InvertedClip:
-    """A clip's inverted and clean latents ``[1, c, f, h, w]``, its frame rate and prompt, and the number of inversion
-    steps (None if unknown)."""
+    """A clip's inverted and clean latents ``[1, c, f, h, w]``, its frame rate and prompt, the number of inversion
+    steps (None if unknown), and all latents of the inversion where they were kept."""
 
     latents: Tensor
     clean: Tensor
     fps: float
     prompt: str
     steps: int | None
+    trajectory: list[Tensor] | None = None
 
 
 def run(session: Session, whole: bool = True) -> dict[str, Tensor]:
@@ -100,17 +104,17 @@ def invert(session: Session) -> InvertedClip:
     """Invert the clip with the empty prompt and write the inverted latents."""
     inverted = _invert(session)
     metadata = {"prompt": inverted.prompt, "fps": inverted.fps, "steps": inverted.steps}
-    save_inverted(session.folder / INVERTED, inverted.latents, inverted.clean, metadata)
+    save_inverted(session.folder / INVERTED, inverted.latents, inverted.clean, metadata, inverted.trajectory)
     return inverted
 
 
 def read_inverted(path: Path) -> InvertedClip:
     """Read the latents that :func:`invert` wrote; errors as for :func:`load_inverted`."""
-    latents, clean, metadata = load_inverted(path)
+    latents, clean, metadata, trajectory = load_inverted(path)
     if len(latents) != 1:
         raise ValueError(f"{path} holds {len(latents)} clips: give the latents of one.")
     fps, prompt = metadata.get("fps", PUBLISHED_FPS), metadata.get("prompt", "")
-    return InvertedClip(latents, clean, fps, prompt, metadata.get("steps"))
+    return InvertedClip(latents, clean, fps, prompt, metadata.get("steps"), trajectory)
 
 
 def sample(
@@ -142,6 +146,7 @@ def sample(
     fps = inverted.fps if inverted else session.tuned_metadata.get("fps") or _clip_fps(session)
     fps = min(max(fps, SLOWEST), FASTEST)  # a time lapse can be slower than the slowest rate that is written
     generator = torch.Generator().manual_seed(config.seed)
+    edit = _edit(session, inverted)
     videos = {}
     for prompt in data.prompts:
         noise = inverted.latents if inverted else torch.randn(_noise_shape(session), generator=generator)
@@ -150,13 +155,29 @@ def sample(
         name, kept = file_name(prompt), []
         chosen = range(noise.shape[2]) if whole else shown_frames(noise.shape[2])
         try:
-            frames = _keeping(stream(session, noise, prompt, data.guidance_scale, name, stop), chosen, kept)
+            frames = _keeping(stream(session, noise, prompt, data.guidance_scale, name, stop, **edit), chosen, kept)
             stream_videos([folder / f"{name}{ending}" for ending in (".mp4", ".gif")], frames, fps)
         except Interrupted:
             return videos
         videos[prompt] = torch.stack(kept)
     _write_sheet(session, inverted, videos, folder)
     return videos
+
+
+def _edit(session: Session, inverted: InvertedClip | None) -> dict[str, Any]:
+    """Return the mask and the trajectory to sample with, where the configuration asks for a mask."""
+    if not _masked(session.config):
+        return {}
+    if inverted is None or session.config.validation_data.extend:
+        raise ValueError("A mask protects the clip's own frames: leave out --from-noise and --extend, or the mask.")
+    if inverted.trajectory is None:
+        raise ValueError("A mask needs every step of the inversion: run 'tav invert' again with --keep-trajectory.")
+    session.config.train_data.prompt = session.config.train_data.prompt or inverted.prompt  # for the mask's words
+    return {"mask": latent_mask_of(session, inverted.clean), "trajectory": inverted.trajectory}
+
+
+def _masked(config: Config) -> bool:
+    return bool(config.validation_data.mask or config.validation_data.keep or config.validation_data.change)
 
 
 def _keeping(frames: Iterable[Tensor], chosen: Container[int], kept: list[Tensor]) -> Iterator[Tensor]:
@@ -185,10 +206,14 @@ def _invert(session: Session, stop: StopRequest | None = None) -> InvertedClip:
     clean, context, steps = session.latents, session.contexts[""], session.config.validation_data.num_inv_steps
     video_unet = session.video_unet
     with session.stage("inverting"), progress_bar("inverting", steps) as bar, showing_windows(session, bar, stop):
+        on_step, refine = stepping(bar, stop), session.config.validation_data.refine
         trajectory = ddim_invert(
-            video_unet, session.pipeline.schedule, clean, context, steps, on_step=stepping(bar, stop)
+            video_unet, session.pipeline.schedule, clean, context, steps, on_step, refine, in_main_memory=True
         )
-    return InvertedClip(trajectory[-1], clean, session.clip_info.fps, session.config.train_data.prompt, steps)
+    kept = trajectory if session.config.validation_data.keep_trajectory or _masked(session.config) else None
+    if kept:
+        tqdm.write(f"The trajectory takes {sum(x.nbytes for x in kept) / 2**20:.1f} MB.")
+    return InvertedClip(trajectory[-1], clean, session.clip_info.fps, session.config.train_data.prompt, steps, kept)
 
 
 def _tune_until(session: Session, pause: int, state: TuneState | None, bar: tqdm, stop: StopRequest) -> TuneState:

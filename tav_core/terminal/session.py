@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
@@ -63,6 +63,7 @@ class Session:
         clip and encoded inputs. Deflate one session's network before using another's."""
         other = Session(config, clip=self.clip)
         other.pipeline, other.latents, other.contexts = self.pipeline, self.latents, self.contexts
+        other.tokenizer = self.tokenizer
         other.seconds = self.seconds
         return other
 
@@ -118,12 +119,19 @@ class Session:
         sdxl = self.config.sdxl
         original_size = sdxl.original_height or height, sdxl.original_width or width
         prompts = list(dict.fromkeys(["", self.config.train_data.prompt, data.negative_prompt, *data.prompts]))
+        _ = self.tokenizer  # outlives the encoders
         with self.stage("encoding"):
             embeddings = pipeline.encode_prompts(
                 prompts, (height, width), original_size, (sdxl.crop_top, sdxl.crop_left)
             )
         pipeline.text_encoders.clear()
         return dict(zip(prompts, embeddings))
+
+    @cached_property
+    def tokenizer(self) -> Callable[[str], list[int]]:
+        """Return the tokenizer of the (first) text encoder: text -> token ids with begin and end."""
+        tokenizer = self.pipeline.text_encoders[0].tokenizer
+        return lambda text: tokenizer(text).input_ids
 
     @cached_property
     def latents(self) -> Tensor:

@@ -62,7 +62,7 @@ def test_run_writes_everything(finished: Path):
     assert (finished / "losses.csv").read_text().count("\n") == STEPS + 1
     saved = config.Config.read(finished / "config.yaml")
     assert saved.validation_data.prompts == tuple(PROMPTS) and saved.learning_rate == 3e-5
-    inverted, clean, _ = load_inverted(finished / "inverted.safetensors")
+    inverted, clean, *_ = load_inverted(finished / "inverted.safetensors")
     assert inverted.shape == clean.shape == (1, 4, 3, 12, 16)
 
 
@@ -176,7 +176,7 @@ def test_what_is_sampled_depends_on_what_was_asked(cli_world: Path, finished: Pa
     state, metadata = tav_core.load_tuned(finished / "tuned.safetensors")
     state = {name: weight + torch.randn_like(weight) / 4 for name, weight in state.items()}
     tav_core.save_tuned(tmp_path / "tuned.safetensors", state, metadata | {"base_fingerprint": "another"})
-    inverted, clean, about = load_inverted(finished / "inverted.safetensors")
+    inverted, clean, about, _ = load_inverted(finished / "inverted.safetensors")
     save_inverted(tmp_path / "slow.safetensors", inverted, clean, about | {"fps": 0.001})  # no file is as slow
     tuned = ["--tuned", str(tmp_path / "tuned.safetensors")]
     ways = {

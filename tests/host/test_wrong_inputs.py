@@ -91,7 +91,7 @@ WRONG = [
     ("TAVOneShotTune", tuned_with_modules_of_others, "carries modules of another pack"),
     ("TAVOneShotTune", tuned_with_two_prompts, "with one prompt for the whole picture"),
     ("TAVOneShotTune", previewed_with_a_hint, "ControlNet or hooks"),
-    ("TAVSampleVideo", sampled_behind_a_mask, "has a mask"),
+    ("TAVSampleVideo", sampled_behind_a_mask, "switch keep_trajectory on"),
 ]
 
 

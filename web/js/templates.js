@@ -8,6 +8,6 @@ const [, pack] = decodeURIComponent(import.meta.url).match(/\/extensions\/([^/]+
 const { getWorkflowTemplates } = api
 api.getWorkflowTemplates = async function () {
     const templates = await getWorkflowTemplates.call(this)
-    templates[pack]?.sort()
+    templates[pack]?.sort(new Intl.Collator("en", { numeric: true }).compare)
     return templates
 }

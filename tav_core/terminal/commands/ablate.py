@@ -20,6 +20,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         help=f"which rows (default: all): {', '.join(row.name for row in ROWS)}",
     )
     args.add_from_noise(parser)
+    args.add_inversion(parser, "--inversion-steps")
+    args.add_edits(parser)
     tuning = args.add_tuning(parser)
     args.flag(
         tuning,

@@ -9,7 +9,7 @@ from .. import arguments as args
 
 def add_arguments(parser: ArgumentParser) -> None:
     args.add_config_file(parser)
-    args.flag(parser, "--steps", "validation_data.num_inv_steps", metavar="N", help="DDIM steps")
+    args.add_inversion(parser)
     args.add_tuned(parser)
     args.add_clip(parser)
     args.add_general(parser)

@@ -11,6 +11,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG.yaml", help="the settings; flags take precedence")
     args.flag(parser, "--source-prompt", "train_data.prompt", metavar="TEXT", help="what the clip shows")
     args.add_prompts(parser)
+    args.add_inversion(parser, "--inversion-steps")
+    args.add_edits(parser)
     args.add_tuning_of_one(parser)
     args.add_clip(parser)
     args.add_extension(parser)

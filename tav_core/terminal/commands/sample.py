@@ -25,6 +25,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--latents", metavar="FILE", help="inverted latents (default: inverted.safetensors of --output)"
     )
     args.add_from_noise(parser)
+    args.add_edits(parser)
     args.add_extension(parser)
     args.add_general(parser)
 
