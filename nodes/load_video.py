@@ -25,7 +25,7 @@ class LoadVideo(io.ComfyNode):
                     "video",
                     options=host.input_videos(),
                     upload=io.UploadType.video,
-                    tooltip="The clip: mp4, webm, gif, mov or mkv in ComfyUI's input folder.",
+                    tooltip="The clip: a video, an animated WebP or a folder of pictures in ComfyUI's input folder.",
                 ),
                 io.Int.Input("start", default=0, min=0, max=1_000_000, tooltip="First frame to take, counted from 0."),
                 io.Int.Input(
@@ -49,6 +49,7 @@ class LoadVideo(io.ComfyNode):
                     "stretch (published), which distorts it.",
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The frames, in order."),
                 io.Float.Output(display_name="fps", tooltip="Frames per second of the taken frames (source / stride)."),
@@ -63,12 +64,15 @@ class LoadVideo(io.ComfyNode):
         clip = host.load_clip(
             video, frames=frames, start=start, stride=stride, width=width, height=height, resize=resize
         )
+        if len(clip.frames) < frames:
+            taken = f"{video} breaks off: {len(clip.frames)} of {frames} frames could be read."
+            host.show_on_node(cls.hidden.unique_id, taken)
         return io.NodeOutput(clip.frames, clip.fps, len(clip.frames))
 
     @classmethod
     def fingerprint_inputs(cls, video: str | None, **_: object) -> float | None:
         """Return when the file was changed; a name from another node is not known yet, and ComfyUI checks that node."""
-        return None if video is None else host.input_path(video).stat().st_mtime
+        return None if video is None else host.time_changed(video)
 
     @classmethod
     def validate_inputs(cls, video: str | None) -> bool | str:

@@ -11,7 +11,7 @@ from .previews import Previews
 from .prompts import prompt_lines, prompt_text, sampled_prompts
 from .scoring import clip_models, score_results, shown_table
 from .tuning import TunedVideo, tune_model
-from .videos import input_path, input_videos, load_clip, shown_video
+from .videos import input_path, input_videos, load_clip, show_on_node, shown_video, time_changed
 from .word_mask import mask_of_words, shown_mask
 
 __all__ = [
@@ -36,10 +36,12 @@ __all__ = [
     "sample",
     "sampled_prompts",
     "score_results",
+    "show_on_node",
     "shown_mask",
     "shown_table",
     "shown_video",
     "stops",
+    "time_changed",
     "tune_model",
     "tuned_files",
     "tuned_name",

@@ -20,8 +20,9 @@ def register_model_folder() -> None:
 
 
 def tuned_files() -> list[str]:
-    """List the names of the saved motions."""
-    return folder_paths.get_filename_list(KEY)
+    """List the names of the saved motions; hidden ones are files that are being written."""
+    names = folder_paths.get_filename_list(KEY)
+    return [name for name in names if not any(part.startswith(".") for part in Path(name).parts)]
 
 
 def tuned_path(name: str) -> Path:
@@ -38,7 +39,7 @@ def tuned_path(name: str) -> Path:
 
 def tuned_name(path: Path) -> str:
     """Return the name in :func:`tuned_files` of a path that :func:`new_tuned_path` returned."""
-    return str(path.relative_to(Path(folder_paths.get_folder_paths(KEY)[0]).resolve()))
+    return str(path.relative_to(folder_paths.get_folder_paths(KEY)[0]))
 
 
 def new_tuned_path(name: str) -> Path:

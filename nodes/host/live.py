@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import comfy.model_management
+from comfy.cli_args import args
 from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
@@ -39,6 +40,7 @@ class Run:
         self.id = uuid.uuid4().hex
         self.node, self.workflow, self.steps, self.preview_every = node, workflow, steps, preview_every
         self.prompt = context.prompt_id if context else None
+        self._client = PromptServer.instance.client_id
         self.state = "running"
         """``running``, then ``done``, ``stopped`` (and kept), ``cancelled`` or ``failed``."""
         self.losses: list[float] = []
@@ -79,7 +81,7 @@ class Run:
         self.previews, self._note = list(previews), note
         self._continued_from = self._sent_losses = len(self.losses)
         self._step_began = time.monotonic()
-        _send("start", self.summary())
+        _send("start", self.summary(), self._client)
 
     def step(self, loss: float, learning_rate: float) -> None:
         """Record a finished step."""
@@ -111,13 +113,13 @@ class Run:
         """Record a preview of the weights after ``step``, a file in ComfyUI's temporary folder."""
         preview = {"step": step, "filename": filename, "subfolder": subfolder, "type": "temp"}
         self.previews = [p for p in self.previews if p["step"] != step] + [preview]
-        _send("preview", {**self._names(), "preview": preview})
+        _send("preview", {**self._names(), "preview": preview}, self._client)
 
     def end(self, state: str, reason: str = "") -> None:
         """Record how it ended: a ``state``, and for a failure the error message."""
         self.state, self._reason, self._ended = state, reason, time.monotonic()
         self._send_steps()
-        _send("end", self._progress())
+        _send("end", self._progress(), self._client)
 
     def summary(self) -> dict:
         """Return everything that the page shows, as JSON."""
@@ -159,7 +161,7 @@ class Run:
 
     def _send_steps(self) -> None:
         first, self._sent_losses, self._sent_at = self._sent_losses, len(self.losses), time.monotonic()
-        _send("step", {**self._progress(), "from": first, "losses": self.losses[first:]})
+        _send("step", {**self._progress(), "from": first, "losses": self.losses[first:]}, self._client)
 
 
 @contextmanager
@@ -193,7 +195,10 @@ def live_run(node: str, extra_pnginfo: dict | None, steps: int, preview_every: i
 
 
 def runs_of(workflow: str | None) -> list[Run]:
-    """Return the last run of every node of a workflow; for None, the runs that came without a workflow."""
+    """Return the last run of every node of a workflow; for None, the runs that came without a workflow, which with
+    ``--multi-user`` may be another user's and are not given."""
+    if workflow is None and args.multi_user:
+        return []
     return [run for run in list(_runs.values()) if run.workflow == workflow]
 
 
@@ -215,7 +220,8 @@ def _mean(values: deque[float]) -> float:
     return sum(values) / len(values)
 
 
-def _send(event: str, data: dict) -> None:
-    """Send an event to every open page; a page ignores those of nodes that it does not show."""
+def _send(event: str, data: dict, client: str | None) -> None:
+    """Send an event to every open page, which ignores those of nodes that it does not show; with ``--multi-user`` only
+    to the page that queued the run, whose id lets it be stopped."""
     if PromptServer.instance.sockets:
-        PromptServer.instance.send_sync(f"{KEY}.{event}", data)
+        PromptServer.instance.send_sync(f"{KEY}.{event}", data, client if args.multi_user else None)

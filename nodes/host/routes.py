@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 from server import PromptServer
 
 from ... import tav_core
+from ...tav_core.errors import short
+from ...tav_core.files import parse_json
 from .folders import KEY, tuned_files, tuned_path
 from .live import find_run, runs_of
 from .scoring import AUTO, clip_models, measurable_scores
 from .tuning import tunings
-from .videos import clip_facts, clip_preview, sheet_layout
+from .videos import clip_facts, clip_preview, named, sheet_layout
 
 CLIP_NUMBERS = ("start", "stride", "frames", "width", "height")
 LONGEST_PREVIEW = 100_000  # characters; Save Tuned Video Model writes about a tenth of it
@@ -63,7 +64,7 @@ def _clip_choice(query: Mapping[str, str]) -> dict:
         try:
             numbers[name] = int(query.get(name, ""))
         except ValueError:
-            raise ValueError(f"{name} is {query.get(name)!r}, but must be a whole number.") from None
+            raise ValueError(f"{name} is {short(repr(query.get(name)))}, but must be a whole number.") from None
     return {"video": query.get("video", ""), "resize": query.get("resize", ""), **numbers}
 
 
@@ -79,9 +80,12 @@ async def get_tuned(request: web.Request) -> web.Response:
             {"error": f"There is no tuned file {name}: press R to read the list again."}, status=404
         )
     try:
-        metadata = tav_core.load_tuned_metadata(tuned_path(name))
+        path = tuned_path(name)
+        with named(path, name):
+            metadata = tav_core.load_tuned_metadata(path)
     except (OSError, ValueError) as error:
         return web.json_response({"error": str(error)}, status=422)
+    metadata.pop("error", None)  # the page would take it for ours
     if len(metadata.get("preview", "")) > LONGEST_PREVIEW:
         del metadata["preview"]
     return web.json_response(metadata)
@@ -121,7 +125,7 @@ async def get_run(request: web.Request) -> web.Response:
 async def post_stop(request: web.Request) -> web.Response:
     """End the run ``{"run": id}`` after the current step, and keep what it learned."""
     try:
-        run_id = (await request.json())["run"]
+        run_id = parse_json(await request.text())["run"]
     except (ValueError, TypeError, LookupError):
         return web.json_response({"error": 'Name the run to stop: {"run": its id}.'}, status=400)
     run = find_run(run_id)
@@ -138,9 +142,9 @@ async def _clear_tunings(
     """Free the cached tunings with ComfyUI's "unload models and execution cache"."""
     if request.path in ("/free", "/api/free") and request.method == "POST":
         try:
-            if (await request.json()).get("free_memory"):
+            if parse_json(await request.text()).get("free_memory"):
                 tunings.clear()
-        except (json.JSONDecodeError, AttributeError):
+        except (ValueError, AttributeError):
             pass  # ComfyUI's own handler answers
     return await handler(request)
 

@@ -12,26 +12,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import folder_paths
+from server import PromptServer
 
 from ... import tav_core
 from ...tav_core.files import replacing
+from ...tav_core.video.reading import clip_bytes
+from ...tav_core.video.stills import PICTURES, are_stills, is_animated_webp
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+_MASKS = "clipspace"  # ComfyUI's own folder of pictures
 PREVIEW_SIDE = 320  # the longer side of a frame in the preview on Load Video, in pixels
 
 
 def input_videos() -> list[str]:
-    """List the videos and GIFs in the input folder."""
-    folder = folder_paths.get_input_directory()
-    files = [f for f in os.listdir(folder) if os.path.isfile(os.path.join(folder, f))]
-    videos = folder_paths.filter_files_content_types(files, ["video"])
-    return sorted({*videos, *(f for f in files if f.lower().endswith(".gif"))})
+    """List the videos in the input folder, and its folders of pictures, whose names end in "/"."""
+    root = Path(folder_paths.get_input_directory())
+    names = []
+    for path in root.iterdir():
+        if path.is_dir():
+            if path.name != _MASKS and any(file.suffix.lower() in PICTURES for file in path.iterdir()):
+                names.append(f"{path.name}/")
+        elif path.suffix.lower() in tav_core.VIDEO_ENDINGS or is_animated_webp(path):
+            names.append(path.name)
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def input_path(video: str) -> Path:
-    """Return the file of one of :func:`input_videos`, or of "name [output]" and the like.
+    """Return the path of one of :func:`input_videos`, of "name [output]" and the like, or of numbered pictures such as
+    "frames/frame_%04d.png".
 
     Raises:
         FileNotFoundError: no name, no such file, or a path outside ComfyUI's folders.
@@ -40,51 +50,75 @@ def input_path(video: str) -> Path:
         raise FileNotFoundError("No video is chosen: upload one, or drop one on the node.")
     name, folder = folder_paths.annotated_filepath(video)
     folder = os.path.abspath(folder or folder_paths.get_input_directory())
-    path = os.path.abspath(os.path.join(folder, name))
-    if not path.startswith(os.path.join(folder, "")) or not os.path.isfile(path):
+    path = Path(os.path.abspath(os.path.join(folder, name)))
+    if not str(path).startswith(os.path.join(folder, "")) or not (path.exists() or are_stills(path)):
         raise FileNotFoundError(f"There is no video {video} in the input folder: upload it or choose another.")
-    return Path(path)
+    return path
+
+
+def time_changed(video: str) -> float:
+    """Return when a video, a folder of pictures, or the folder of numbered ones was changed; errors as for
+    :func:`input_path`."""
+    path = input_path(video)
+    return (path if path.exists() else path.parent).stat().st_mtime
 
 
 def load_clip(video: str, **choice: Any) -> tav_core.VideoClip:
     """Call :func:`tav_core.load_video` on a video of ComfyUI's folders; errors name the video instead of its path."""
     path = input_path(video)
-    with _named(path, video):
+    with named(path, video):
         return tav_core.load_video(path, **choice)
 
 
+def show_on_node(node: str, text: str) -> None:
+    """Show a line of text on a node of the page that queued it."""
+    PromptServer.instance.send_progress_text(text, node, PromptServer.instance.client_id)
+
+
 def clip_facts(video: str, **choice: Any) -> dict:
-    """Return facts of the clip that :func:`load_clip` would read, and of the whole file; raises the same errors."""
+    """Return facts of the clip that :func:`load_clip` would read, of the whole file, and the bytes that the clip takes;
+    raises the same errors."""
     path = input_path(video)
-    with _named(path, video):
-        return _facts(path, path.stat().st_mtime_ns, **choice)
+    with named(path, video):
+        return _facts(path, time_changed(video), **choice)
 
 
 def clip_preview(video: str, **choice: Any) -> tav_core.VideoSheet:
     """Return the frames of :func:`load_clip`, small, as a sprite sheet; raises the same errors."""
     frames = clip_facts(video, **choice)["clip"]["frames"]
     path = input_path(video)
-    with _named(path, video):
-        return _preview(path, path.stat().st_mtime_ns, **{**choice, "frames": frames})
+    with named(path, video):
+        return _preview(path, time_changed(video), **{**choice, "frames": frames})
 
 
 @contextmanager
-def _named(path: Path, video: str) -> Iterator[None]:
+def named(path: Path, video: str) -> Iterator[None]:
+    """Name a file in errors by its name in ComfyUI, instead of its path on the server."""
     try:
         yield
     except FileNotFoundError as error:
-        raise FileNotFoundError(str(error).replace(str(path), video)) from error
-    except ValueError as error:
-        raise ValueError(str(error).replace(str(path), video)) from error
+        raise FileNotFoundError(_without_paths(error, path, video)) from error
+    except (OSError, ValueError) as error:
+        raise ValueError(_without_paths(error, path, video)) from error
+
+
+def _without_paths(error: Exception, path: Path, name: str) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{name}: {error.strerror}; check its permissions."
+    return str(error).replace(str(path), name).replace(str(path.parent), "its folder")
 
 
 @lru_cache(maxsize=32)
-def _facts(path: Path, _modified: int, **choice: Any) -> dict:
-    return {"clip": asdict(tav_core.probe_clip(path, **choice)), "source": asdict(tav_core.probe_video(path))}
+def _facts(path: Path, _modified: float, **choice: Any) -> dict:
+    clip = tav_core.probe_clip(path, **choice)
+    size = clip_bytes(clip.frames, clip.width, clip.height)
+    return {"clip": asdict(clip), "source": asdict(tav_core.probe_video(path)), "bytes": size}
 
 
 @lru_cache(maxsize=8)
-def _preview(path: Path, _modified: int, *, frames: int, width: int, height: int, **choice: Any) -> tav_core.VideoSheet:
+def _preview(
+    path: Path, _modified: float, *, frames: int, width: int, height: int, **choice: Any
+) -> tav_core.VideoSheet:
     width, height = tav_core.sheet_frame_size(frames, width, height, PREVIEW_SIDE)
     clip = tav_core.load_video(path, frames, width=width, height=height, **choice)
     return tav_core.video_sheet(clip.frames)

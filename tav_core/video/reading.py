@@ -1,6 +1,7 @@
 """Read clips into tensors: H.264, VP9, GIF and every other format that FFmpeg decodes."""
 
 import os
+import reprlib
 import warnings
 from collections.abc import Iterator
 from contextlib import closing
@@ -203,7 +204,7 @@ def _check_request(frames: int, start: int, stride: int, width: int | None, heig
     for name, value, least in (("frames", frames, 0), ("start", start, 0), ("stride", stride, 1)):
         if not least <= value <= MOST_FRAMES:
             bound = f"at least {least}" if value < least else f"at most {MOST_FRAMES}"
-            raise ValueError(f"{name} is {value}, but must be {bound}.")
+            raise ValueError(f"{name} is {reprlib.repr(value)}, but must be {bound}.")
     for name, value in (("width", width), ("height", height)):
         if value is not None and (not 8 <= value <= LARGEST_SIDE or value % 8):
             raise ValueError(f"{name} is {value}, but must be a positive multiple of 8, at most {LARGEST_SIDE}.")

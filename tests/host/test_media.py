@@ -2,8 +2,10 @@
 
 import io
 import json
+import shutil
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import torch
 from comfy_server import ComfyError, Graph
 from PIL import Image
 
-from tav_core import save_video
+from tav_core import VIDEO_ENDINGS, save_video
 
 CHOICE = {"video": "grey.mp4", "start": 1, "stride": 3, "frames": 3, "width": 128, "height": 64, "resize": "stretch"}
 LEVELS = [20 * number for number in range(12)]
@@ -117,6 +119,41 @@ def test_a_name_of_another_node_is_looked_at_when_that_has_run(server, clip):
     with pytest.raises(ComfyError) as failed:
         server.run(graph)
     assert failed.value.message.startswith("There is no video ../secret.mp4 in the input folder")
+
+
+def test_every_kind_of_clip_is_listed_and_read(server, clip):
+    folder = server.folder / "input"
+    listed = [f"kind{ending}" for ending in VIDEO_ENDINGS]
+    for name in listed:
+        (folder / name).touch()
+    images = [Image.fromarray(np.full((48, 64, 3), level, np.uint8)) for level in LEVELS[:5]]
+    images[0].save(folder / "moving.webp", save_all=True, append_images=images[1:], duration=100)
+    images[0].save(folder / "still.webp")
+    for number, image in enumerate(images):
+        (folder / "frames").mkdir(exist_ok=True)
+        image.save(folder / "frames" / f"frame_{number:02}.png")
+    shutil.copy(Path(__file__).parents[1] / "data" / "clips" / "hdr_pq.mp4", folder)
+    offered = server.get("/object_info/TAVLoadVideo")["TAVLoadVideo"]["input"]["required"]["video"][1]["options"]
+    assert {*listed, "moving.webp", "frames/"} <= set(offered) and "still.webp" not in offered
+    for name in ("moving.webp", "frames/", "frames/frame_%02d.png"):
+        assert ask(server, video=name, start=0, stride=1, frames=5)["source"]["frames"] == 5
+        assert levels(preview(server, video=name, start=0, stride=2, frames=3)) == pytest.approx(LEVELS[:5:2], abs=3)
+    assert preview(server, video="hdr_pq.mp4", frames=1, stride=1)[0, 32, 64].min() > 250  # white, and not 148
+    assert ask(server)["bytes"] == 4 * 3 * 3 * 128 * 64
+    for name in listed:
+        (folder / name).unlink()
+
+
+def test_what_broke_off_is_shown_on_the_node(server, clip):
+    whole = server.folder / "input" / "noise.mp4"
+    save_video(whole, torch.rand(12, 48, 64, 3), fps=10)
+    whole.with_name("broken.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    graph = Graph()
+    loaded = load(graph, video="broken.mp4", start=0, stride=1, frames=12)
+    graph.add("PreviewImage", images=loaded[0])
+    server.run(graph)
+    (line,) = [event.data for event in server.events if event.kind == "text"]
+    assert line["node_id"] == loaded.id and line["text"].startswith("broken.mp4 breaks off: ")
 
 
 def test_numbers_that_are_none(server, clip):

@@ -96,7 +96,32 @@ def test_only_tuned_files_are_told_of(server, saved):
     saved.with_name("broken.safetensors").write_bytes(b"nothing")
     with pytest.raises(urllib.error.HTTPError) as broken:
         about(server, "broken.safetensors")
-    assert b"is not a safetensors file" in broken.value.read()
+    sentence = broken.value.read()
+    assert b"broken.safetensors is not a safetensors file" in sentence
+    assert str(server.folder).encode() not in sentence
+    state, metadata = load_tuned(saved)
+    save_tuned(saved.with_name("odd.safetensors"), state, metadata | {"error": "no motion"})
+    assert "error" not in about(server, "odd.safetensors")
+
+
+def test_files_that_are_being_written_are_not_offered(server, saved):
+    for left in (".0123456789ab.part.safetensors", ".0123456789ab.part/file.safetensors"):
+        saved.with_name(left).parent.mkdir(exist_ok=True)
+        saved.with_name(left).touch()
+    offered = server.get("/object_info/TAVLoadTuned")["TAVLoadTuned"]["input"]["required"]["name"][1]["options"]
+    assert saved.name in offered and not any(".part" in name for name in offered)
+
+
+def test_a_motion_is_saved_into_a_linked_folder(server, clip, saved):
+    elsewhere = server.folder / "elsewhere"
+    elsewhere.mkdir()
+    (saved.parent / "linked").symlink_to(elsewhere)
+    graph = Chain(clip)
+    tuned = graph.tune(graph.inflate()[0], steps=1)
+    node = graph.add("TAVSaveTuned", tuned=tuned[1], name="linked/skiing")
+    entry = server.run(graph)
+    assert entry["outputs"][node.id]["tav_saved"] == ["linked/skiing.safetensors"]
+    assert about(server, "linked/skiing.safetensors")["steps"] == 1
 
 
 def test_a_name_of_another_node_is_looked_at_when_that_has_run(server, clip, saved):

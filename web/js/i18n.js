@@ -18,6 +18,7 @@ const CHINESE = {
     "{frames} frames · {fps} fps · {seconds} s · {width} × {height}":
         "{frames} 帧 · {fps} fps · {seconds} 秒 · {width} × {height}",
     "from {clip}": "取自 {clip}",
+    " · {size} GB of memory": " · 占用 {size} GB 内存",
     "The file breaks off: {frames} of {wanted} frames can be read. ": "文件不完整：{wanted} 帧中只能读取 {frames} 帧。",
     "No preview: {input} comes from another node.": "无预览：{input} 来自另一个节点。",
     "Play or pause (space), one frame back or on (arrow keys)": "播放或暂停（空格键），后退或前进一帧（方向键）",

@@ -98,14 +98,15 @@ class ClipPreview {
         if (!signal.aborted) this.show(sheet, facts.clip.fps)
     }
 
-    describe({ clip, source }, wanted) {
+    describe({ clip, source, bytes }, wanted) {
         const less = t("The file breaks off: {frames} of {wanted} frames can be read. ", { ...clip, wanted })
         this.root.classList.remove("tav-wrong", "tav-without")
         const from = h("small", {}, t("from {clip}", { clip: describe(source) }))
         const distorted = Math.abs(Math.log((clip.width * source.height) / (clip.height * source.width))) > 0.05
         const stretches = distorted && inputValue(this.node, "resize", updateAll) === "stretch"
         const hint = t("The clip is stretched from {width} × {height}: choose crop or pad to keep its shapes. ", source)
-        this.line.replaceChildren(clip.frames < wanted ? less : "", describe(clip), from)
+        const size = bytes < 1e9 ? "" : t(" · {size} GB of memory", { size: (bytes / 1e9).toFixed(1) })
+        this.line.replaceChildren(clip.frames < wanted ? less : "", describe(clip), size, from)
         if (stretches) this.line.append(h("small.tav-hint", {}, hint))
     }
 
