@@ -120,15 +120,12 @@ def score_videos(
     return ScoreTable(rows, list(dict.fromkeys(notes)))
 
 
-def find_scorer(
-    weights: str | os.PathLike | None, default: str, get: Callable[[str], str] = how_to_get
-) -> tuple[ClipScorer | None, str]:
+def find_scorer(weights: str | os.PathLike | None, default: str) -> tuple[ClipScorer | None, str]:
     """Load the CLIP model in a folder, or the default one if it is on this machine.
 
     Args:
         weights: the folder; None for the default.
         default: :data:`tav_core.CLIP_MODEL` or :data:`tav_core.PICKSCORE_MODEL`.
-        get: makes the instruction for getting a missing default model from its name.
 
     Returns:
         the model, or None and a sentence on what it would measure and how to get it.
@@ -141,4 +138,4 @@ def find_scorer(
     try:
         return ClipScorer.load(default), ""
     except FileNotFoundError:
-        return None, f"For {_MEASURES[default]}, {get(default)}"
+        return None, f"For {_MEASURES[default]}, {how_to_get(default)}"

@@ -88,8 +88,7 @@ def load_video(
     pictures = _pictures(path, timeline, numbers, frames or len(numbers), start, width, height, resize)
     for read, picture in enumerate(pictures, start=1):
         if read == 1:
-            _check_memory(len(numbers), *picture.shape[1::-1])
-            clip = torch.empty(len(numbers), *picture.shape)
+            clip = _room_for(len(numbers), *picture.shape[1::-1])
         clip[read - 1] = torch.from_numpy(picture)
     return VideoClip(clip[:read].div_(255), timeline.fps / stride, timeline.fps, len(timeline.shown))
 
@@ -247,14 +246,27 @@ def _breaks_off(path: str | os.PathLike, start: int) -> ValueError:
     return ValueError(f"{path} breaks off before frame {start} could be read: use a whole file or a lower start.")
 
 
+def _room_for(frames: int, width: int, height: int) -> torch.Tensor:
+    _check_memory(frames, width, height)
+    try:
+        return torch.empty(frames, height, width, 3)
+    except RuntimeError as error:  # a limit of the process
+        raise ValueError(_too_large(frames, width, height)) from error
+
+
 def _check_memory(frames: int, width: int, height: int) -> None:
     """Raise ValueError for a clip that is larger than the memory of this machine.
 
     The system may let it be allocated, and kill the process when it is filled.
     """
-    size = clip_bytes(frames, width, height)
-    if hasattr(os, "sysconf") and size > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
-        raise ValueError(
-            f"{counted(frames, 'frame')} of {width}x{height} take {size / 1e9:.1f} GB, more than this machine has: use "
-            "fewer or smaller frames."
-        )
+    if hasattr(os, "sysconf") and clip_bytes(frames, width, height) > os.sysconf("SC_PHYS_PAGES") * os.sysconf(
+        "SC_PAGE_SIZE"
+    ):
+        raise ValueError(_too_large(frames, width, height))
+
+
+def _too_large(frames: int, width: int, height: int) -> str:
+    return (
+        f"{counted(frames, 'frame')} of {width}x{height} take {clip_bytes(frames, width, height) / 1e9:.1f} GB, more than "
+        "this machine has: use fewer or smaller frames."
+    )

@@ -159,6 +159,7 @@ def test_what_broke_off_is_shown_on_the_node(server, clip):
 def test_numbers_that_are_none(server, clip):
     assert ask(server, stride="x") == {"error": "stride is 'x', but must be a whole number."}
     assert ask(server, frames=0)["clip"]["frames"] == 4  # 0 for all from start on, every third
+    assert ask(server, frames=-1) == {"error": "frames is -1, but must be at least 0."}
     assert ask(server, stride=10**400)["error"].endswith("but must be at most 2097152.")
 
 
