@@ -259,14 +259,14 @@ def _check_memory(frames: int, width: int, height: int) -> None:
 
     The system may let it be allocated, and kill the process when it is filled.
     """
-    if hasattr(os, "sysconf") and clip_bytes(frames, width, height) > os.sysconf("SC_PHYS_PAGES") * os.sysconf(
-        "SC_PAGE_SIZE"
-    ):
+    size = clip_bytes(frames, width, height)
+    if hasattr(os, "sysconf") and size > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
         raise ValueError(_too_large(frames, width, height))
 
 
 def _too_large(frames: int, width: int, height: int) -> str:
+    size = clip_bytes(frames, width, height) / 1e9
     return (
-        f"{counted(frames, 'frame')} of {width}x{height} take {clip_bytes(frames, width, height) / 1e9:.1f} GB, more than "
-        "this machine has: use fewer or smaller frames."
+        f"{counted(frames, 'frame')} of {width}x{height} take {size:.1f} GB, more than this machine has: use fewer or "
+        "smaller frames."
     )
