@@ -49,7 +49,6 @@ class LoadVideo(io.ComfyNode):
                     "stretch (published), which distorts it.",
                 ),
             ],
-            hidden=[io.Hidden.unique_id],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The frames, in order."),
                 io.Float.Output(display_name="fps", tooltip="Frames per second of the taken frames (source / stride)."),
@@ -65,8 +64,7 @@ class LoadVideo(io.ComfyNode):
             video, frames=frames, start=start, stride=stride, width=width, height=height, resize=resize
         )
         if len(clip.frames) < frames:
-            taken = f"{video} breaks off: {len(clip.frames)} of {frames} frames could be read."
-            host.show_on_node(cls.hidden.unique_id, taken)
+            host.show_on_node(f"{video} breaks off: {len(clip.frames)} of {frames} frames could be read.")
         return io.NodeOutput(clip.frames, clip.fps, len(clip.frames))
 
     @classmethod

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import folder_paths
+from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
 from ... import tav_core
@@ -70,9 +71,11 @@ def load_clip(video: str, **choice: Any) -> tav_core.VideoClip:
         return tav_core.load_video(path, **choice)
 
 
-def show_on_node(node: str, text: str) -> None:
-    """Show a line of text on a node of the page that queued it."""
-    PromptServer.instance.send_progress_text(text, node, PromptServer.instance.client_id)
+def show_on_node(text: str) -> None:
+    """Show a line of text on the node that is running, in the page that queued it."""
+    context = get_executing_context()
+    if context:
+        PromptServer.instance.send_progress_text(text, context.node_id, PromptServer.instance.client_id)
 
 
 def clip_facts(video: str, **choice: Any) -> dict:
