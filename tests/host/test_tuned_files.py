@@ -106,16 +106,16 @@ def test_only_tuned_files_are_told_of(server, saved):
 
 def test_files_that_are_being_written_are_not_offered(server, saved):
     for left in (".0123456789ab.part.safetensors", ".0123456789ab.part/file.safetensors"):
-        saved.with_name(left).parent.mkdir(exist_ok=True)
-        saved.with_name(left).touch()
+        (saved.parent / left).parent.mkdir(exist_ok=True)
+        (saved.parent / left).touch()
     offered = server.get("/object_info/TAVLoadTuned")["TAVLoadTuned"]["input"]["required"]["name"][1]["options"]
     assert saved.name in offered and not any(".part" in name for name in offered)
 
 
 def test_a_motion_is_saved_into_a_linked_folder(server, clip, saved):
-    elsewhere = server.folder / "elsewhere"
-    elsewhere.mkdir()
-    (saved.parent / "linked").symlink_to(elsewhere)
+    target = server.folder / "another disk"
+    target.mkdir()
+    (saved.parent / "linked").symlink_to(target)
     graph = Chain(clip)
     tuned = graph.tune(graph.inflate()[0], steps=1)
     node = graph.add("TAVSaveTuned", tuned=tuned[1], name="linked/skiing")
