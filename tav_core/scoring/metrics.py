@@ -87,14 +87,14 @@ def steadiness(frames: Tensor) -> float:
         frames: ``[f, h, w, c]`` in 0..1, f at least 3.
 
     Returns:
-        0 or more; infinity for a still video.
+        0 to 100; 100 for a still video.
 
     Raises:
         ValueError: there are fewer than three frames.
     """
     if len(frames) < 3:
         raise ValueError(f"Steadiness compares a frame with its neighbours, but got {len(frames)}: give 3 or more.")
-    return psnr(frames[1:-1], (frames[:-2] + frames[2:]) / 2)
+    return min(100.0, psnr(frames[1:-1], (frames[:-2] + frames[2:]) / 2))
 
 
 def motion_overlap(frames: Tensor, source: Tensor) -> float:
