@@ -26,6 +26,9 @@ class SharedAttention:
         self._recording = True
         try:
             yield
+        except BaseException:
+            self._recorded.clear()
+            raise
         finally:
             self._recording = False
 

@@ -107,6 +107,25 @@ def test_structure_follows_the_reconstruction(video_unet, clip, contexts, trajec
     assert not video_unet.shared_attention._recorded
 
 
+def test_an_interruption_leaves_nothing_recorded(video_unet, contexts, trajectory):
+    for call in (1, 2):  # of the reconstruction, and of the edit
+        calls = []
+
+        class Interrupting:
+            shared_attention = video_unet.shared_attention
+
+            def __call__(self, *arguments, calls=calls, last=call, **condition):
+                prediction = video_unet(*arguments, **condition)
+                calls.append(1)
+                if len(calls) == last:
+                    raise KeyboardInterrupt
+                return prediction
+
+        with pytest.raises(KeyboardInterrupt):
+            sample(Interrupting(), trajectory, contexts, structure=1.0)
+        assert not video_unet.shared_attention._recorded
+
+
 def test_structure_in_windows_is_that_of_all_frames_at_once(clip, contexts):
     """Where windows are exact: without joint norms and temporal attention."""
     options = {"joint_norm": False, "temporal_attention": False}

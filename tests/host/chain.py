@@ -40,14 +40,14 @@ class Chain(Graph):
             "TAVOneShotTune", model=model, latent=self.latents[0], positive=self.words[0], fps=self.video[1], **options
         )
 
-    def invert(self, model: list, steps: int = 3, latent: list | None = None) -> Node:
+    def invert(self, model: list, steps: int = 3, latent: list | None = None, **options) -> Node:
         latent = latent or self.latents[0]
-        return self.add("TAVDDIMInvert", model=model, latent=latent, positive=self.empty[0], steps=steps)
+        return self.add("TAVDDIMInvert", model=model, latent=latent, positive=self.empty[0], steps=steps, **options)
 
-    def sample(self, model: list, latent: list, steps: int = 3, guidance: float = 3.0) -> Node:
+    def sample(self, model: list, latent: list, steps: int = 3, guidance: float = 3.0, **options) -> Node:
         return self.add(
             "TAVSampleVideo", model=model, latent=latent, positive=self.words[0], negative=self.empty[0],
-            steps=steps, guidance=guidance,
+            steps=steps, guidance=guidance, **options,
         )  # fmt: skip
 
     def ksample(self, model: list, latent: list, steps: int = 3, cfg: float = 3.0, noise: str = "enable") -> Node:

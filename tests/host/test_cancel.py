@@ -1,8 +1,8 @@
 """Cancel, in the middle of each node that takes long."""
 
 import pytest
-from chain import Chain, base_state
-from comfy_server import Interrupted
+from chain import SIZE, Chain, base_state
+from comfy_server import Interrupted, Node
 
 
 def test_cancel_during_tuning_then_a_normal_run(server, clip):
@@ -24,13 +24,41 @@ def test_cancel_during_tuning_then_a_normal_run(server, clip):
     assert server.run(graph)["status"]["status_str"] == "success"
 
 
-@pytest.mark.parametrize("node", ["DDIM Invert", "Sample Video"])
+def refined(graph: Chain, model: list) -> Node:
+    return graph.invert(model, 1000, refine=3, keep_trajectory=True)
+
+
+def masked(graph: Chain, model: list) -> Node:
+    mask = graph.add("SolidMask", value=0.5, width=SIZE, height=SIZE)
+    inverted = graph.invert(model, 100, keep_trajectory=True)
+    return graph.sample(model, inverted[0], 100, mask=mask[0], structure=1.0)
+
+
+def found(graph: Chain, model: list) -> Node:
+    return graph.add(
+        "TAVMaskFromPrompt", model=model, clip=graph.checkpoint[1], latent=graph.latents[0], words="square",
+        prompt="a square is moving", steps=100, threshold=0.5, grow=0, feather=0,
+    )  # fmt: skip
+
+
+CANCELLED = {
+    "DDIM Invert": lambda graph, model: graph.invert(model, 1000),
+    "DDIM Invert, refined": refined,
+    "Sample Video": lambda graph, model: graph.sample(model, graph.latents[0], 1000),
+    "Sample Video, masked": masked,
+    "Video Mask from Prompt": found,
+}
+
+
+@pytest.mark.parametrize("node", CANCELLED)
 def test_cancel_during_inversion_and_sampling(server, clip, node):
     before = base_state(server, clip)
     graph = Chain(clip)
-    model = graph.inflate()[0]
-    end = graph.invert(model, 1000) if node == "DDIM Invert" else graph.sample(model, graph.latents[0], 1000)
-    graph.save(end[0])
+    end = CANCELLED[node](graph, graph.inflate()[0])
+    if node == "Video Mask from Prompt":
+        graph.add("PreviewImage", images=graph.add("MaskToImage", mask=end[0])[0])
+    else:
+        graph.save(end[0])
     prompt_id = server.post(graph)
     server.wait_for("progress", node=end.id)
     server.interrupt()
