@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..tav_core.demo.clips import MOTIONS, example_clip
-from ..tav_core.demo.world import COLOURS, SHAPES, STYLES, Words
+from ..tav_core.demo.clips import draw_clip
+from ..tav_core.demo.figures import FIGURES, VERBS
+from ..tav_core.demo.pen import STYLES
+from ..tav_core.demo.places import PLACES
+from ..tav_core.demo.world import ANY, COLOURS, Words
 from . import host
 from .schema_compat import search_aliases
 
@@ -23,13 +26,13 @@ class LoadDemoModel(io.ComfyNode):
             category="Tune-A-Video",
             **search_aliases("demo", "example checkpoint", "tune a video"),
             description="A tiny Stable Diffusion that comes with this pack, for trying everything without a "
-            "checkpoint: it draws coloured shapes, 64 x 64 pixels, and needs no GPU. It understands the captions of "
-            f"Demo Clip: '{Words('red', 'circle', 'blue', 'striped').caption}'.",
+            "checkpoint: it draws figures that run, jump, wave or dance, 96 x 96 pixels, and needs no GPU. It "
+            f"understands the captions of Demo Clip: '{Words('man', 'running', 'beach', 'red', 'sketch').caption}'.",
             inputs=[],
             outputs=[
                 io.Model.Output(tooltip="An ordinary MODEL, for Inflate UNet, LoRA loaders and KSampler."),
                 io.Clip.Output(tooltip="For CLIP Text Encode. It knows the words of Demo Clip and no others."),
-                io.Vae.Output(tooltip="For VAE Encode and VAE Decode. A latent stands for 4 x 4 pixels."),
+                io.Vae.Output(tooltip="For VAE Encode and VAE Decode. A latent stands for 8 x 8 pixels."),
             ],
         )
 
@@ -48,31 +51,31 @@ class DemoClip(io.ComfyNode):
             display_name="Demo Clip",
             category="Tune-A-Video",
             **search_aliases("demo", "example video", "test clip", "tune a video"),
-            description="Draws a clip for the demo model: one shape that moves over a background, 64 x 64 pixels.",
+            description="Draws a clip for the demo model: a figure that does something somewhere, 96 x 96 pixels.",
             inputs=[
-                io.Combo.Input("colour", options=list(COLOURS), default="red", tooltip="Colour of the shape."),
-                io.Combo.Input("shape", options=list(SHAPES), default="circle", tooltip="What moves."),
+                io.Combo.Input("figure", options=list(FIGURES), default="panda", tooltip="Who is in the clip."),
                 io.Combo.Input(
-                    "background",
-                    options=list(COLOURS),
-                    default="blue",
-                    tooltip="Colour of the background, another than that of the shape.",
+                    "verb",
+                    options=list(VERBS),
+                    default="jumping",
+                    tooltip="What the figure does: the motion that is learned.",
                 ),
-                io.Combo.Input("style", options=list(STYLES), default="plain", tooltip="How the shape is drawn."),
+                io.Combo.Input("place", options=list(PLACES), default="park", tooltip="Where it happens."),
                 io.Combo.Input(
-                    "motion",
-                    options=list(MOTIONS),
-                    default="arc",
-                    tooltip="The way that the shape takes, left to right.",
+                    "clothes",
+                    options=[ANY, *COLOURS],
+                    default=ANY,
+                    tooltip="Colour of the shirt. With any, the caption says nothing of it and the seed decides.",
                 ),
-                io.Int.Input("frames", default=8, min=2, max=64, tooltip="How many frames to draw."),
+                io.Combo.Input("style", options=list(STYLES), default="none", tooltip="How everything is drawn."),
+                io.Int.Input("frames", default=12, min=2, max=64, tooltip="How many frames to draw."),
                 io.Int.Input(
                     "seed",
-                    default=3,
+                    default=4,
                     min=0,
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=False,
-                    tooltip="Decides what the caption does not say: shades, light, texture, rotation.",
+                    tooltip="Decides what the caption does not say: other clothes, hats, the time of day, props, size.",
                 ),
             ],
             outputs=[
@@ -83,8 +86,21 @@ class DemoClip(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(
+        cls, figure: str | None, verb: str | None, place: str | None, clothes: str | None, style: str | None
+    ) -> bool | str:
+        """Refuse what is not in the lists, as workflows saved with an earlier Demo Clip have it; None is a link."""
+        lists = ((figure, FIGURES), (verb, VERBS), (place, PLACES), (clothes, (ANY, *COLOURS)), (style, STYLES))
+        if all(value is None or value in names for value, names in lists):
+            return True
+        return (
+            "Demo Clip has other inputs than when this workflow was saved: it now draws figures. Choose figure, verb, "
+            "place, clothes and style again, and use the captions it gives."
+        )
+
+    @classmethod
     def execute(
-        cls, colour: str, shape: str, background: str, style: str, motion: str, frames: int, seed: int
+        cls, figure: str, verb: str, place: str, clothes: str, style: str, frames: int, seed: int
     ) -> io.NodeOutput:
-        words = Words(colour, shape, background, style)
-        return io.NodeOutput(example_clip(words, motion, frames, seed), words.caption, FPS)
+        words = Words(figure, verb, place, clothes, style)
+        return io.NodeOutput(draw_clip(words, frames, seed), words.caption, FPS)

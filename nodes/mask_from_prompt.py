@@ -26,7 +26,7 @@ class MaskFromPrompt(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="The clip, encoded by the checkpoint's VAE (VAE Encode)."),
                 io.String.Input("prompt", multiline=True, default="", tooltip="What the clip shows, as it was tuned."),
                 io.String.Input(
-                    "words", default="", tooltip="Words of the prompt to find: man, or red circle. Name the subject."
+                    "words", default="", tooltip="Words of the prompt to find: man, or red shirt. Name the subject."
                 ),
                 io.Int.Input("steps", default=5, min=1, max=100, tooltip="Passes of the network. 5 are enough."),
                 io.Float.Input(

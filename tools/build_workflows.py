@@ -17,8 +17,8 @@ from workflow_writer import Node, Output, Workflow
 FOLDER = Path(__file__).parents[1] / "workflows"
 TEMPLATES: dict[str, Callable[[Workflow], None]] = {}
 """File name -> what writes it."""
-DEMO_TUNE = {"steps": 100, "learning_rate": 5e-4, "gradient_checkpointing": False, "preview_every": 25}
-DEMO_STEPS, DEMO_GUIDANCE = 8, 3.0
+DEMO_TUNE = {"steps": 120, "learning_rate": 5e-4, "gradient_checkpointing": False, "preview_every": 40}
+DEMO_STEPS, DEMO_GUIDANCE, DEMO_VARIATION = 12, 4.0, 0.3
 CLIP = {"video": "man-skiing.mp4", "stride": 2, "frames": 24, "width": 512, "height": 512}
 SD15 = "v1-5-pruned-emaonly-fp16.safetensors"
 PUBLISHED_CLIP = (
@@ -67,23 +67,25 @@ class Start:
 
     def render(
         self, model: Output, prompt: Output, empty: Output, title: str | None = None, collapsed: bool = False,
-        negative: Output | None = None, steps: int = 50, guidance: float = 12.5,
+        negative: Output | None = None, steps: int = 50, guidance: float = 12.5, variation: float = 0.0,
     ) -> Output:  # fmt: skip
         """Invert the clip, sample it with a prompt, and decode."""
         w, name = self.w, title and f"Invert: {title}"
         noise = w.add(
             "TAVDDIMInvert", name, collapsed=collapsed, model=model, latent=self.latents, positive=empty, steps=steps
         )
-        return self.sample(model, noise["LATENT"], prompt, negative or empty, title, collapsed, steps, guidance)
+        return self.sample(
+            model, noise["LATENT"], prompt, negative or empty, title, collapsed, steps, guidance, variation
+        )
 
     def sample(
         self, model: Output, noise: Output, prompt: Output, negative: Output, title: str | None = None,
-        collapsed: bool = False, steps: int = 50, guidance: float = 12.5,
+        collapsed: bool = False, steps: int = 50, guidance: float = 12.5, variation: float = 0.0,
     ) -> Output:  # fmt: skip
         """Sample from inverted latents with a prompt, and decode."""
         sampled = self.w.add(
             "TAVSampleVideo", title and f"Sample: {title}", collapsed=collapsed, model=model, latent=noise,
-            positive=prompt, negative=negative, steps=steps, guidance=guidance,
+            positive=prompt, negative=negative, steps=steps, guidance=guidance, variation=variation,
         )  # fmt: skip
         return self.w.add("VAEDecode", title and f"Decode: {title}", collapsed=True, samples=sampled["LATENT"],
                           vae=self.vae)["IMAGE"]  # fmt: skip
@@ -104,37 +106,38 @@ def _demo_edit(w: Workflow, note: str) -> tuple[Start, Node, Node, Output, Node]
     s = Start(w, note, demo=True, height=330, width=286)
     w.column("2 · Prompts", 258)
     caption = s.prompt("What the clip shows", s.clip["caption"], collapsed=True)
-    edit_node = w.add("CLIPTextEncode", "What to render instead", text=DEMO_EDITS["another shape"], height=150,
+    edit_node = w.add("CLIPTextEncode", "What to render instead", text=DEMO_EDITS["another figure"], height=150,
                       clip=s.text_encoder, change=True)  # fmt: skip
     edit, empty = edit_node["CONDITIONING"], s.prompt("Empty prompt", "", collapsed=True)
     inflated = s.inflate()
     w.column("3 · Learn the motion", 310)
     tuned = s.tune(inflated, caption, edit, empty, **DEMO_TUNE)
     w.column("4 · Render", 240)
-    result = s.render(tuned["model"], edit, empty, "tuned", steps=DEMO_STEPS, guidance=DEMO_GUIDANCE)
+    result = s.render(tuned["model"], edit, empty, "tuned", steps=DEMO_STEPS, guidance=DEMO_GUIDANCE,
+                      variation=DEMO_VARIATION)  # fmt: skip
     w.space(40)
-    plain = s.render(inflated, edit, empty, "not tuned", True, steps=DEMO_STEPS, guidance=DEMO_GUIDANCE)
+    plain = s.render(inflated, edit, empty, "not tuned", True, steps=DEMO_STEPS, guidance=DEMO_GUIDANCE,
+                     variation=DEMO_VARIATION)  # fmt: skip
     w.column("5 · Compare", 400)
     compare = s.compare("the clip\ntuned on the clip\nthe same prompt, not tuned", 600, result, plain)
     return s, edit_node, tuned, result, compare
 
 
 DEMO_EDITS = {
-    "another shape": "a red star on a blue background",
-    "another background": "a red circle on a green background",
-    "another colour": "a yellow circle on a blue background",
-    "another style": "an outlined red circle on a blue background",
+    "another figure": "a man is jumping in the park",
+    "another place": "a panda is jumping in the snow",
+    "a red shirt": "a panda, wearing a red shirt, is jumping in the park",
+    "another style": "a panda is jumping in the park, sketch style",
 }
-DEMO_SUBJECT = "red circle"
+DEMO_SUBJECT = "panda"
 """The words of the demo clip's caption that name its subject."""
 DEMO_NOTE = (
     "## Start here\n\nA tiny Stable Diffusion and a clip come with this pack: no download, no GPU.\n\n"
-    "1. Press **Run** (a minute or two on a laptop).\n"
-    "2. **One-Shot Tune** learns how the shape moves.\n"
+    "1. Press **Run** (a few minutes on a laptop).\n"
+    "2. **One-Shot Tune** learns the motion.\n"
     "3. **Compare Videos** plays the clip, the edit, and the same prompt without tuning.\n\n"
     "Then change the **green prompt** and press Run again: only the rendering is repeated.\n\n"
-    "*a (striped, outlined) COLOUR SHAPE on a COLOUR background*: red, yellow, green, blue, purple, white; circle, "
-    "cross, triangle, star"
+    "*a FIGURE (, wearing a COLOUR shirt,) is VERB in the park (, STYLE style)*: Demo Clip lists the words"
 )
 
 
@@ -169,7 +172,7 @@ def _four_edits(w: Workflow) -> None:
     noise = w.add("TAVDDIMInvert", model=tuned, latent=s.latents, positive=empty, steps=DEMO_STEPS)["LATENT"]
     edits = [
         s.sample(tuned, noise, s.prompt(title.capitalize(), text, height=90, change=True), empty, title, True,
-                 DEMO_STEPS, DEMO_GUIDANCE)
+                 DEMO_STEPS, DEMO_GUIDANCE, DEMO_VARIATION)
         for title, text in DEMO_EDITS.items()
     ]  # fmt: skip
     w.column("4 · Compare", 620)
@@ -343,12 +346,12 @@ def _masked_edit(w: Workflow, edited: str, kept: str, edit: str, keep_subject: b
 
 @template("9 Change the subject, keep the background")
 def _keep_background(w: Workflow) -> None:
-    _masked_edit(w, "the subject", "the background", DEMO_EDITS["another shape"], keep_subject=False)
+    _masked_edit(w, "the subject", "the background", DEMO_EDITS["another figure"], keep_subject=False)
 
 
 @template("10 Change the background, keep the subject")
 def _keep_subject(w: Workflow) -> None:
-    _masked_edit(w, "the background", "the subject", DEMO_EDITS["another background"], keep_subject=True)
+    _masked_edit(w, "the background", "the subject", DEMO_EDITS["another place"], keep_subject=True)
 
 
 def build(object_info: dict[str, dict]) -> dict[str, str]:

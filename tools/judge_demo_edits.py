@@ -1,18 +1,19 @@
-"""Judge edited clips of the demo world: the full method beside its ablations, and what random noise gives.
+"""Judge edited clips of the demo world: the full method beside its ablations, from three starts.
 
-python tools/judge_demo_edits.py --noise               # every row on 16 clips x 4 edits x 2 seeds; prints the tables
+python tools/judge_demo_edits.py                       # every row on 16 clips x 4 edits x 2 seeds; prints the tables
 python tools/judge_demo_edits.py --rows full per-frame --clips 4 --seeds 1 --steps 60 --guidance 4
+python tools/judge_demo_edits.py --rows full --steps 30 --work outputs/judged-30     # a point of a curve over steps
 
-Every clip is learned, inverted and rendered with four captions: another shape (subject), another background, another
-object colour (attribute) and another style. The videos are kept in --work, and a second start goes on from there; two
-processes on the same folder share the work. A picture per clip shows what each row made of it.
+Every clip is learned, inverted and rendered with four captions: another figure (subject), another place (background), a
+shirt (attribute) and a style; from the inverted clip, from the clip with new noise in it ("mix"), and from noise. The
+videos are kept in --work, and a second start goes on from there; two processes on the same folder share the work. A
+picture per clip shows what each row made of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -27,10 +28,13 @@ from torch import Tensor
 
 import tav_core
 from tav_core.checkpoint.pipeline import Pipeline
-from tav_core.demo.clips import draw_clip, track
-from tav_core.demo.demo import FRAMES, MODEL, demo_config
-from tav_core.demo.judge import compare, drift
-from tav_core.demo.world import COLOURS, SHAPES, STYLES, Words
+from tav_core.demo.clips import draw_clip
+from tav_core.demo.demo import FRAMES, MODEL, VARIATION, demo_config
+from tav_core.demo.figures import FIGURES, VERBS
+from tav_core.demo.judge import compare
+from tav_core.demo.pen import STYLES
+from tav_core.demo.places import PLACES
+from tav_core.demo.world import COLOURS, Words, random_scene
 from tav_core.experiments.ablation_rows import ROWS, Row, choose_rows
 from tav_core.files import replacing
 from tav_core.pictures.contact_sheet import contact_sheet
@@ -38,6 +42,7 @@ from tav_core.pictures.image import to_uint8
 from tav_core.scoring.motion import motion_fidelity
 
 EDITS = ("subject", "background", "attribute", "style")
+STARTS = ("inverted", "mix", "noise")
 Option = TypeVar("Option")
 
 
@@ -46,21 +51,17 @@ class Clip:
     """A drawn clip, and the words of its four edits."""
 
     words: Words
-    kind: str
-    start: tuple[float, float]
-    end: tuple[float, float]
-    size: float
     seed: int
     edits: dict[str, Words]
 
     @property
     def frames(self) -> Tensor:
-        """[f, 64, 64, 3] in 0..1."""
-        return draw_clip(self.words, track(self.kind, self.start, self.end, FRAMES), self.seed, self.size)
+        """[f, 96, 96, 3] in 0..1."""
+        return draw_clip(self.words, FRAMES, self.seed)
 
 
 def clips(number: int) -> Iterator[Clip]:
-    """Clips of different words, tracks, directions and sizes; neither they nor their edits were held out."""
+    """Clips of different figures, verbs and places, in no style; neither they nor their edits were held out."""
     generator = torch.Generator().manual_seed(2212)
 
     def choice(options: Sequence[Option]) -> Option:
@@ -68,29 +69,20 @@ def clips(number: int) -> Iterator[Clip]:
 
     def other(words: Words, field: str, options: Sequence[str]) -> Words:
         allowed = [replace(words, **{field: option}) for option in options if option != getattr(words, field)]
-        return choice([w for w in allowed if w.colour != w.background and not w.held_out])
+        return choice([w for w in allowed if not w.held_out])
 
-    places = [(21.0, 21.0), (43.0, 21.0), (43.0, 43.0), (21.0, 43.0), (21.0, 32.0), (43.0, 32.0)]
-    colours = tuple(COLOURS)
     for i in range(number):
-        while True:
-            words = Words(choice(colours), SHAPES[i % 4], choice(colours), STYLES[0] if i % 2 else choice(STYLES))
-            if words.colour != words.background and not words.held_out:
-                break
-        kind = ("line", "arc", "line", "bounce")[(i + i // 4) % 4]
-        start = choice(places)
-        end = choice([p for p in places if math.dist(p, start) >= 22])
-        if kind == "bounce":
-            start, end = (start[0], 40.0), (64 - start[0], 40.0)
-        elif kind == "arc":
-            start, end = (start[0], 32.0), (64 - start[0], 32.0)
+        allowed = [Words(FIGURES[i % len(FIGURES)], verb, place) for verb in VERBS for place in PLACES]
+        words = choice([w for w in allowed if not w.held_out])
+        seed = 100 + i
+        worn = random_scene(words, seed).shirt
         edits = {
-            "subject": other(words, "shape", SHAPES),
-            "background": other(words, "background", colours),
-            "attribute": other(words, "colour", colours),
+            "subject": other(words, "figure", FIGURES),
+            "background": other(words, "place", list(PLACES)),
+            "attribute": other(words, "clothes", [c for c in COLOURS if c != worn]),
             "style": other(words, "style", STYLES),
         }
-        yield Clip(words, kind, start, end, 12.5 + 2.0 * ((i * 5) % 8) / 7, 100 + i, edits)
+        yield Clip(words, seed, edits)
 
 
 class Renderer:
@@ -109,12 +101,15 @@ class Renderer:
         return torch.cat([self.contexts[c] for c in captions])
 
     def __call__(self, clip: Clip, row: Row, seed: int) -> dict[str, Tensor]:
-        """uint8 [f, 64, 64, 3] by "start/edit"."""
+        """uint8 [f, 96, 96, 3] by "start/edit"."""
         args, pipeline, nothing = self.args, self.pipeline, self.context([""])
         latents = pipeline.encode_video(clip.frames)
         captions = self.context([words.caption for words in clip.edits.values()])
         torch.manual_seed(seed)
-        video_unet = pipeline.inflate(attention=row.attention, temporal_attention=row.temporal_attention)
+        alone = row.attention == "spatial" and not row.tuned  # the checkpoint as it is, with its own norms
+        video_unet = pipeline.inflate(
+            attention=row.attention, temporal_attention=row.temporal_attention, joint_norm=not alone
+        )
         try:
             if row.tuned:
                 settings = tav_core.TuneSettings(
@@ -122,9 +117,11 @@ class Renderer:
                 )
                 tav_core.tune(video_unet, pipeline.schedule, latents, self.context([clip.words.caption]), settings)
             inverted = tav_core.ddim_invert(video_unet, pipeline.schedule, latents, nothing, args.sampling_steps)[-1]
-            starts = {"inverted": inverted}
-            if args.noise:
-                starts["noise"] = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed))
+            starts = {
+                "inverted": inverted,
+                "mix": tav_core.vary(inverted, VARIATION, seed),
+                "noise": tav_core.vary(inverted, 1.0, seed),
+            }
             videos = {}
             for name, start in starts.items():
                 start = start.expand(len(captions), -1, -1, -1, -1)
@@ -141,22 +138,19 @@ class Renderer:
 
 
 def judged(videos: dict[str, Tensor], clip: Clip) -> Iterator[dict]:
-    """Figures of every video; of those from noise only what needs no source."""
+    """Figures of every video."""
     for name, video in videos.items():
         start, edit = name.split("/")
         video = video / 255
-        if start == "noise":
-            figures = dict(zip(("object_drift", "background_drift"), drift(video)))
-        else:
-            figures = asdict(compare(video, clip.frames, clip.edits[edit]))
-            figures["motion_fidelity"] = motion_fidelity(clip.frames, video)
+        figures = asdict(compare(video, clip.frames, clip.edits[edit], clip.words))
+        figures["motion_fidelity"] = motion_fidelity(clip.frames, video)
         yield {"start": start, "edit": edit} | figures
 
 
 def render_all(args: argparse.Namespace, rows: Sequence[Row]) -> None:
     """Render what nobody has taken yet."""
     renderer = Renderer(args)
-    for row, (i, clip), seed in product(rows, enumerate(clips(args.clips)), range(args.seeds)):
+    for (i, clip), seed, row in product(enumerate(clips(args.clips)), range(args.seeds), rows):
         file = video_file(args, row, i, seed)
         taken = file.with_suffix(".taken")
         try:
@@ -174,7 +168,7 @@ def render_all(args: argparse.Namespace, rows: Sequence[Row]) -> None:
 
 def keep_settings(args: argparse.Namespace) -> None:
     """Note what the videos in the folder are rendered with; raise ValueError when others there were made otherwise."""
-    names = ("model", "steps", "learning_rate", "sampling_steps", "guidance", "noise")
+    names = ("model", "steps", "learning_rate", "sampling_steps", "guidance")
     settings, file = {name: str(getattr(args, name)) for name in names}, args.work / "settings.json"
     if file.exists() and json.loads(file.read_text()) != settings:
         raise ValueError(f"{args.work} holds videos of other settings ({file.read_text()}): give another --work.")
@@ -233,7 +227,6 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=demo.learning_rate)
     parser.add_argument("--sampling-steps", type=int, default=demo.validation_data.num_inference_steps)
     parser.add_argument("--guidance", type=float, default=demo.validation_data.guidance_scale)
-    parser.add_argument("--noise", action="store_true", help="also start from random noise, and judge the drift")
     parser.add_argument("--work", type=Path, default=Path("outputs/judged"), help="folder of what is done")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()

@@ -1,77 +1,65 @@
 """The tables of judged edits: a line per row of the ablation, with 95 % intervals by bootstrap over the clips."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from tav_core.experiments.ablation_rows import ROWS
 
 DRAWS = 2000
-COLUMNS = {
-    "frames right, %": ("frames_right", np.nanmean, 100),
-    "motion fidelity": ("motion_fidelity", np.nanmean, 1),
-    "distance from the track, % of the width": ("track_distance", np.nanmedian, 100),
-    "share of the way": ("slope", np.nanmedian, 1),
+FIGURES = {
+    "frames right, %": ("frames_right", 100),
+    "pose off, % of the height": ("pose_distance", 100),
+    "order of poses": ("order", 1),
+    "drift above the clip's own": ("drift_above", 1),
+    "flips per pair of frames": ("flips", 1),
+    "away from the clip": ("away", 1),
+    "motion fidelity": ("motion_fidelity", 1),
 }
-GAINS = {"more frames right, % points": ("frames_right", 100), "more motion fidelity": ("motion_fidelity", 1)}
-DRIFTS = {"drift of the object": "object_drift", "of the background": "background_drift"}
+"""By heading: the name of the figure, and what it is multiplied by."""
+STARTS = {"inverted": "from the inverted clip", "mix": "from the mix", "noise": "from random noise"}
 FULL = next(row.label for row in ROWS if row.name == "full")
 
 
 def tables(done: dict[str, list[dict]], edits: Sequence[str]) -> str:
-    """Markdown of all that was judged.
+    """Return Markdown of all that was judged.
 
     Args:
         done: by label of the row, a dictionary per clip, seed, start and edit.
         edits: kinds of edit, in order.
     """
-    inverted, noise = ({name: _from(start, e) for name, e in done.items()} for start in ("inverted", "noise"))
-    noise = {name: entries for name, entries in noise.items() if entries}
-    lines = [*_edited(inverted), "", *_by_edit(inverted, edits)]
-    if noise:
-        lines += ["", *_noise(noise)]
-    if FULL in inverted and len(inverted) > 1:
-        lines += ["", *_gains(inverted), "", *_shares(inverted, noise)]
+    lines: list[str] = []
+    for start, title in STARTS.items():
+        of_start = {name: [e for e in entries if e["start"] == start] for name, entries in done.items()}
+        of_start = {name: entries for name, entries in of_start.items() if entries}
+        if of_start:
+            lines += [*_figures(title, of_start), "", *_by_edit(title, of_start, edits), ""]
+        if FULL in of_start and len(of_start) > 1:
+            lines += [*_differences(title, of_start), ""]
     return "\n".join(lines)
 
 
-def _edited(done: dict[str, list[dict]]) -> Iterator[str]:
-    yield from _head("from the inverted clip", [*COLUMNS, *DRIFTS])
+def _figures(title: str, done: dict[str, list[dict]]) -> Iterator[str]:
+    yield from _head(title, FIGURES)
     for name, entries in done.items():
-        cells = [_interval(_by_clip(entries, key) * scale, statistic) for key, statistic, scale in COLUMNS.values()]
-        yield _line(name, cells + [_interval(_by_clip(entries, key)) for key in DRIFTS.values()])
+        yield _line(name, [_interval(_by_clip(entries, key) * scale) for key, scale in FIGURES.values()])
 
 
-def _by_edit(done: dict[str, list[dict]], edits: Sequence[str]) -> Iterator[str]:
-    yield from _head("frames right, %", edits)
+def _by_edit(title: str, done: dict[str, list[dict]], edits: Sequence[str]) -> Iterator[str]:
+    yield from _head(f"frames right, %, {title}", edits)
     for name, entries in done.items():
         right = [[e["frames_right"] for e in entries if e["edit"] == edit] for edit in edits]
         yield _line(name, [f"{100 * np.mean(share):.1f}" for share in right])
 
 
-def _noise(done: dict[str, list[dict]]) -> Iterator[str]:
-    yield from _head("from random noise", DRIFTS)
-    for name, entries in done.items():
-        yield _line(name, [_interval(_by_clip(entries, key)) for key in DRIFTS.values()])
-
-
-def _gains(inverted: dict[str, list[dict]]) -> Iterator[str]:
-    yield from _head("the full method, from the inverted clip, against", GAINS)
-    for name in (name for name in inverted if name != FULL):
-        values = [[_by_clip(inverted[row], key) * scale for row in (FULL, name)] for key, scale in GAINS.values()]
-        yield _line(name, [_difference(*pair) for pair in values])
-
-
-def _shares(inverted: dict[str, list[dict]], noise: dict[str, list[dict]]) -> Iterator[str]:
-    yield from _head("the full method's drift, as a share of that of", DRIFTS)
-    for start, done in (("the inverted clip", inverted), ("random noise", noise)):
-        for name in (name for name in done if name != FULL):
-            pairs = [(_by_clip(done[FULL], key), _by_clip(done[name], key)) for key in DRIFTS.values()]
-            yield _line(f"{name}, from {start}", [_ratio(*pair) for pair in pairs])
-
-
-def _from(start: str, entries: list[dict]) -> list[dict]:
-    return [entry for entry in entries if entry["start"] == start]
+def _differences(title: str, done: dict[str, list[dict]]) -> Iterator[str]:
+    yield from _head(
+        f"the full method less the row, {title}", [*FIGURES, "drift above the clip's, as a share of the row's"]
+    )
+    for name in (name for name in done if name != FULL):
+        pairs = [[_by_clip(done[row], key) * scale for row in (FULL, name)] for key, scale in FIGURES.values()]
+        share = _ratio(*(_by_clip(done[row], "drift_above") for row in (FULL, name)))
+        yield _line(name, [*(_difference(*pair) for pair in pairs), share])
 
 
 def _by_clip(entries: list[dict], key: str) -> np.ndarray:
@@ -87,17 +75,16 @@ def _drawn(clips: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, clips, (DRAWS, clips))
 
 
-def _interval(values: np.ndarray, statistic: Callable = np.nanmean) -> str:
-    draws = values[_drawn(len(values))].reshape(DRAWS, -1)
-    low, high = np.percentile(statistic(draws, axis=1), (2.5, 97.5))
-    return f"{statistic(values):.3g} ({low:.3g} to {high:.3g})"
+def _interval(values: np.ndarray) -> str:
+    low, high = np.percentile(np.nanmean(values[_drawn(len(values))].reshape(DRAWS, -1), axis=1), (2.5, 97.5))
+    return f"{np.nanmean(values):.3g} ({low:.3g} to {high:.3g})"
 
 
 def _difference(ours: np.ndarray, theirs: np.ndarray) -> str:
     """Of the means of the same clips."""
     apart = np.nanmean(ours - theirs, axis=1)
     low, high = np.percentile(apart[_drawn(len(apart))].mean(axis=1), (2.5, 97.5))
-    return f"{apart.mean():+.1f} ({low:+.1f} to {high:+.1f})"
+    return f"{apart.mean():+.3g} ({low:+.3g} to {high:+.3g})"
 
 
 def _ratio(ours: np.ndarray, theirs: np.ndarray) -> str:

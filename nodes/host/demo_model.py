@@ -57,14 +57,16 @@ def load_demo_model(folder: Path = MODEL) -> tuple:
         raise FileNotFoundError(
             f"The demo model is incomplete ({', '.join(missing)} missing in {folder}): install this pack again."
         )
-    return _model(folder / "unet"), _clip(folder / "text_encoder", folder / "tokenizer"), _vae(folder / "vae")
+    model, vae = _model(folder / "unet"), _vae(folder / "vae")
+    latents, network = model.model.latent_format, vae.first_stage_model
+    latents.latent_rgb_factors, latents.latent_rgb_factors_bias = _colours_of_latents(network, latents.latent_channels)
+    return model, _clip(folder / "text_encoder", folder / "tokenizer"), vae
 
 
 class DemoLatents(comfy.latent_formats.LatentFormat):
-    """Latents of 4x4 pixels: their mean colour in -1..1 (red, green, blue), and the change of brightness within."""
+    """Eight channels, of which each stands for 8x8 pixels."""
 
-    spacial_downscale_ratio = 4
-    latent_rgb_factors = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (0.0, 0.0, 0.0))
+    latent_channels = 8
 
 
 class DemoConfig(comfy.supported_models.SD15):
@@ -72,6 +74,10 @@ class DemoConfig(comfy.supported_models.SD15):
 
     unet_extra_config: ClassVar = {}
     latent_format = DemoLatents
+
+    def inpaint_model(self) -> bool:
+        """Return False: ComfyUI takes every SD 1 with more than four channels for one that fills masks."""
+        return False
 
 
 def _model(folder: Path) -> comfy.model_patcher.ModelPatcher:
@@ -192,6 +198,16 @@ class TinyAutoencoder(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         return self.decoder(torch.tanh(latents / 3) * 3) * 2 - 1
+
+
+@torch.no_grad()
+def _colours_of_latents(network: TinyAutoencoder, channels: int) -> tuple[list[list[float]], list[float]]:
+    """The colour in -1..1 that each channel adds to a plain picture, for previews, and that of zero latents."""
+    some = torch.cat([torch.zeros(1, channels), 0.5 * torch.eye(channels)])
+    weight = next(network.parameters())
+    pictures = network.decode(some[:, :, None, None].expand(-1, -1, 4, 4).to(weight))
+    none, *each = pictures.mean(dim=(2, 3)).float().cpu()
+    return [((one - none) / 0.5).tolist() for one in each], none.tolist()
 
 
 def _vae(folder: Path) -> comfy.sd.VAE:

@@ -51,5 +51,5 @@ def prompt_lines(text: str) -> list[str]:
 
 def _demo_caption(inputs: dict) -> str:
     """Return the caption of a Demo Clip by its inputs in a graph; "" if one of them comes from another node."""
-    words = [inputs.get(name) for name in ("colour", "shape", "background", "style")]
+    words = [inputs.get(name) for name in ("figure", "verb", "place", "clothes", "style")]
     return Words(*words).caption if all(isinstance(word, str) for word in words) else ""

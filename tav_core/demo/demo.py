@@ -1,58 +1,85 @@
 """The whole method, seen working without a checkpoint to download: ``python -m tav_core demo``.
 
-A drawn clip is learned with the demo model and rendered with other words, once before and once after tuning, and the
-judge says how well each video follows its words and the clip's motion.
+A drawn clip is rendered with other captions in three ways from the same start: frame by frame, as the checkpoint does
+alone; with sparse-causal attention but not tuned; and tuned on the clip. The judge reads each video.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
+from einops import repeat
 from torch import Tensor
+from tqdm import tqdm
 
-from ..files import replacing, write_text
+from ..diffusion.variation import vary
+from ..files import file_name, replacing, write_text
+from ..pictures.contact_sheet import contact_sheet
 from ..pictures.image import to_pil
 from ..pictures.loss_plot import loss_plot
+from ..pictures.side_by_side import side_by_side
 from ..saved.tune_state import load_tune_state
 from ..terminal import runs
 from ..terminal.config import Config, TrainData, ValidationData
-from ..terminal.run_folder import STATE
+from ..terminal.run_folder import SHEET, STATE
 from ..terminal.session import Session
 from ..text_table import text_table
 from ..video.reading import VideoClip, save_video
 from . import MODEL
-from .clips import example_clip
+from .clips import draw_clip
 from .judge import compare
 from .world import SIZE, Words, parse_caption
 
-FRAMES, FPS = 8, 8.0
-CLIP = Words("red", "circle", "blue")
+FRAMES, FPS, SEED = 12, 8.0, 4
+CLIP = Words("panda", "jumping", "park")
 EDITS = (
-    Words("red", "star", "blue"),
-    Words("red", "circle", "green"),
-    Words("yellow", "circle", "blue"),
-    Words("red", "circle", "blue", "outlined"),
+    Words("man", "jumping", "park"),
+    Words("panda", "jumping", "snow"),
+    Words("panda", "jumping", "park", "red"),
+    Words("panda", "jumping", "park", style="sketch"),
 )
 """The four uses of the paper: another subject, another background, another attribute, another style."""
-FIGURES, PLOT, SOURCE, UNTUNED = "figures.json", "loss.png", "source.mp4", "untuned"
+VARIATION = 0.3
+"""New noise in the inverted clip, so that edits have room and frames something to disagree about."""
+FIGURES, PLOT, SOURCE = "figures.json", "loss.png", "source.mp4"
+NOISE, BESIDE = "from-noise", "side-by-side"
+
+
+class Way(NamedTuple):
+    """One way to render the edits."""
+
+    label: str
+    folder: str
+    """Within the output folder."""
+    attention: str
+    joint_norm: bool
+    tuned: bool
+
+
+WAYS = (
+    Way("frame by frame", "untuned", "spatial", False, False),
+    Way("not tuned", "not-tuned", "sparse_causal", True, False),
+    Way("tuned", ".", "sparse_causal", True, True),
+)
 
 
 def demo_config() -> Config:
-    """The demo's own settings: the demo model is hundreds of times smaller than SD 1.5, and learns faster."""
+    """Return the demo's own settings: the demo model is far smaller than SD 1.5, and learns faster."""
     return Config(
         pretrained_model_path=str(MODEL),
         output_dir="outputs/demo",
         train_data=TrainData(prompt=CLIP.caption, n_sample_frames=FRAMES, width=SIZE, height=SIZE),
         validation_data=ValidationData(
             prompts=tuple(words.caption for words in EDITS),
-            num_inference_steps=8,
-            num_inv_steps=8,
-            guidance_scale=3.0,
+            num_inference_steps=12,
+            num_inv_steps=12,
+            guidance_scale=4.0,
         ),
-        max_train_steps=100,
+        max_train_steps=120,
         learning_rate=5e-4,
         gradient_checkpointing=False,
         validation_steps=1_000_000,
@@ -61,15 +88,15 @@ def demo_config() -> Config:
 
 
 def demo(session: Session) -> None:
-    """Invert and sample without tuning, then tune, invert and sample; print the judge's table.
+    """Render every prompt in three ways from the inverted clip, and the first one from noise; print the judge's table.
 
-    Writes what the command ``run`` writes, the source clip, the loss plot, the figures, and the untuned videos in a
-    folder of their own.
+    Writes what the command ``run`` writes, the source clip, the loss plot, the figures, each way's videos, and the ways
+    side by side.
     """
-    folder, prompts = session.folder, session.config.validation_data.prompts
+    folder = session.folder
     if not session.config.train_data.video_path:
         data = session.config.train_data
-        clip = example_clip(parse_caption(data.prompt), "arc", data.n_sample_frames, seed=3)
+        clip = draw_clip(parse_caption(data.prompt), data.n_sample_frames, SEED)
         session.clip = VideoClip(clip, FPS, FPS, len(clip))
     runs.check_before_tuning(session)
     source = session.clip.frames
@@ -77,37 +104,79 @@ def demo(session: Session) -> None:
     # for what other commands may do with the folder
     data = replace(session.config.train_data, video_path=str(folder / SOURCE))
     session.config = replace(session.config, train_data=data)
-    before = runs.sample(session, runs.invert(session), folder / UNTUNED)
-    runs.tune(session)
-    after = runs.sample(session, runs.invert(session))
+    _ = session.latents, session.contexts  # once for all ways
+    videos, noise = {}, {}
+    for number, way in enumerate(WAYS, start=1):
+        tqdm.write(f"{number} of {len(WAYS)}: {way.label}")
+        videos[way.label], noise[way.label] = _rendered(session, way)
     state = load_tune_state(folder / STATE)
     losses = loss_plot(state.losses, state.validation)
     with replacing(folder / PLOT) as partial:
         to_pil(losses).save(partial)
-    figures = {"tuned": _judged(after, source, prompts), "untuned": _judged(before, source, prompts)}
+    _write_pictures(folder, source, session.config.train_data.prompt, videos, noise, session.clip.fps)
+    figures = {label: _judged(of_way, source, session.config.train_data.prompt) for label, of_way in videos.items()}
     write_text(folder / FIGURES, json.dumps(figures, indent=2, ensure_ascii=False))
     print(_table(figures))
 
 
+def _rendered(session: Session, way: Way) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Frames by prompt, from the inverted clip with new noise in it, and of the first prompt from noise alone."""
+    data = session.config.validation_data
+    config = replace(
+        session.config,
+        attention=way.attention,
+        joint_norm=way.joint_norm,
+        output_dir=str(session.folder / way.folder),
+    )
+    of_way = session.with_network(config)
+    try:
+        if way.tuned:
+            runs.tune(of_way)
+        inverted = runs.invert(of_way)
+        varied = replace(inverted, latents=vary(inverted.latents, VARIATION, config.seed))
+        videos = runs.sample(of_way, varied)
+        of_way.config = replace(config, validation_data=replace(data, prompts=data.prompts[:1]))
+        return videos, runs.sample(of_way, None, of_way.folder / NOISE)
+    finally:
+        of_way.deflate()
+
+
+def _write_pictures(
+    folder: Path, source: Tensor, said: str, videos: dict[str, dict], noise: dict[str, dict], fps: float
+) -> None:
+    """Write one contact sheet with every way of every prompt, and a GIF of each prompt's ways side by side."""
+    rows, labels = [source], [f"The clip: {said}"]
+    for start, rendered in (("", videos), ("from noise · ", noise)):
+        for prompt in next(iter(rendered.values())):
+            ways = {label: of_way[prompt] for label, of_way in rendered.items()}
+            rows += ways.values()
+            labels += [f"{prompt} · {start}{label}" for label in ways]
+            larger = [repeat(clip, "f h w c -> f (h a) (w b) c", a=2, b=2) for clip in (source, *ways.values())]
+            beside = side_by_side(larger, ["clip", *ways])
+            save_video(folder / BESIDE / f"{file_name(start + prompt)}.gif", beside, fps)
+    contact_sheet(folder / SHEET, rows, labels, frames_shown=len(source))
+
+
 Figures = dict[str, float | None]
-"""By name; None where there is nothing to measure, as no object is seen."""
+"""By name; None where there is nothing to measure."""
 
 
-def _judged(videos: dict[str, Tensor], source: Tensor, prompts: Sequence[str]) -> dict[str, Figures | None]:
+def _judged(videos: dict[str, Tensor], source: Tensor, said: str) -> dict[str, Figures | None]:
     """The judge's figures of every prompt that is a caption of the drawn world; None for others."""
     figures: dict[str, Figures | None] = {}
-    for prompt in prompts:
+    for prompt, video in videos.items():
         try:
-            words = parse_caption(prompt)
+            words, source_words = parse_caption(prompt), parse_caption(said)
         except ValueError:
             figures[prompt] = None
             continue
-        seen = compare(videos[prompt], source, words)
+        seen = compare(video, source, words, source_words)
         measured = {
             "frames right, %": 100 * seen.frames_right,
-            "off track, % of width": 100 * seen.track_distance,
-            "motion, 1 = as far": seen.slope,
+            "pose off, % of height": 100 * seen.pose_distance,
             "drift": seen.drift,
+            "flips per pair": seen.flips,
+            "away from the clip": seen.away,
         }
         figures[prompt] = {name: value if math.isfinite(value) else None for name, value in measured.items()}
     return figures
@@ -120,7 +189,7 @@ def _table(figures: dict[str, dict]) -> str:
         table, remarks = [[way, *columns]], [""]
         for prompt, judged in videos.items():
             values = judged or dict.fromkeys(columns)
-            table.append([prompt, *("" if value is None else f"{value:.2f}" for value in values.values())])
+            table.append([prompt, *("" if value is None else f"{value:.3f}" for value in values.values())])
             remarks.append("" if judged else "no caption of the drawn world")
         lines += ["", *text_table(table, remarks)]
     return "\n".join(lines)

@@ -1,73 +1,98 @@
-"""The drawn world of the demo model: one coloured shape on a textured background, 64x64 pixels.
+"""The drawn world of the demo model: a figure does something somewhere, 96x96 pixels.
 
-A caption says four things: style, object colour, shape and background colour ("a striped red circle on a blue
-background"). Everything else is left unsaid and differs between any two pictures of the same caption: place, size,
-rotation, shade, the texture of the object and of the background, the direction of the light, and the angle, period
-and phase of the stripes. Frames of one clip share all of these except the place.
+A caption says who, what and where, and it may say the shirt's colour and a style ("a man, wearing a red shirt, is
+running on the beach, sketch style"). All else is left unsaid and differs, in kind, between any two pictures of the
+same caption: clothes, hat and hair, skin, metal and fur, time of day, kinds and places of props, size, the side it
+faces and the phase of its motion. Frames of one clip share all of that but the phase and the path.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
+import random
+from dataclasses import dataclass, replace
 from itertools import product
 
-import torch
-from einops import rearrange
-from torch import Tensor
-from torch.nn.functional import grid_sample
+import numpy as np
 
-SIZE = 64
+from .figures import FIGURES, HATS, VERBS, figure_parts
+from .pen import OUTLINE, STYLES, Colour, Pen, lit
+from .places import PLACES, SKIES, draw_place
+
+SIZE = 96
 """Width and height of a picture, and the unit that places and sizes are given in, in pixels."""
 
-COLOURS: dict[str, tuple[float, float, float]] = {
-    "red": (0.80, 0.20, 0.18),
-    "yellow": (0.88, 0.75, 0.20),
-    "green": (0.20, 0.62, 0.28),
-    "blue": (0.20, 0.38, 0.82),
-    "purple": (0.58, 0.24, 0.70),
-    "white": (0.92, 0.92, 0.90),
+COLOURS: dict[str, Colour] = {
+    "red": (222, 44, 44),
+    "yellow": (252, 218, 44),
+    "green": (38, 156, 70),
+    "blue": (40, 92, 226),
+    "purple": (158, 58, 196),
+    "white": (248, 248, 248),
 }
-SHAPES = ("circle", "cross", "triangle", "star")
-STYLES = ("plain", "striped", "outlined")
-HELD_OUT = (("purple", "star"), ("green", "cross"), ("white", "triangle"))
-"""Pairs of object colour and shape that the demo model never sees while it is trained."""
+ANY = "any"
+"""Clothes that the caption does not say."""
+PLURALS = {"man": "men", "robot": "robots", "panda": "pandas", "frog": "frogs", "skeleton": "skeletons"}
 
-SIZES = (12.5, 15.5)
-"""Smallest and largest size in training pictures: the radius of the circle that has the shape's area, in pixels."""
-ANGLES = (-15.0, 15.0)
-"""Rotations in training pictures, in degrees."""
-INK = 0.06
-"""Brightness of outlines."""
-OUTLINE_WIDTH = 3.2
-STRIPE_DARKNESS = 0.3
+SKINS: tuple[Colour, ...] = ((252, 214, 180), (214, 158, 112), (134, 86, 58))
+HAIRS: tuple[Colour, ...] = ((46, 30, 26), (240, 204, 92), (176, 74, 34))
+SHOES: tuple[Colour, ...] = ((44, 42, 50), (246, 246, 246), (140, 84, 44), (226, 52, 110))
+METALS: tuple[Colour, ...] = ((170, 178, 190), (226, 120, 60), (90, 170, 214), (222, 190, 80), (150, 110, 200))
+FURS: tuple[Colour, ...] = ((40, 40, 46), (124, 74, 46))
+FROGS: tuple[Colour, ...] = ((112, 204, 66), (60, 176, 160), (206, 196, 60))
+BODIES: dict[str, tuple[Colour, ...]] = {
+    "man": SKINS,
+    "robot": METALS,
+    "panda": FURS,
+    "frog": FROGS,
+    "skeleton": ((240, 236, 220),),
+}
+"""The colours that a figure's own body may have."""
+
+DARK: Colour = (30, 30, 38)
+WHITE: Colour = (250, 250, 250)
+
+HELD_OUT = (("frog", "waving"), ("robot", "snow"), ("panda", "neon"), ("skeleton", "yellow"))
+"""Pairs of a figure with a verb, place, style or shirt that the demo model never sees while it is trained."""
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a caption says. Every field is one of the module's names: COLOURS, SHAPES, STYLES."""
+    """What a caption says.
 
-    colour: str
-    shape: str
-    background: str
-    style: str = "plain"
+    Attributes:
+        figure: one of FIGURES; verb: one of VERBS; place: one of PLACES.
+        clothes: colour of the shirt, one of COLOURS, or ANY when the caption does not say it.
+        style: one of STYLES.
+        two: two figures that look alike instead of one.
+    """
+
+    figure: str
+    verb: str
+    place: str
+    clothes: str = ANY
+    style: str = "none"
+    two: bool = False
 
     @property
     def caption(self) -> str:
-        """The plain-English caption, for instance "an outlined red circle on a blue background"."""
-        look = {"plain": "a", "striped": "a striped", "outlined": "an outlined"}[self.style]
-        return f"{look} {self.colour} {self.shape} on a {self.background} background"
+        """The plain-English caption, for instance "a man, wearing a red shirt, is running on the beach"."""
+        who = f"two {PLURALS[self.figure]}" if self.two else f"a {self.figure}"
+        if self.clothes != ANY:
+            who += f", wearing {self.clothes} shirts," if self.two else f", wearing a {self.clothes} shirt,"
+        style = "" if self.style == "none" else f", {self.style} style"
+        return f"{who} {'are' if self.two else 'is'} {self.verb} {PLACES[self.place]}{style}"
 
     @property
     def held_out(self) -> bool:
         """Whether training leaves this caption out."""
-        return (self.colour, self.shape) in HELD_OUT
+        others = (self.verb, self.place, self.style, self.clothes)
+        return any((self.figure, other) in HELD_OUT for other in others)
 
 
 def all_words() -> list[Words]:
-    """Every caption of the world, 360 of them: the object never has the background's colour."""
-    names = tuple(COLOURS)
-    return [Words(c, s, b, st) for c, s, b, st in product(names, SHAPES, names, STYLES) if c != b]
+    """Return every caption of one figure, 2100 of them."""
+    choices = (FIGURES, VERBS, PLACES, (ANY, *COLOURS), STYLES)
+    return [Words(*chosen) for chosen in product(*choices)]
 
 
 def parse_caption(caption: str) -> Words:
@@ -76,169 +101,133 @@ def parse_caption(caption: str) -> Words:
     Raises:
         ValueError: the caption is not of the form that Words.caption writes.
     """
+    said = " ".join(caption.lower().split())
     for words in all_words():
-        if words.caption == " ".join(caption.lower().split()):
-            return words
+        for found in (words, replace(words, two=True)):
+            if found.caption == said:
+                return found
     raise ValueError(
         f"{caption!r} is not a caption of the drawn world; expected one like "
-        f"'{Words('red', 'circle', 'blue', 'striped').caption}' with colours {', '.join(COLOURS)} "
-        f"and shapes {', '.join(SHAPES)}."
+        f"'{Words('man', 'running', 'beach', 'red', 'sketch').caption}' with {', '.join(FIGURES)}; {', '.join(VERBS)}; "
+        f"{', '.join(PLACES.values())}; shirts {', '.join(COLOURS)}; styles {', '.join(STYLES[1:])}."
     )
 
 
-@dataclass
-class Scenes:
-    """Everything needed to draw n pictures; every field is a tensor whose first dimension is n."""
+@dataclass(frozen=True)
+class Scene:
+    """Everything needed to draw one picture.
 
-    colour: Tensor  # index into COLOURS
-    background: Tensor  # index into COLOURS
-    shape: Tensor  # index into SHAPES
-    style: Tensor  # index into STYLES
-    x: Tensor  # centre, pixels from the left, 0..64
-    y: Tensor  # centre, pixels from the top, 0..64
-    size: Tensor  # radius of the circle of the same area, pixels
-    angle: Tensor  # radians
-    object_tint: Tensor  # [n, 3] factor on the object's colour: shade and a little hue
-    background_tint: Tensor  # [n, 3]
-    object_light: Tensor  # [n, 2] brightness slope across the object
-    background_light: Tensor  # [n, 2] brightness slope across the picture
-    object_texture: Tensor  # [n, 2, 16, 16] noise grids, coarse and fine, in the object's own coordinates
-    background_texture: Tensor  # [n, 2, 16, 16]
-    stripe_angle: Tensor  # radians, in the object's own coordinates
-    stripe_period: Tensor  # pixels
-    stripe_phase: Tensor  # radians
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def __getitem__(self, index: slice | Tensor) -> Scenes:
-        return Scenes(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
-
-
-def random_scenes(words: list[Words], generator: torch.Generator) -> Scenes:
-    """Scenes for the given words, with everything unsaid drawn at random from the ranges of training.
-
-    Args:
-        words: one entry per scene.
-        generator: CPU generator; the same state gives the same scenes.
+    Attributes:
+        words: what the caption says.
+        shirt, trousers, hat_colour, accent: names of COLOURS; accent is that of the props' bright parts.
+        shoes, hair: numbers in their tables; hair 3 is none. body: likewise in BODIES, counted round and round.
+        hat: one of HATS; sky: one of SKIES; prop: 0, 1 or 2.
+        x, phase: of each figure, pixels from the left and 0..1.
+        ground, height: y of the feet and the figure's height, pixels.
+        facing: 1 to the right, -1 to the left.
+        horizon: its y in pixels; camera: pixels it has moved to the right; layout: decides where the props stand.
     """
-    n = len(words)
+
+    words: Words
+    shirt: str
+    trousers: str
+    hat_colour: str
+    accent: str
+    shoes: int
+    hair: int
+    body: int
+    hat: str
+    sky: str
+    prop: int
+    x: tuple[float, ...]
+    phase: tuple[float, ...]
+    ground: float
+    height: float
+    facing: int
+    horizon: float
+    camera: float
+    layout: int
+
+
+def random_scene(words: Words, seed: int) -> Scene:
+    """Return a scene of these words, with everything unsaid drawn from the seed."""
+    r = random.Random(seed)
     colours = list(COLOURS)
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(n, *shape, generator=generator)
-
-    def index(names: list[str] | tuple[str, ...], values: list[str]) -> Tensor:
-        return torch.tensor([names.index(v) for v in values])
-
-    size = uniform(*SIZES)
-    margin = 1.45 * size + 1.0
-    light = [uniform(0, 2 * math.pi) for _ in range(2)]
-    slopes = [uniform(0.0, 0.22)[:, None] * torch.stack([angle.cos(), angle.sin()], dim=-1) for angle in light]
-    return Scenes(
-        colour=index(colours, [w.colour for w in words]),
-        background=index(colours, [w.background for w in words]),
-        shape=index(SHAPES, [w.shape for w in words]),
-        style=index(STYLES, [w.style for w in words]),
-        x=margin + (SIZE - 2 * margin) * uniform(0, 1),
-        y=margin + (SIZE - 2 * margin) * uniform(0, 1),
-        size=size,
-        angle=uniform(*ANGLES) * math.pi / 180,
-        object_tint=uniform(0.78, 1.08, 1) + uniform(-0.03, 0.03, 3),
-        background_tint=uniform(0.78, 1.08, 1) + uniform(-0.03, 0.03, 3),
-        object_light=slopes[0],
-        background_light=slopes[1],
-        object_texture=torch.randn(n, 2, 16, 16, generator=generator),
-        background_texture=torch.randn(n, 2, 16, 16, generator=generator),
-        stripe_angle=uniform(0, math.pi),
-        stripe_period=uniform(9.5, 12.0),
-        stripe_phase=uniform(0, 2 * math.pi),
+    shirt = r.choice(colours) if words.clothes == ANY else words.clothes
+    x = (r.uniform(23, 29), r.uniform(67, 73)) if words.two else (r.uniform(40, 56),)
+    phase = r.random()
+    return Scene(
+        words=words,
+        shirt=shirt,
+        trousers=r.choice([c for c in colours if c != shirt]),
+        hat_colour=r.choice(colours),
+        accent=r.choice(colours),
+        shoes=r.randrange(len(SHOES)),
+        hair=r.randrange(len(HAIRS) + 1),
+        body=r.randrange(30),
+        hat=r.choice(("none", *HATS)),
+        sky=r.choice(list(SKIES)),
+        prop=r.randrange(3),
+        x=x,
+        phase=(phase, r.random()) if words.two else (phase,),
+        ground=r.uniform(87, 91),
+        height=r.uniform(54, 60) if words.two else r.uniform(66, 74),
+        facing=r.choice((-1, 1)),
+        horizon=r.uniform(56, 64),
+        camera=r.uniform(-500, 500),
+        layout=r.randrange(1 << 30),
     )
 
 
-def signed_distance(shape: str, u: Tensor, v: Tensor, size: Tensor | float) -> Tensor:
-    """Distance to the shape's edge, negative inside, in pixels; v points down. All shapes of one size have one area.
+def figure_colours(
+    figure: str, sky: str, body: int, shirt: int, trousers: int, shoes: int, hat: int, hair: int
+) -> dict[str, Colour]:
+    """Return the colour of every part of a figure, as the time of day lights it.
 
     Args:
-        shape: one of SHAPES.
-        u, v: coordinates from the shape's centre (centroid), any broadcastable shape.
-        size: radius of the circle of the same area.
+        figure: one of FIGURES; sky: one of SKIES.
+        body, shirt, trousers, shoes, hat, hair: numbers in BODIES, COLOURS, SHOES and HAIRS.
     """
-    if shape == "circle":
-        return torch.hypot(u, v) - size
-    if shape == "cross":
-        longer, shorter = torch.maximum(u.abs(), v.abs()), torch.minimum(u.abs(), v.abs())
-        along, across = longer - 1.1534 * size, shorter - 0.4152 * size  # of the nearer of two crossed bars
-        return torch.hypot(along.clamp(min=0), across.clamp(min=0)) + torch.maximum(along, across).clamp(max=0)
-    if shape == "triangle":
-        slanted = 0.8660 * u.abs() - 0.5 * v
-        return torch.maximum(slanted, v) - 0.7776 * size
-    if shape == "star":
-        # Fold the plane into one tenth of the star, then take the distance to its one edge.
-        u, v = u.abs(), -v
-        for a, b in ((0.80902, -0.58779), (-0.80902, -0.58779)):
-            over = 2 * (a * u + b * v).clamp(min=0)
-            u, v = u - over * a, v - over * b
-        radius = 1.5413 * size
-        u, v = u.abs(), v - radius
-        a, b = 0.45 * 0.58779, 0.45 * 0.80902 - 1.0
-        along = torch.minimum(((u * a + v * b) / (a * a + b * b)).clamp(min=0), torch.as_tensor(radius))
-        return torch.hypot(u - a * along, v - b * along) * torch.sign(v * a - u * b)
-    raise ValueError(f"unknown shape {shape!r}; expected one of {', '.join(SHAPES)}.")
+    light, clothes = 0.4 + 0.6 * SKIES[sky][1], list(COLOURS.values())
+    bodies = BODIES[figure]
+    own = bodies[body % len(bodies)]
+    parts = {
+        "body": own,
+        "head": WHITE if figure == "panda" else own,
+        "shirt": clothes[shirt],
+        "trousers": clothes[trousers],
+        "shoes": SHOES[shoes],
+        "hat": clothes[hat],
+        "hair": HAIRS[hair % len(HAIRS)],
+        "dark": DARK,
+        "white": WHITE,
+    }
+    return {name: lit(colour, light) for name, colour in parts.items()}
 
 
-def draw(scenes: Scenes, resolution: int = SIZE) -> Tensor:
-    """Draw the scenes.
-
-    Args:
-        scenes: n scenes.
-        resolution: width and height of the pictures in pixels; places and sizes scale along.
-
-    Returns:
-        [n, 3, resolution, resolution] float32 in 0..1.
-    """
-    line = (torch.arange(resolution) + 0.5) * SIZE / resolution
-    py, px = torch.meshgrid(line, line, indexing="ij")
-    per_scene = {f.name: getattr(scenes, f.name) for f in fields(scenes)}
-    x, y, angle, size = (rearrange(per_scene[k], "n -> n 1 1") for k in ("x", "y", "angle", "size"))
-    u = (px - x) * angle.cos() + (py - y) * angle.sin()
-    v = (py - y) * angle.cos() - (px - x) * angle.sin()
-
-    palette = torch.tensor(list(COLOURS.values()))
-    ground = _lit(px / 32 - 1, py / 32 - 1, scenes.background_light, scenes.background_texture)
-    back = (palette[scenes.background] * scenes.background_tint)[:, :, None, None] * ground[:, None]
-    surface = _lit(u / 24, v / 24, 2 * scenes.object_light, scenes.object_texture)
-
-    wave = (u * _col(scenes.stripe_angle.cos()) + v * _col(scenes.stripe_angle.sin())) / _col(scenes.stripe_period)
-    stripes = torch.sigmoid(6 * torch.sin(2 * math.pi * wave + _col(scenes.stripe_phase)))
-    striped = _col(scenes.style == STYLES.index("striped"))
-    surface = surface * torch.where(striped, STRIPE_DARKNESS + (1 - STRIPE_DARKNESS) * stripes, 1.0)
-    front = (palette[scenes.colour] * scenes.object_tint)[:, :, None, None] * surface[:, None]
-
-    distance = torch.zeros_like(u)
-    for i, shape in enumerate(SHAPES):
-        mine = scenes.shape == i
-        if mine.any():
-            distance[mine] = signed_distance(shape, u[mine], v[mine], size[mine])
-    sharpness = resolution / SIZE
-    line_of_ink = (0.5 + (distance + OUTLINE_WIDTH) * sharpness).clamp(0, 1)
-    ink = torch.where(_col(scenes.style == STYLES.index("outlined")), line_of_ink, 0.0)[:, None]
-    front = front * (1 - ink) + INK * ink
-    alpha = (0.5 - distance * sharpness).clamp(0, 1)[:, None]
-    return (back * (1 - alpha) + front * alpha).clamp(0, 1)
+def draw(scene: Scene) -> np.ndarray:
+    """Draw a scene: uint8 [96, 96, 3]."""
+    pen = Pen(SIZE, scene.words.style)
+    accent = COLOURS[scene.accent]
+    draw_place(pen, scene.words.place, scene.sky, scene.prop, accent, scene.horizon, scene.camera, scene.layout)
+    words, hair, names = scene.words, scene.hair < len(HAIRS), list(COLOURS)
+    clothes = names.index(scene.shirt), names.index(scene.trousers), scene.shoes, names.index(scene.hat_colour)
+    colours = figure_colours(words.figure, scene.sky, scene.body, *clothes, scene.hair)
+    for x, phase in zip(scene.x, scene.phase):
+        for group in figure_parts(
+            words.figure, words.verb, phase, scene.facing, x, scene.ground, scene.height, scene.hat, hair
+        ):
+            pen.group(group, colours)
+    return pen.picture()
 
 
-def _col(value: Tensor) -> Tensor:
-    return rearrange(value, "n -> n 1 1")
-
-
-def _lit(u: Tensor, v: Tensor, slope: Tensor, texture: Tensor) -> Tensor:
-    """Brightness [n, h, w] around 1: a slope of light and two octaves of noise, at coordinates in about -1..1."""
-    n = len(slope)
-    u, v = u.expand(n, *u.shape[-2:]), v.expand(n, *v.shape[-2:])
-    light = u * slope[:, 0, None, None] + v * slope[:, 1, None, None]
-    where = torch.stack([u, v], dim=-1)
-    options = {"mode": "bilinear", "padding_mode": "border", "align_corners": False}
-    coarse = grid_sample(texture[:, :1, :5, :5], where, **options)[:, 0]
-    fine = grid_sample(texture[:, 1:], where, **options)[:, 0]
-    return 1 + light + 0.09 * coarse + 0.09 * fine
+def mask(scene: Scene) -> np.ndarray:
+    """Return where the figures are: float32 [96, 96] in 0..1."""
+    pen, words, hair = Pen(SIZE, "none"), scene.words, scene.hair < len(HAIRS)
+    for x, phase in zip(scene.x, scene.phase):
+        for group in figure_parts(
+            words.figure, words.verb, phase, scene.facing, x, scene.ground, scene.height, scene.hat, hair
+        ):
+            for part in group:
+                pen.fill(part.shape, (255, 255, 255), OUTLINE)
+    return pen.picture()[..., 0].astype(np.float32) / 255

@@ -74,7 +74,7 @@ COMMANDS = {
     ),
     "demo": Command(
         "See the method work with the small demo model: no checkpoint, no GPU, a few minutes.",
-        'tav demo --output outputs/demo --prompt "an outlined red circle on a blue background"',
+        'tav demo --output outputs/demo --prompt "a frog is running on the beach"',
     ),
     "ablate": Command(
         "See what each part of the method contributes: the prompts once per row of the paper's ablation, in one sheet. "

@@ -5,7 +5,7 @@ When pictures are asked for, it runs with its own settings.
 
 from workflow_page import PICTURES, WATCH
 
-STEPS, PREVIEW_EVERY, SEEN = (100, 25, 77) if PICTURES else (6, 3, 1)
+STEPS, PREVIEW_EVERY, SEEN = (120, 40, 85) if PICTURES else (6, 3, 1)
 POINTS = "() => document.querySelector('.tav-tune .tav-raw')?.getAttribute('d').split('L').length ?? 0"
 FILM = "() => [...document.querySelectorAll('.tav-strip button')].map(frame => frame.textContent)"
 LOOK = """type => {
@@ -20,7 +20,7 @@ HELP = "web/docs/images"
 
 
 def test_four_edits_without_a_checkpoint(server, page):
-    page.open_template("try_it_without_a_checkpoint")
+    page.open_template("3 Four edits from one tuning")
     page.set("TAVOneShotTune", steps=STEPS, preview_every=PREVIEW_EVERY)
     if not PICTURES:
         page.set("TAVOneShotTune", preview_steps=2)
@@ -43,20 +43,20 @@ def test_four_edits_without_a_checkpoint(server, page):
     page.wait_until(f"() => ({POINTS})() === {STEPS}")
     steps = [str(step) for step in range(PREVIEW_EVERY, STEPS + 1, PREVIEW_EVERY)]
     page.wait_until(f"steps => ({FILM})().join() === steps", arg=",".join(steps))
-    page.picture(f"{HELP}/sample_video.png", "Another shape", "Sample Video", "VAE Decode")
+    page.picture(f"{HELP}/sample_video.png", "Another figure", "Sample Video", "VAE Decode")
     page.page.evaluate(LOOK, "TAVCompareVideos")
-    page.wait_until(f"() => ({FRAME})()?.endsWith('/ 8')")
+    page.wait_until(f"() => ({FRAME})()?.endsWith('/ 12')")
     assert page.page.locator(".tav-stage figcaption").all_text_contents() == [
-        "the clip", "another shape", "another background", "another colour", "another style",
+        "the clip", "another figure", "another place", "a red shirt", "another style",
     ]  # fmt: skip
     assert page.shown("SaveVideo")
     page.page.get_by_title("Play or pause (space)").click()
     page.page.locator(".tav-compare .tav-bar input").fill("5")
-    assert page.page.evaluate(FRAME) == "6 / 8"
+    assert page.page.evaluate(FRAME) == "6 / 12"
     page.picture("docs/images/demo_graph_after.jpg", "Compare Videos")
     page.page.evaluate(NARROW, "TAVCompareVideos")
     page.picture(f"{HELP}/compare_videos.jpg", "Compare Videos")
     page.page.get_by_role("button", name="Wipe").click()
-    page.page.get_by_title("The video on the right").select_option("another background")
+    page.page.get_by_title("The video on the right").select_option("another place")
     page.picture(f"{HELP}/compare_wipe.jpg", "Compare Videos")
     assert page.own_errors() == []

@@ -14,7 +14,7 @@ def test_how_well_the_demo_model_rebuilds_its_clip(page):
     graph = Graph()
     model = graph.add("TAVLoadDemoModel")
     clip = graph.add(
-        "TAVDemoClip", colour="red", shape="circle", background="blue", style="plain", motion="arc", frames=8, seed=3
+        "TAVDemoClip", figure="man", verb="running", place="beach", clothes="red", style="none", frames=8, seed=3
     )
     latents = graph.add("VAEEncode", pixels=clip[0], vae=model[2])
     inflated = graph.add(

@@ -45,10 +45,10 @@ def open_graph(page, **settings) -> None:
     graph = Graph()
     model = graph.add("TAVLoadDemoModel")
     clip = graph.add(
-        "TAVDemoClip", colour="red", shape="circle", background="blue", style="plain", motion="line", frames=2, seed=3
+        "TAVDemoClip", figure="man", verb="running", place="beach", clothes="red", style="none", frames=2, seed=3
     )
     latents = graph.add("VAEEncode", pixels=clip[0], vae=model[2])
-    words = [graph.add("CLIPTextEncode", clip=model[1], text=text) for text in ("a red circle", "a green circle", "")]
+    words = [graph.add("CLIPTextEncode", clip=model[1], text=text) for text in ("a man", "a frog", "")]
     inflated = graph.add(
         "TAVInflateUNet", model=model[0], attention="sparse_causal", temporal_attention=True, joint_norm=True
     )

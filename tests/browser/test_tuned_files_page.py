@@ -91,7 +91,7 @@ def test_what_a_run_told_stays(server, page, files):
     graph = Graph()
     model = graph.add("TAVLoadDemoModel")
     clip = graph.add(
-        "TAVDemoClip", colour="red", shape="circle", background="blue", style="plain", motion="line", frames=2, seed=3
+        "TAVDemoClip", figure="man", verb="running", place="beach", clothes="red", style="none", frames=2, seed=3
     )
     words = graph.add("CLIPTextEncode", clip=model[1], text=clip[1])
     latents = graph.add("VAEEncode", pixels=clip[0], vae=model[2])

@@ -1,157 +1,117 @@
-"""The drawn world, and the judge on pictures whose truth is known, most of them unlike those its rules were set on."""
+"""The drawn world, and the judge on pictures whose truth is known and that it was not trained on."""
 
-import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from einops import rearrange
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import avg_pool2d
 
-from tav_core.demo.clips import draw_clip, track
-from tav_core.demo.judge import UNCLEAR, compare, drift, read
-from tav_core.demo.world import (
-    COLOURS,
-    HELD_OUT,
-    Words,
-    all_words,
-    draw,
-    parse_caption,
-    random_scenes,
-)
+from tav_core.demo.clips import clip_scenes, draw_clip
+from tav_core.demo.figures import FIGURES, VERBS, pose
+from tav_core.demo.judge import LOOKS, NAMES, compare, read, truth
+from tav_core.demo.pen import STYLES
+from tav_core.demo.places import PLACES
+from tav_core.demo.world import COLOURS, HELD_OUT, Words, all_words, draw, parse_caption, random_scene
 
-SOME = all_words()[::11]
+SOME = all_words()[::13]
 
 
-def scenes_of_some(seed=7):
-    return random_scenes(SOME, torch.Generator().manual_seed(seed))
+@pytest.fixture(scope="module")
+def scenes():
+    return [random_scene(words, 10_000 + i) for i, words in enumerate(SOME)]
 
 
-def pictures_of(scenes, resolution=64):
-    return rearrange(draw(scenes, resolution), "n c h w -> n h w c")
+@pytest.fixture(scope="module")
+def pictures(scenes):
+    return torch.from_numpy(np.stack([draw(scene) for scene in scenes])).float() / 255
 
 
-def blurred(pictures):
-    around = pad(rearrange(pictures, "n h w c -> n c h w"), (1, 1, 1, 1), mode="replicate")
-    return rearrange(avg_pool2d(around, 3, stride=1), "n c h w -> n h w c")
-
-
-def share_right(pictures):
-    verdicts = [reading.right(words) for reading, words in zip(read(pictures), SOME)]
-    return sum(all(v.values()) for v in verdicts) / len(verdicts)
+def shares(pictures, scenes):
+    """Share read right of every name."""
+    readings = read(pictures)
+    right = [{n: r.named[n] == NAMES[n][truth(s)[0][n]] for n in NAMES} for r, s in zip(readings, scenes)]
+    return {name: sum(r[name] for r in right) / len(right) for name in NAMES}
 
 
 def test_captions_say_each_thing_once_and_read_back():
     captions = {words.caption: words for words in all_words()}
-    assert len(captions) == 360
-    assert all(parse_caption(caption) == words for caption, words in captions.items())
-    assert parse_caption("An outlined  red circle on a blue background") == Words("red", "circle", "blue", "outlined")
+    assert len(captions) == len(FIGURES) * len(VERBS) * len(PLACES) * (1 + len(COLOURS)) * len(STYLES)
+    assert all(parse_caption(caption) == words for caption, words in list(captions.items())[::37])
+    assert parse_caption("A man,  wearing a red shirt, is running on the beach, sketch style") == Words(
+        "man", "running", "beach", "red", "sketch"
+    )
+    assert parse_caption("two frogs, wearing red shirts, are jumping in the snow").two
     with pytest.raises(ValueError, match="not a caption of the drawn world"):
-        parse_caption("a red circle on a red background")
+        parse_caption("a cat is running on the beach")
+    assert all(Words(figure, "running", "city", other).held_out for figure, other in HELD_OUT if other in COLOURS)
 
 
-def test_held_out_pairs_leave_their_colours_and_shapes_to_training():
-    trained = [words for words in all_words() if not words.held_out]
-    assert len(trained) == 315
-    for colour, shape in HELD_OUT:
-        assert any(words.colour == colour for words in trained) and any(words.shape == shape for words in trained)
+def test_a_scene_is_its_words_and_its_seed():
+    words = Words("robot", "dancing", "city")
+    assert random_scene(words, 3) == random_scene(words, 3) != random_scene(words, 4)
+    assert random_scene(replace(words, clothes="red"), 5).shirt == "red"
+    looks = [random_scene(words, seed) for seed in range(40)]
+    for name in ("shirt", "trousers", "sky", "hat", "prop", "facing", "body"):
+        assert len({getattr(scene, name) for scene in looks}) >= 2, name
 
 
-def test_one_seed_is_one_picture_and_the_unsaid_differs_between_seeds():
-    first, again, other = (draw(scenes_of_some(seed)) for seed in (1, 1, 2))
-    assert torch.equal(first, again)
-    assert (first - other).abs().mean(dim=(1, 2, 3)).min() > 0.02
-    assert first.min() >= 0 and first.max() <= 1
+def test_frames_of_a_clip_share_all_but_the_pose_and_the_path():
+    first, *others = clip_scenes(Words("panda", "running", "park"), 12, seed=2)
+    assert all(replace(s, phase=first.phase, camera=first.camera) == first for s in others)
+    assert len({scene.phase for scene in others}) == 11
+    assert draw_clip(Words("man", "waving", "snow"), 3).shape == (3, 96, 96, 3)
 
 
-CHANGES = {
-    "as trained": {},
-    "larger": {
-        "size": lambda s: torch.full_like(s.size, 17.0),
-        "x": lambda s: s.x * 0 + 31,
-        "y": lambda s: s.y * 0 + 33,
-    },
-    "smaller": {"size": lambda s: torch.full_like(s.size, 9.0)},
-    "turned": {"angle": lambda s: s.angle + 1.0},
-    "narrow stripes": {"stripe_period": lambda s: s.stripe_period * 0 + 7.5},
-    "darker object, lighter ground": {
-        "object_tint": lambda s: s.object_tint * 0.85,
-        "background_tint": lambda s: s.background_tint * 1.1,
-    },
-    "stronger light": {"background_light": lambda s: s.background_light * 1.5},
-}
+@pytest.mark.parametrize("verb", VERBS)
+def test_poses_close_their_cycle_and_mirror(verb):
+    assert pose(verb, 0.0).angles == pytest.approx(pose(verb, 1.0).angles)
+    steps = [np.abs(np.subtract(pose(verb, i / 24).angles, pose(verb, (i + 1) / 24).angles)).max() for i in range(24)]
+    assert max(steps) < 0.6
+    assert sorted(np.abs(pose(verb, 0.2, 1).angles)) == pytest.approx(sorted(np.abs(pose(verb, 0.2, -1).angles)))
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_judge_reads_every_word_place_and_size(change):
-    scenes = scenes_of_some()
-    scenes = replace(scenes, **{name: new(scenes) for name, new in CHANGES[change].items()})
-    pictures = pictures_of(scenes)
-    assert share_right(pictures) >= 0.97
-    for reading, x, y, size in zip(read(pictures), scenes.x, scenes.y, scenes.size):
-        assert math.hypot(reading.x - x, reading.y - y) < 0.6
-        assert abs(reading.size - size) < 0.5
+def test_judge_reads_drawn_pictures(pictures, scenes):
+    right = shares(pictures, scenes)
+    assert min(right.values()) >= 0.9, right
+    off = [(r.points - truth(s)[1]).norm(dim=1).mean() for r, s in zip(read(pictures), scenes)]
+    assert sum(off) / len(off) < 2.5
 
 
-def test_judge_reads_blurred_noisy_and_larger_pictures():
-    pictures = pictures_of(scenes_of_some())
-    noise = 0.04 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))
-    assert share_right(blurred(blurred(pictures))) >= 0.97
-    assert share_right((pictures + noise).clamp(0, 1)) >= 0.97
-    assert share_right(pictures_of(scenes_of_some(), resolution=128)) >= 0.97
+def test_judge_reads_blurred_noisy_and_larger_pictures(pictures, scenes):
+    soft = rearrange(
+        avg_pool2d(rearrange(pictures, "n h w c -> n c h w"), 3, 1, 1, count_include_pad=False), "n c h w -> n h w c"
+    )
+    noise = 0.05 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))
+    larger = pictures.repeat_interleave(2, 1).repeat_interleave(2, 2)
+    for changed in (soft, (pictures + noise).clamp(0, 1), larger):
+        right = shares(changed, scenes)
+        assert min(right.values()) >= 0.87, right
 
 
 def test_judge_says_which_word_is_wrong():
-    shown = Words("red", "star", "blue", "striped")
-    reading = read(draw_clip(shown, torch.tensor([[32.0, 32.0]])))[0]
-    for name, value in (("colour", "green"), ("shape", "circle"), ("background", "white"), ("style", "plain")):
+    shown = Words("man", "jumping", "beach", "red")
+    reading = read(draw_clip(shown, 4, seed=1))[0]
+    assert all(reading.right(shown).values())
+    wrong = {"figure": "frog", "verb": "running", "place": "snow", "clothes": "blue", "style": "neon"}
+    for name, value in wrong.items():
         verdict = reading.right(replace(shown, **{name: value}))
         assert [word for word, right in verdict.items() if not right] == [name]
 
 
-def test_judge_does_not_name_what_is_not_there():
-    empty = torch.full((1, 64, 64, 3), 0.5) * torch.tensor(COLOURS["green"])
-    assert not read(empty)[0].found
-    assert not any(read(empty)[0].right(Words("red", "circle", "green")).values())
-    bar = empty.clone()
-    bar[:, 28:36, 12:52] = torch.tensor([0.85, 0.47, 0.19])  # an orange bar: none of the shapes, none of the colours
-    assert (read(bar)[0].shape, read(bar)[0].colour) == (UNCLEAR, UNCLEAR)
-
-
-def test_compare_measures_words_distance_and_slope():
-    words = Words("yellow", "triangle", "purple")
-    way = track("line", (22.0, 24.0), (42.0, 40.0), 8)
-    source = draw_clip(words, way, seed=3, size=12)
-    same = compare(source, source, words)
-    assert (same.frames_right, same.track_distance) == (1.0, 0.0) and same.slope == pytest.approx(1.0)
-
-    edited_words = Words("blue", "circle", "white", "outlined")
-    half = way.mean(dim=0) + (way - way.mean(dim=0)) / 2
-    edited = draw_clip(edited_words, half + torch.tensor([0.0, 6.0]), seed=4, size=12)
-    figures = compare(edited, source, edited_words)
-    assert figures.frames_right == 1.0
-    assert figures.slope == pytest.approx(0.5, abs=0.05)
-    expected = (half + torch.tensor([0.0, 6.0]) - way).norm(dim=1).mean().item() / 64
-    assert figures.track_distance == pytest.approx(expected, abs=0.01)
-    assert compare(edited, source, words).frames_right == 0.0
+def test_compare_sees_a_changing_look_and_another_pose_and_not_motion():
+    words = Words("man", "dancing", "park")
+    source = draw_clip(words, 8, seed=6)
+    same = compare(source, source, words, words)
+    assert same.frames_right >= 0.8 and same.pose_distance == 0 and same.order == pytest.approx(1) and same.away == 0
+    scenes = clip_scenes(words, 8, seed=6)
+    looks = [random_scene(words, 50 + i) for i in range(8)]
+    flickering = [replace(look, phase=s.phase, x=s.x, facing=s.facing) for look, s in zip(looks, scenes)]
+    flicker = compare(torch.from_numpy(np.stack([draw(s) for s in flickering])).float() / 255, source, words, words)
+    assert flicker.drift > 3 * same.drift and flicker.flips > same.flips + 1 and flicker.away > 0.05
+    other = compare(draw_clip(Words("man", "jumping", "park"), 8, seed=6), source, words, words)
+    assert other.right["verb"] < 0.3 and other.pose_distance > 0.05 and other.order < 0.8
+    assert len(LOOKS) == read(source)[0].colours.shape[0]
     with pytest.raises(ValueError, match="must match"):
-        compare(edited[:4], source, words)
-
-
-def test_a_frame_without_an_object_counts_as_lost():
-    words = Words("red", "circle", "white")
-    source = draw_clip(words, track("line", (20.0, 32.0), (44.0, 32.0), 4), size=12)
-    edited = source.clone()
-    edited[1] = torch.tensor(COLOURS["white"])
-    figures = compare(edited, source, words)
-    assert figures.frames_right == 0.75 and figures.track_distance == pytest.approx(0.125)
-
-
-@pytest.mark.parametrize("kind", ["line", "arc", "bounce"])
-def test_drift_sees_a_changing_look_and_not_motion(kind):
-    words = Words("green", "star", "red", "striped")
-    way = track(kind, (24.0, 38.0), (40.0, 40.0), 8)
-    steady = drift(draw_clip(words, way, seed=1, size=12))
-    changing = drift(torch.cat([draw_clip(words, way[i : i + 1], seed=10 + i, size=12) for i in range(8)]))
-    assert steady[0] < 0.05 and steady[1] < 0.005
-    assert changing[0] > 3 * steady[0] and changing[1] > 0.03
+        compare(source[:4], source, words, words)

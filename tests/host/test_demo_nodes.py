@@ -11,12 +11,13 @@ from workflow_file import api_graph
 import tav_core
 from tav_core.checkpoint.pipeline import Pipeline
 from tav_core.demo import MODEL
-from tav_core.demo.clips import example_clip
+from tav_core.demo.clips import draw_clip
 from tav_core.demo.judge import compare, read
 from tav_core.demo.world import Words, parse_caption
 
-CLIP = {"colour": "red", "shape": "circle", "background": "blue", "style": "plain", "motion": "line", "frames": 4}
-CAPTION, EDIT = "a red circle on a blue background", "a striped red circle on a green background"
+CLIP = {"figure": "man", "verb": "running", "place": "beach", "clothes": "red", "style": "none", "frames": 4}
+CAPTION, EDIT = Words("man", "running", "beach", "red").caption, Words("robot", "running", "beach").caption
+CLIP_WORDS = Words("panda", "jumping", "park")
 STEPS, GUIDANCE = 4, 3.0
 
 
@@ -41,7 +42,7 @@ class DemoGraph(Graph):
 
     def draw(self, model: list, clip: list, caption: str, steps: int) -> list:
         """Two pictures from random noise."""
-        grey = self.add("EmptyImage", width=64, height=64, batch_size=2, color=0x808080)
+        grey = self.add("EmptyImage", width=96, height=96, batch_size=2, color=0x808080)
         latent = self.add("VAEEncode", pixels=grey[0], vae=self.model[2])
         positive, negative = (self.add("CLIPTextEncode", clip=clip, text=text)[0] for text in (caption, ""))
         return self.add(
@@ -64,7 +65,10 @@ def test_it_computes_what_the_core_computes_without_comfyui(server):
         "TAVInflateUNet", model=graph.model[0], attention="sparse_causal", temporal_attention=True, joint_norm=True
     )
     caption = graph.words(graph.clip[1])
-    inverted = graph.add("TAVDDIMInvert", model=model[0], latent=graph.latents[0], positive=caption, steps=STEPS)
+    inverted = graph.add(
+        "TAVDDIMInvert", model=model[0], latent=graph.latents[0], positive=caption, steps=STEPS, refine=0,
+        keep_trajectory=False,
+    )  # fmt: skip
     sampled = graph.add(
         "TAVSampleVideo", model=model[0], latent=inverted[0], positive=graph.words(EDIT), negative=graph.words(""),
         steps=STEPS, guidance=GUIDANCE,
@@ -75,7 +79,7 @@ def test_it_computes_what_the_core_computes_without_comfyui(server):
     entry = server.run(graph)
 
     pipeline = Pipeline.load(MODEL, device="cpu")
-    frames = example_clip(Words("red", "circle", "blue"), "line", frames=4, seed=3)
+    frames = draw_clip(Words("man", "running", "beach", "red"), frames=4, seed=3)
     unet, schedule = pipeline.inflate(), pipeline.schedule
     encoded = pipeline.encode_video(frames)
     noise = tav_core.ddim_invert(unet, schedule, encoded, *pipeline.encode_prompts([CAPTION]), STEPS)[-1]
@@ -95,19 +99,19 @@ def test_it_computes_what_the_core_computes_without_comfyui(server):
 
 def test_ksampler_draws_what_the_caption_says_with_previews(server):
     graph = DemoGraph()
-    sampled = graph.draw(graph.model[0], graph.model[1], "a white circle on a purple background", steps=12)
+    sampled = graph.draw(graph.model[0], graph.model[1], "a panda is jumping in the snow", steps=16)
     shown = graph.decode(sampled)
     entry = server.run(graph)
     for reading in read(pictures(server, entry, shown)):
-        assert (reading.colour, reading.background) == ("white", "purple")
+        assert (reading.named["figure"], reading.named["place"]) == ("panda", "snow")
     assert sampled[0] in {event.data["node_id"] for event in server.events if event.kind == "preview"}
 
 
 def test_loras_fit(server):
     weights = {}
     for module, size in {
-        "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q": 32,
-        "lora_te_text_model_encoder_layers_0_self_attn_v_proj": 64,
+        "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q": 40,
+        "lora_te_text_model_encoder_layers_0_self_attn_v_proj": 96,
     }.items():
         weights[f"{module}.lora_down.weight"] = torch.eye(size)
         weights[f"{module}.lora_up.weight"] = torch.eye(size)
@@ -123,12 +127,12 @@ def test_loras_fit(server):
     assert min(difference(latents, plain) for latents in changed) > 1e-3
 
 
-def test_a_clip_whose_shape_cannot_be_seen_is_refused(server):
-    graph = DemoGraph(colour="blue")
+def test_a_workflow_saved_with_the_inputs_of_before_gets_one_sentence(server):
+    graph = DemoGraph(figure="red", verb="circle", place="blue", clothes="plain", style="arc")
     graph.decode(graph.latents[0])
     with pytest.raises(ComfyError) as refused:
         server.run(graph)
-    assert "A blue circle cannot be seen on a blue background" in refused.value.message
+    assert "it now draws figures" in str(refused.value)
 
 
 def test_workflow_that_needs_no_checkpoint(server):
@@ -151,9 +155,9 @@ def test_workflow_that_needs_no_checkpoint(server):
     entry = server.run(nodes)
 
     source, *edited = (pictures(server, entry, Node(f"show {number}")) for number in (clip, *decoded))
-    assert len({parse_caption(text) for text in words}) == 4
-    for text, video in zip(words, edited):
-        seen = compare(video, source, parse_caption(text))
-        assert seen.frames_right >= 0.75, (text, seen)
-        assert seen.track_distance < 0.1, (text, seen)
+    said = [parse_caption(text) for text in words]
+    assert len(set(said)) == 4
+    seen = [compare(video, source, one, CLIP_WORDS) for one, video in zip(said, edited)]
+    assert sum(one.frames_right for one in seen) / len(seen) >= 0.6, seen
+    assert max(one.pose_distance for one in seen) < 0.15, seen
     assert server.files(entry, Node(saved))

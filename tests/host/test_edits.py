@@ -44,7 +44,7 @@ def test_mask_of_words(server, clip):
     graph = Chain(clip, demo=True)
     mask = graph.add(
         "TAVMaskFromPrompt", model=graph.inflate()[0], clip=graph.checkpoint[1], latent=graph.latents[0],
-        prompt="a red circle on a blue background", words="the red circle", steps=2, threshold=0.5, grow=0, feather=0,
+        prompt="a robot is running on the beach", words="the robot", steps=2, threshold=0.5, grow=0, feather=0,
         images=graph.video[0],
     )  # fmt: skip
     shown = graph.add("MaskToImage", mask=mask[0])

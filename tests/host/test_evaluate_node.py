@@ -8,7 +8,7 @@ from comfy_server import ComfyError, Graph, Node
 
 import tav_core
 
-PROMPT = "a red circle on a blue background"
+PROMPT = "a robot is running on the beach"
 
 
 @pytest.fixture(scope="module")

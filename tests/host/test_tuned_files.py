@@ -55,7 +55,7 @@ def test_the_prompt_is_followed_to_where_it_is_written(server, clip):
     model = graph.inflate()[0]
     string = graph.add("PrimitiveString", value="a bear is running")
     drawn = graph.add(
-        "TAVDemoClip", colour="red", shape="circle", background="blue", style="plain", motion="line", frames=2, seed=3
+        "TAVDemoClip", figure="man", verb="running", place="beach", clothes="red", style="none", frames=2, seed=3
     )
     graph.nodes[string.id]["inputs"]["text"] = [string.id]  # an input that no node has, and no link
     joined = graph.add("StringConcatenate", string_a=string[0], string_b="fast", delimiter=" ")
@@ -63,7 +63,7 @@ def test_the_prompt_is_followed_to_where_it_is_written(server, clip):
     expected = {
         "string": (encode(string[0]), "a bear is running"),
         "behind": (graph.add("ConditioningZeroOut", conditioning=encode(string[0])[0]), "a bear is running"),
-        "caption": (encode(drawn[1]), "a red circle on a blue background"),
+        "caption": (encode(drawn[1]), "a man, wearing a red shirt, is running on the beach"),
         "sdxl": (for_sdxl, "a bear is running"),
         "computed": (encode(joined[0]), ""),
     }
