@@ -28,10 +28,11 @@ class DDIMInvert(io.ComfyNode):
                 io.Latent.Input("latent", tooltip="The clip, encoded by the checkpoint's VAE (VAE Encode)."),
                 io.Conditioning.Input("positive", tooltip="Published: an empty prompt (CLIP Text Encode, no text)."),
                 setting_input(SAMPLE["steps"], tooltip="Published: 50. Use the same number for sampling."),
-                setting_input(SAMPLE["refine"]),
+                setting_input(SAMPLE["refine"], optional=True),
                 io.Boolean.Input(
                     "keep_trajectory",
                     default=False,
+                    optional=True,
                     tooltip="Keep the clip as it is at every step, in main memory: for a mask in Sample Video.",
                 ),
             ],

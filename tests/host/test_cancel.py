@@ -30,8 +30,8 @@ def refined(graph: Chain, model: list) -> Node:
 
 def masked(graph: Chain, model: list) -> Node:
     mask = graph.add("SolidMask", value=0.5, width=SIZE, height=SIZE)
-    inverted = graph.invert(model, 100, keep_trajectory=True)
-    return graph.sample(model, inverted[0], 100, mask=mask[0], structure=1.0)
+    inverted = graph.invert(model, 40, keep_trajectory=True)
+    return graph.sample(model, inverted[0], 40, mask=mask[0], structure=1.0)
 
 
 def found(graph: Chain, model: list) -> Node:
@@ -44,7 +44,7 @@ def found(graph: Chain, model: list) -> Node:
 CANCELLED = {
     "DDIM Invert": lambda graph, model: graph.invert(model, 1000),
     "DDIM Invert, refined": refined,
-    "Sample Video": lambda graph, model: graph.sample(model, graph.latents[0], 1000),
+    "Sample Video": lambda graph, model: graph.sample(model, graph.invert(model, 1)[0], 1000),
     "Sample Video, masked": masked,
     "Video Mask from Prompt": found,
 }
