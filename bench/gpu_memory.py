@@ -62,7 +62,7 @@ class AliveBytes(TorchDispatchMode):
     ) -> object:
         kwargs = kwargs or {}
         if operation is torch.ops.aten._to_copy.default and kwargs.get("device") == torch.device("cpu"):
-            return torch.empty_like(args[0], device="cpu")  # there is no data to copy into main memory
+            return torch.zeros_like(args[0], device="cpu")  # there is no data to copy into main memory
         result = operation(*args, **kwargs)
         for value in tree_leaves(result):
             if isinstance(value, Tensor):

@@ -9,6 +9,7 @@ from .compare_videos import CompareVideos
 from .ddim_invert import DDIMInvert
 from .demo import DemoClip, LoadDemoModel
 from .evaluate_video import EvaluateVideo
+from .extend_video_latent import ExtendVideoLatent
 from .inflate_unet import InflateUNet
 from .load_video import LoadVideo
 from .mask_from_prompt import MaskFromPrompt
@@ -28,6 +29,7 @@ class TuneAVideoExtension(ComfyExtension):
             OneShotTune,
             DDIMInvert,
             SampleVideo,
+            ExtendVideoLatent,
             CompareVideos,
             EvaluateVideo,
             SaveTuned,

@@ -5,8 +5,10 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..tav_core import ATTENTION_MODES
+from ..tav_core.diffusion.settings import LONG
 from . import host
 from .schema_compat import advanced, search_aliases
+from .setting_inputs import setting_input
 
 
 class InflateUNet(io.ComfyNode):
@@ -43,10 +45,19 @@ class InflateUNet(io.ComfyNode):
                     **advanced(),
                     tooltip="Normalise over all frames together (published). Off: each frame by itself.",
                 ),
+                *(setting_input(LONG[name], optional=True, **advanced()) for name in ("window", "overlap")),
             ],
             outputs=[io.Model.Output(tooltip="The video model: KSampler, LoRAs and ControlNet work on it.")],
         )
 
     @classmethod
-    def execute(cls, model: io.Model.Type, attention: str, temporal_attention: bool, joint_norm: bool) -> io.NodeOutput:
-        return io.NodeOutput(host.inflate_model(model, attention, temporal_attention, joint_norm))
+    def execute(
+        cls,
+        model: io.Model.Type,
+        attention: str,
+        temporal_attention: bool,
+        joint_norm: bool,
+        window: int = 0,
+        overlap: int = 0,
+    ) -> io.NodeOutput:
+        return io.NodeOutput(host.inflate_model(model, attention, temporal_attention, joint_norm, window, overlap))

@@ -37,7 +37,8 @@ class Start:
     """The nodes that every template begins with: model, clip, its latents, and the prompts."""
 
     def __init__(
-        self, w: Workflow, note: str, *, demo: bool = False, checkpoint: str = SD15, height: int, width: int = 300
+        self, w: Workflow, note: str, *, demo: bool = False, checkpoint: str = SD15, height: int, width: int = 300,
+        **clip: int,
     ) -> None:  # fmt: skip
         self.w = w
         w.column("1 · Model and clip", width)
@@ -47,7 +48,7 @@ class Start:
             self.clip = w.add("TAVDemoClip", change=True)
         else:
             self.loader = w.add("CheckpointLoaderSimple", ckpt_name=checkpoint, change=True)
-            self.clip = w.add("TAVLoadVideo", change=True, **CLIP)
+            self.clip = w.add("TAVLoadVideo", change=True, **CLIP | clip)
         self.model, self.vae, self.text_encoder = self.loader["MODEL"], self.loader["VAE"], self.loader["CLIP"]
         self.images, self.fps = self.clip["images"], self.clip["fps"]
         self.latents = w.add("VAEEncode", collapsed=True, pixels=self.images, vae=self.vae)["LATENT"]
@@ -267,6 +268,32 @@ def _controlnet(w: Workflow) -> None:
     w.column("5 · Compare", 520)
     s.compare("the clip\nwith ControlNet", 560, result)
     s.save(result, "with_controlnet")
+
+
+@template("9 A long clip")
+def _long_clip(w: Workflow) -> None:
+    s = Start(w, "## A long clip, at the memory of a few frames\n\n**window** on Inflate UNet (an advanced input) "
+        "is how many frames are computed at once. The whole clip goes through in windows of 16, every one sees the "
+        "first frame, and One-Shot Tune learns from 16 frames in each step.\n\n**Extend Video Latent** then makes the "
+        "video longer than the clip: set *frames* to as many as you like.\n\n"
+        f"{PUBLISHED_CLIP} {GREEN_NODES}", height=310, frames=48, stride=1)  # fmt: skip
+    w.column("2 · Prompts", 290)
+    caption = s.prompt("What the clip shows", "a man is skiing", change=True)
+    edit = s.prompt("What to render instead", "spider man is skiing", change=True)
+    empty = s.prompt("Empty prompt", "", collapsed=True)
+    inflated = s.inflate(window=16, overlap=15)
+    w.note("- out of memory: a window of 8\n- the overlap is one less than the window, which leaves no seam\n- frames in main memory: 3 MB "
+        "each for 512 x 512; the command line writes them one by one", 120, "Window and overlap")  # fmt: skip
+    w.column("3 · Learn the motion", 330)
+    tuned = s.tune(inflated, caption, edit, empty, preview_every=0)["model"]
+    w.column("4 · Render", 290)
+    noise = w.add("TAVDDIMInvert", model=tuned, latent=s.latents, positive=empty, steps=50)["LATENT"]
+    result = s.sample(tuned, noise, edit, empty, "the clip", True)
+    longer = w.add("TAVExtendVideoLatent", latent=noise, frames=96, mode="mirror", change=True)["LATENT"]
+    extended = s.sample(tuned, longer, edit, empty, "longer", True)
+    w.column("5 · Compare", 560)
+    s.compare("the clip\nthe edit\nthe edit, twice as long", 560, result, extended)
+    s.save(extended, "a_long_clip")
 
 
 ABLATION = {

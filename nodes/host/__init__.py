@@ -4,6 +4,7 @@ from . import routes  # noqa: F401  (adds them to ComfyUI's server)
 from .comfy_model import encode_prompt
 from .ddim import invert, sample
 from .demo_model import load_demo_model
+from .extension import extend_latent
 from .folders import new_tuned_path, register_model_folder, tuned_files, tuned_name, tuned_path
 from .inflation import apply_tuned, inflate_model, other_base
 from .live import live_run, stops
@@ -20,6 +21,7 @@ __all__ = [
     "apply_tuned",
     "clip_models",
     "encode_prompt",
+    "extend_latent",
     "inflate_model",
     "input_path",
     "input_videos",

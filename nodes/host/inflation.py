@@ -19,6 +19,7 @@ from ... import tav_core
 from ...tav_core.network.projection import DOWN, UP, WEIGHT, Change, combined
 from .comfy_model import PREFIX, check_weights, compute_dtype_of, fingerprint_of, plain_weights, schedule_of
 from .folders import KEY
+from .windows import FrameBatch, WindowedSampling
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Inflation:
     attention: str
     temporal_attention: bool
     joint_norm: bool
+    window: int = 0
+    """Frames that the network computes at once; 0 for all."""
+    overlap: int = 0
+    """Frames before a window that its temporal attention sees."""
     temporal: nn.ModuleList | None = None
     """The tuned temporal attention; None before tuning, when it would add nothing."""
     changes: Mapping[str, Change] = field(default_factory=dict, compare=False)
@@ -46,7 +51,8 @@ class Inflation:
         """Return ``unet`` as a video U-Net, not attached yet."""
         kernel = "xformers" if comfy.model_management.xformers_enabled() else "sdpa"
         temporal = temporal or self.temporal or False
-        return tav_core.VideoUNet(unet, self.attention, temporal, self.joint_norm, kernel, rank=rank)
+        options = {"rank": rank, "window": self.window, "overlap": self.overlap}
+        return tav_core.VideoUNet(unet, self.attention, temporal, self.joint_norm, kernel, **options)
 
     def video_unet_of(self, network: nn.Module) -> tav_core.VideoUNet:
         """Return the video U-Net that calls of ``network`` go through."""
@@ -70,8 +76,16 @@ class Inflation:
             self.temporal.to(x.device)  # a partly loaded model moves only ComfyUI's own layers to the device
         video_unet = self.video_unet_of(executor.class_obj)
         kernel = _comfy_kernel(video_unet, transformer_options)
-        with video_unet.attached(_frames(x, transformer_options), kernel):
-            return executor(x, timesteps, context, y, control, transformer_options, **kw)
+        frames = _frames(x, transformer_options)
+        batch, parts = FrameBatch(len(x) // frames, frames), []
+        with video_unet.attached(frames, kernel), video_unet.windows(frames) as windows:
+            for window in windows:
+                comfy.model_management.throw_exception_if_processing_interrupted()
+                inputs = [batch.cut(value, window) for value in (x, timesteps, context, y)]
+                of_window = control(window) if callable(control) else batch.cut(control, window)
+                options, more = batch.cut_options(transformer_options, window), batch.cut(kw, window)
+                parts.append(batch.per_video(executor(*inputs, of_window, options, **more)))
+        return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).flatten(0, 1)
 
 
 def _frames(x: Tensor, transformer_options: dict) -> int:
@@ -113,7 +127,9 @@ def inflation_of(model: ModelPatcher) -> Inflation:
     return inflation
 
 
-def inflate_model(model: ModelPatcher, attention: str, temporal_attention: bool, joint_norm: bool) -> ModelPatcher:
+def inflate_model(
+    model: ModelPatcher, attention: str, temporal_attention: bool, joint_norm: bool, window: int, overlap: int
+) -> ModelPatcher:
     """Return a clone of MODEL that renders a batch of latents as one video.
 
     Raises:
@@ -121,7 +137,7 @@ def inflate_model(model: ModelPatcher, attention: str, temporal_attention: bool,
     """
     if model.get_attachment(KEY) is not None:
         raise ValueError("This MODEL is inflated already: connect the checkpoint's MODEL, or leave this node out.")
-    inflation = Inflation(attention, temporal_attention, joint_norm)
+    inflation = Inflation(attention, temporal_attention, joint_norm, window, overlap)
     inflation.video_unet(model.model.diffusion_model)
     schedule_of(model)
     return _with_inflation(model.clone(), inflation)
@@ -193,6 +209,7 @@ def _with_inflation(model: ModelPatcher, inflation: Inflation) -> ModelPatcher:
     model.set_attachments(KEY, inflation)
     model.remove_wrappers_with_key(WrappersMP.DIFFUSION_MODEL, KEY)
     model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, inflation)
+    WindowedSampling(inflation.window).add_to(model, KEY)
     if inflation.temporal is not None:
         # ComfyUI 0.3.64 has no CoreModelPatcher
         patcher = getattr(comfy.model_patcher, "CoreModelPatcher", comfy.model_patcher.ModelPatcher)

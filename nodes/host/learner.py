@@ -69,6 +69,7 @@ def _memory_to_tune(
     as factors of the rank.
     """
     b, c, f, h, w = shape
+    f = min(f, settings.frames_per_step or inflation.window or f)
     activations = model.memory_required([b * f, c, h, w]) * (1.6 if settings.gradient_checkpointing else 11)
     if settings.precision != "auto":
         estimated = compute_dtype_of(model) or model.model.get_dtype()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .inflation import Inflation
 
 _LIMIT_BYTES = 2.5e9
-_INFLATION = ("attention", "temporal_attention", "joint_norm")
+_INFLATION = ("attention", "temporal_attention", "joint_norm", "window")
 
 
 @dataclass(frozen=True)

@@ -210,8 +210,9 @@ class LongVideoSettings:
         widget={"max": 10_000},
     )
     overlap: int = setting(
-        4,
-        "Frames before a window that its temporal attention sees, against seams. No matter without a window.",
+        15,
+        "Frames before a window that its temporal attention sees: one less than the window leaves no seam, fewer take "
+        "less memory. Without a window it does nothing.",
         least=0,
         widget={"max": 10_000},
     )

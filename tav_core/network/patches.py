@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from einops import rearrange
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from .attention import attend, frames_to_keep, key_frames, video_attention
@@ -94,11 +94,33 @@ def text_projection(state: VideoState, projection: nn.Module, original: Forward,
 
 
 def joint_norm(state: VideoState, norm: nn.Module, original: Forward, x: Tensor) -> Tensor:
-    """Apply a group norm with statistics over all frames of a video."""
+    """Apply a group norm with statistics over all frames of a video; through windows, over frames up to each one."""
+    if not state.kept.single():
+        return _running_norm(state, norm, original(x), x)
     if state.frames == 1:
         return original(x)
     joint = original(rearrange(x, "(b f) c h w -> b c (f h) w", f=state.frames))
     return rearrange(joint, "b c (f h) w -> (b f) c h w", h=x.shape[-2])
+
+
+def _running_norm(state: VideoState, norm: nn.GroupNorm, per_frame: Tensor, x: Tensor) -> Tensor:
+    """Return a group norm with a running mean of the frames' statistics, from the norm of each frame by itself.
+
+    Where ``m`` and ``s`` are a frame's mean and deviation and ``M`` and ``S`` the running ones,
+    ``(x - M) / S = (x - m) / s * (s / S) + (m - M) / S``; this way no precision is lost in 16 bit.
+    """
+    groups = rearrange(x, "(b f) (g c) h w -> f b g (c h w)", f=state.frames, g=norm.num_groups)
+    moments = [torch.var_mean(frame.float(), dim=-1, correction=0) for frame in groups]
+    variance, mean = (torch.stack(each) for each in zip(*moments))
+    running = state.kept.running_mean(norm, torch.stack([mean, variance + mean.square()], dim=1), state.window)
+    running_mean, running_square = running.unbind(dim=1)
+    running_deviation = (running_square - running_mean.square() + norm.eps).sqrt()
+    ratio = (variance + norm.eps).sqrt() / running_deviation
+    offset = (mean - running_mean) / running_deviation
+    width = norm.num_channels // norm.num_groups
+    ratio, offset = (repeat(each, "f b g -> (b f) (g c) 1 1", c=width).to(x) for each in (ratio, offset))
+    weight, bias = (each.to(x)[:, None, None] for each in (norm.weight, norm.bias))
+    return torch.addcmul(offset * weight + bias * (1 - ratio), per_frame, ratio)
 
 
 def checkpointed(state: VideoState, module: nn.Module, original: Forward, *args: Any, **kwargs: Any) -> Tensor:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 from .attention import Kernel
-from .windows import KeptFrames
+from .windows import KeptFrames, frames_in_time
 
 LARGEST_BATCH = 2**15
 """Sequences (spatial positions) that temporal attention takes at once. CUDA's kernels take hardly twice as many, and a
@@ -43,7 +45,7 @@ class TemporalSelfAttention(nn.Module):
     def forward(self, tokens: Tensor, kept: KeptFrames) -> Tensor:
         """Return ``[(b f), n, c]`` for tokens ``[(b f), n, c]`` of the current window's frames.
 
-        Keys and values are those of the window and of the last frames before it.
+        Keys and values are those of :func:`.frames_in_time`.
         """
         query, key, value = (project(tokens) for project in (self.to_q, self.to_k, self.to_v))
         frames, stop = len(kept.window), kept.window.stop
@@ -52,13 +54,21 @@ class TemporalSelfAttention(nn.Module):
             rearrange(x, "(b f) n (h d) -> (b n) h f d", f=count, h=self.heads)
             for x, count in ((query, frames), (key, len(known)), (value, len(known)))
         )
-        most = LARGEST_LEARNING_BATCH if torch.is_grad_enabled() else LARGEST_BATCH
-        if len(query) > most:
-            parts = zip(*(x.split(most) for x in (query, key, value)), strict=True)
-            out = torch.cat([self.kernel(*part) for part in parts])
-        else:
-            out = self.kernel(query, key, value)
+        parts, place = [], 0
+        for seen, group in groupby(frames_in_time(kept.window, len(known), kept.overlap)):
+            queries = query[:, :, place : place + len(list(group))]
+            keys, values = (x[:, :, seen.start : seen.stop] for x in (key, value))
+            parts.append(self._attend(queries, keys, values))
+            place += queries.shape[2]
+        out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
         return self.to_out[0](rearrange(out, "(b n) h f d -> (b f) n (h d)", n=tokens.shape[1]))
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        most = LARGEST_LEARNING_BATCH if torch.is_grad_enabled() else LARGEST_BATCH
+        if len(query) <= most:
+            return self.kernel(query, key, value)
+        parts = zip(*(x.split(most) for x in (query, key, value)), strict=True)
+        return torch.cat([self.kernel(*part) for part in parts])
 
 
 class TemporalAttention(nn.Module):

@@ -8,6 +8,7 @@ const WIDTHS = {
     TAVOneShotTune: 380,
     TAVDDIMInvert: 300,
     TAVSampleVideo: 320,
+    TAVExtendVideoLatent: 320,
     TAVSaveTuned: 320,
     TAVLoadTuned: 360,
     TAVEvaluateVideo: 420,

@@ -185,5 +185,48 @@ class ModulesOfOthers:
         return (model,)
 
 
-NODES = (ProbeModel, SmallClipVision, RandomText, FileName, SilencedVideoAttention, Tiles, ModulesOfOthers)
+class RecordMemory:
+    """A MODEL whose requests for memory are recorded from now on."""
+
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "record"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",)}}
+
+    def record(self, model):
+        network, ask = model.model, type(model.model).memory_required
+        network.images_asked = []
+
+        def recorded(input_shape, **kwargs):
+            network.images_asked.append(input_shape[0])
+            return ask(network, input_shape, **kwargs)
+
+        network.memory_required = recorded
+        return (model,)
+
+
+class MemoryAsked:
+    """Reports for how many images at once memory was asked since RecordMemory, which ends."""
+
+    RETURN_TYPES = ()
+    FUNCTION = "report"
+    OUTPUT_NODE = True
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",), "after": ("LATENT",)}}
+
+    def report(self, model, after):
+        del model.model.memory_required
+        return {"ui": {"text": [json.dumps(sorted(set(model.model.images_asked)))]}}
+
+
+NODES = (
+    ProbeModel, SmallClipVision, RandomText, FileName, SilencedVideoAttention, Tiles, ModulesOfOthers, RecordMemory,
+    MemoryAsked,
+)  # fmt: skip
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}
