@@ -282,8 +282,9 @@ def _long_clip(w: Workflow) -> None:
     edit = s.prompt("What to render instead", "spider man is skiing", change=True)
     empty = s.prompt("Empty prompt", "", collapsed=True)
     inflated = s.inflate(window=16, overlap=15)
-    w.note("- out of memory: a window of 8\n- the overlap is one less than the window, which leaves no seam\n- frames in main memory: 3 MB "
-        "each for 512 x 512; the command line writes them one by one", 120, "Window and overlap")  # fmt: skip
+    w.note("- out of memory: a window of 8, with an overlap of 7\n- an overlap of one less than the window leaves no "
+        "seam\n- frames in main memory: 3 MB each for 512 x 512; the command line writes them one by one", 120,
+        "Window and overlap")  # fmt: skip
     w.column("3 · Learn the motion", 330)
     tuned = s.tune(inflated, caption, edit, empty, preview_every=0)["model"]
     w.column("4 · Render", 290)
