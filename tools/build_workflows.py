@@ -228,19 +228,21 @@ def _reuse(w: Workflow) -> None:
     s.save(result, "reuse_a_saved_motion")
 
 
-@template("6 Zero-shot, without tuning")
-def _zero_shot(w: Workflow) -> None:
-    s = Start(w, "## Zero-shot: no tuning\n\n**Inflate UNet** with *first_frame* lets every frame look at the first, "
-        "so that the subject stays the same; the movement comes from the clip's own noise (**DDIM Invert**). Minutes "
-        f"instead of the tuning time, and less faithful to the clip.\n\n{PUBLISHED_CLIP} {GREEN_NODES}",
-        height=300)  # fmt: skip
+@template("6 A long clip, without tuning")
+def _long_clip(w: Workflow) -> None:
+    s = Start(w, "## A long clip, zero-shot\n\n**window** on Inflate UNet (an advanced input): how many frames are "
+        "computed at once. A clip of any length takes the memory of 16 frames, and all of them see the first.\n\n"
+        "No tuning: *first_frame* keeps the subject the same, and the movement comes from the clip's own noise: "
+        f"minutes instead of the tuning time, and less faithful.\n\n{PUBLISHED_CLIP} {GREEN_NODES}",
+        height=330, frames=48, stride=1)  # fmt: skip
     w.column("2 · Prompt and render", 340)
     prompt = s.prompt("What to render", "spider man is skiing", change=True)
     empty = s.prompt("Empty prompt", "", collapsed=True)
-    inflated = s.inflate(attention="first_frame", temporal_attention=False)
+    inflated = s.inflate(attention="first_frame", temporal_attention=False, window=16)
     result = s.render(inflated, prompt, empty, guidance=7.5)
-    w.note("- *full* attention: steadiest, slowest\n- prompt ignored: more guidance\n- layout lost: less guidance (4 "
-        "to 7)\n- not steady enough: template 4", 140, "If the result is poor")  # fmt: skip
+    w.note("- out of memory: a window of 8\n- longer than the clip: *Extend Video Latent* behind DDIM Invert\n- prompt "
+        "ignored: more guidance; layout lost: less (4 to 7)\n- not steady enough: template 4, with *window* 16 and "
+        "*overlap* 15", 160, "If the result is poor")  # fmt: skip
     w.column("3 · Compare", 640)
     s.compare("the clip\nuntuned edit", 560, result)
     s.save(result, "zero_shot")
@@ -268,33 +270,6 @@ def _controlnet(w: Workflow) -> None:
     w.column("5 · Compare", 520)
     s.compare("the clip\nwith ControlNet", 560, result)
     s.save(result, "with_controlnet")
-
-
-@template("9 A long clip")
-def _long_clip(w: Workflow) -> None:
-    s = Start(w, "## A long clip, at the memory of a few frames\n\n**window** on Inflate UNet (an advanced input) "
-        "is how many frames are computed at once. The whole clip goes through in windows of 16, every one sees the "
-        "first frame, and One-Shot Tune learns from 16 frames in each step.\n\n**Extend Video Latent** then makes the "
-        "video longer than the clip: set *frames* to as many as you like.\n\n"
-        f"{PUBLISHED_CLIP} {GREEN_NODES}", height=310, frames=48, stride=1)  # fmt: skip
-    w.column("2 · Prompts", 290)
-    caption = s.prompt("What the clip shows", "a man is skiing", change=True)
-    edit = s.prompt("What to render instead", "spider man is skiing", change=True)
-    empty = s.prompt("Empty prompt", "", collapsed=True)
-    inflated = s.inflate(window=16, overlap=15)
-    w.note("- out of memory: a window of 8, with an overlap of 7\n- an overlap of one less than the window leaves no "
-        "seam\n- frames in main memory: 3 MB each for 512 x 512; the command line writes them one by one", 120,
-        "Window and overlap")  # fmt: skip
-    w.column("3 · Learn the motion", 330)
-    tuned = s.tune(inflated, caption, edit, empty, preview_every=0)["model"]
-    w.column("4 · Render", 290)
-    noise = w.add("TAVDDIMInvert", model=tuned, latent=s.latents, positive=empty, steps=50)["LATENT"]
-    result = s.sample(tuned, noise, edit, empty, "the clip", True)
-    longer = w.add("TAVExtendVideoLatent", latent=noise, frames=96, mode="mirror", change=True)["LATENT"]
-    extended = s.sample(tuned, longer, edit, empty, "longer", True)
-    w.column("5 · Compare", 560)
-    s.compare("the clip\nthe edit\nthe edit, twice as long", 560, result, extended)
-    s.save(extended, "a_long_clip")
 
 
 ABLATION = {

@@ -85,7 +85,7 @@ def test_reuse_a_saved_motion(server, page, tuned):
 
 
 def test_zero_shot(server, page):
-    drop_and_run(page, "6 Zero-shot, without tuning")
+    drop_and_run(page, "6 A long clip, without tuning")
     assert saved_frames(server, page, "zero_shot") == [(SIZE, SIZE)] * FRAMES
 
 
@@ -129,7 +129,7 @@ def test_each_opening_is_a_workflow_of_its_own(page):
     """A tuning belongs to one of them: nobody stops that of another."""
     ids = set()
     for _ in range(2):
-        page.drop_workflow("6 Zero-shot, without tuning")
+        page.drop_workflow("6 A long clip, without tuning")
         ids.add(page.page.evaluate("() => app.graph.serialize().id"))
     assert len(ids) == 2
 
