@@ -4,9 +4,9 @@
     python bench/seams.py --seeds 1 --steps 30  # quicker
 
 For each seed the demo model is tuned on a drawn clip, a window of frames in each step. The clip is inverted and sampled
-with an edited prompt, with all frames at once and through windows. Columns: PSNR of the clip
-rebuilt without guidance; motion fidelity; drift of the look from frame to frame (the judge's); and the mean change from frame to frame at the seams over that inside windows, divided by the same of all
-frames at once.
+with an edited prompt, with all frames at once and through windows. Columns: PSNR of the clip rebuilt without guidance;
+motion fidelity; drift of the look from frame to frame (the judge's); and the mean change from frame to frame at the
+seams over that inside windows, divided by the same of all frames at once.
 """
 
 from __future__ import annotations
