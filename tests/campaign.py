@@ -61,7 +61,7 @@ def work(kind: str, seed: int, first: int, last: int) -> None:
                 end = "broken promise"
             except (ValueError, OSError, TuningError) as error:
                 sentence = str(error)
-                end = "refused" if len(sentence) < 1500 and sentence[-1:] in ".?)'" else f"no sentence: {sentence[:80]}"
+                end = "refused" if len(sentence) < 3000 and sentence[-1:] in ".?)'" else f"no sentence: {sentence[:80]}"
             except Exception as error:
                 end = f"traceback: {type(error).__name__}"
             if time.monotonic() - began > SECONDS:

@@ -16,7 +16,7 @@ import yaml
 
 from ..choices import ATTENTION_MODES, LARGEST_SIDE, RESIZE_MODES
 from ..diffusion.settings import LONG, SAMPLE, TUNE, OwnTuneSettings, TuneSettings, check, like, setting
-from ..errors import check_text
+from ..errors import check_text, short
 from ..files import write_text
 
 
@@ -181,7 +181,7 @@ class Config(OwnTuneSettings):
             for group in groups:
                 inner = inner.setdefault(group, {})
                 if not isinstance(inner, dict):
-                    raise ValueError(f"The key {name!r} is unknown: {_nearest(key)}")
+                    raise ValueError(f"The key {short(name)!r} is unknown: {_nearest(key)}")
             inner[key] = value
         return self.from_dict(nested)
 
@@ -197,7 +197,7 @@ def _fill(kind: type, values: dict[str, Any], prefix: str) -> Any:
     for key, value in values.items():
         name = f"{prefix}{key}"
         if key not in settings:
-            raise ValueError(f"The key {name!r} is unknown: {_nearest(str(key))}")
+            raise ValueError(f"The key {short(name)!r} is unknown: {_nearest(str(key))}")
         if is_dataclass(hints[key]):
             if not isinstance(value, dict):
                 raise ValueError(f"{name} must hold further settings, indented below it, not {reprlib.repr(value)}.")

@@ -1,10 +1,13 @@
 """One-Shot Tune while it runs: what it tells the page, its previews, "Stop and keep", and going on later."""
 
+import contextlib
 import io
+import json
 import urllib.parse
 import urllib.request
 
 import torch
+import websocket
 from chain import FRAMES, SIZE, Chain
 from comfy_server import ComfyServer
 from PIL import Image
@@ -125,3 +128,21 @@ def test_tuning_runs_without_anything_behind_it(server, clip):
     tuned = graph.tune(graph.inflate()[0], steps=1, seed=23)
     server.finish(server.post(graph, workflow=WORKFLOW))
     assert last_run(server, tuned)["state"] == "done"
+
+
+def test_with_several_users_a_run_is_told_to_its_own(server, clip):
+    other = websocket.create_connection(f"{server.url.replace('http', 'ws')}/ws?clientId=other", timeout=60)
+    server.send("/probe/multi_user", {"on": True})
+    try:
+        tune(server, clip, "private", steps=1, seed=31)
+        assert server.get("/tune_a_video/runs") == []
+    finally:
+        server.send("/probe/multi_user", {"on": False})
+    assert any(event.kind.startswith("tune_a_video") for event in server.events)
+    kinds = []
+    other.settimeout(2)
+    with contextlib.suppress(websocket.WebSocketTimeoutException):
+        while True:
+            message = other.recv()
+            kinds += [json.loads(message)["type"]] if isinstance(message, str) else []
+    assert kinds and not any(kind.startswith("tune_a_video") for kind in kinds)

@@ -7,7 +7,10 @@ import os
 import comfy.clip_vision
 import comfy.utils
 import torch
+from aiohttp import web
+from comfy.cli_args import args
 from comfy.patcher_extension import PatcherInjection
+from server import PromptServer
 
 OVERRIDDEN = {"forward", "_conv_forward"}
 
@@ -230,3 +233,10 @@ NODES = (
     MemoryAsked,
 )  # fmt: skip
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}
+
+
+@PromptServer.instance.routes.post("/probe/multi_user")
+async def set_multi_user(request):
+    """Behave as with ``--multi-user``, or not."""
+    args.multi_user = (await request.json())["on"]
+    return web.json_response({})
