@@ -85,7 +85,7 @@ def small_graph(name: str, clip: str, object_info: dict) -> dict[str, dict]:
         "TAVLoadVideo": {"video": clip, "frames": FRAMES, "stride": 1, "width": SIZE, "height": SIZE},
         "CheckpointLoaderSimple": {"ckpt_name": "tiny.safetensors"},
         "ControlNetLoader": {"control_net_name": "control.safetensors"},
-        "TAVOneShotTune": {"steps": 1},
+        "TAVOneShotTune": {"steps": 1, "preview_every": 0},
         "TAVDDIMInvert": {"steps": 1},
         "TAVSampleVideo": {"steps": 1},
     }
