@@ -331,7 +331,7 @@ def _masked_edit(w: Workflow, edited: str, kept: str, edit: str, keep_subject: b
     w.column("4 · What may change", 300)
     mask = w.add(
         "TAVMaskFromPrompt", model=tuned, clip=s.text_encoder, latent=s.latents, prompt=s.clip["caption"],
-        words=DEMO_SUBJECT, grow=0 if keep_subject else 4, images=s.images, height=560, change=True,
+        words=DEMO_SUBJECT, grow=0 if keep_subject else 8, images=s.images, height=560, change=True,
     )["MASK"]  # fmt: skip
     if keep_subject:
         mask = w.add("InvertMask", collapsed=True, mask=mask)["MASK"]

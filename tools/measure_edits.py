@@ -4,7 +4,7 @@ python tools/measure_edits.py --clips 16 --seeds 2            # prints the table
 python tools/measure_edits.py --part reconstruction --clips 4
 
 Every clip is learned, and edited in four ways with and without a mask. The subject, attribute and style are edited
-inside the true mask of the object, grown by a latent, the background outside of it. Rows are kept in --work as they
+inside the true mask of the figure, grown by a latent, the background outside of it. Rows are kept in --work as they
 come, and a second start goes on from there.
 """
 
@@ -17,14 +17,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from judge_demo_edits import Clip, clips
 from torch import Tensor
 
 import tav_core
 from tav_core.checkpoint.pipeline import Pipeline
+from tav_core.demo.clips import clip_scenes
 from tav_core.demo.demo import FRAMES, MODEL, demo_config
 from tav_core.demo.judge import compare, read
+from tav_core.demo.world import mask
 from tav_core.diffusion.masks import grow
 from tav_core.diffusion.word_mask import named
 from tav_core.scoring.motion import motion_fidelity
@@ -41,10 +44,8 @@ WAYS = {
 
 
 def true_mask(clip: Clip) -> Tensor:
-    """Return where the object of a clip is ``[f, h, w]``: what differs from the clip without it."""
-    from tav_core.demo.judge import _at_size, _see
-
-    return _see(_at_size(clip.frames))[1].float()
+    """Return where the figure of a clip is ``[f, h, w]``."""
+    return torch.from_numpy(np.stack([mask(scene) for scene in clip_scenes(clip.words, FRAMES, clip.seed)]))
 
 
 def psnr(a: Tensor, b: Tensor, where: Tensor) -> float:
@@ -83,12 +84,9 @@ def edits(
 ) -> Iterator[dict]:
     truth = true_mask(clip)
     decoded = pipeline.decode_video(latents)
-    for words in (clip.words.shape, f"{clip.words.colour} {clip.words.shape}"):
-        found = {"words": found_mask(net, pipeline, clip, latents, words)}
-        both = (found["words"] > 0.5) & (truth > 0.5)
-        either = (found["words"] > 0.5) | (truth > 0.5)
-        kind = "colour and shape" if " " in words else "shape"
-        yield {"row": f"mask from words, {kind}", "iou": float(both.sum() / either.sum())}
+    found = found_mask(net, pipeline, clip, latents, clip.words.figure)
+    both, either = (found > 0.5) & (truth > 0.5), (found > 0.5) | (truth > 0.5)
+    yield {"row": "mask from words", "iou": float(both.sum() / either.sum())}
     empty = pipeline.encode_prompts([""])[0]
     trajectories = {
         refine: tav_core.ddim_invert(net, pipeline.schedule, latents, empty, steps, refine=refine) for refine in (0, 2)
@@ -97,7 +95,7 @@ def edits(
         context = pipeline.encode_prompts([words.caption])[0]
         for way, options in WAYS.items():
             trajectory, start = trajectories[options.get("refine", 0)], time.process_time()
-            area = _area(truth if options.get("mask") != "words" else found["words"], edit)
+            area = _area(truth if options.get("mask") != "words" else found, edit)
             known = {}
             if "mask" in options:
                 known = {"mask": tav_core.latent_mask(area, latents), "trajectory": trajectory}
@@ -107,8 +105,8 @@ def edits(
             )  # fmt: skip
             video = pipeline.decode_video(result)
             kept = 1 - _area(truth, edit)
-            far = 1 - grow(1 - kept[:, None], 4)[:, 0]
-            judged = compare(video, clip.frames, words)
+            far = 1 - grow(1 - kept[:, None], 8)[:, 0]
+            judged = compare(video, clip.frames, words, clip.words)
             yield {
                 "row": f"{edit}: {way}",
                 "protected psnr": psnr(video, clip.frames, kept),
@@ -117,19 +115,19 @@ def edits(
                 "autoencoder there": psnr(decoded, clip.frames, far),
                 "edited %": 100 * sum(_changed(r, words, edit) for r in read(video)) / len(video),
                 "all right %": 100 * judged.frames_right,
-                "off track %": 100 * judged.track_distance,
+                "pose off %": 100 * judged.pose_distance,
                 "motion fidelity": motion_fidelity(clip.frames, video),
                 "seconds": time.process_time() - start,
             }
 
 
-def _area(mask: Tensor, edit: str) -> Tensor:
-    """Return where an edit may change the clip: the object, with a latent around it, or all but the object."""
-    return 1 - mask if edit == "background" else grow(mask[:, None], 4)[:, 0]
+def _area(inside: Tensor, edit: str) -> Tensor:
+    """Return where an edit may change the clip: the figure, with a latent around it, or all but the figure."""
+    return 1 - inside if edit == "background" else grow(inside[:, None], 8)[:, 0]
 
 
 def _changed(reading: object, words: object, edit: str) -> bool:
-    part = {"subject": "shape", "background": "background", "attribute": "colour", "style": "style"}[edit]
+    part = {"subject": "figure", "background": "place", "attribute": "clothes", "style": "style"}[edit]
     return reading.right(words)[part]
 
 
@@ -185,8 +183,8 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--tuning-steps", type=int, default=demo_config().max_train_steps)
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--guidance", type=float, default=3.0)
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--guidance", type=float, default=4.0)
     parser.add_argument("--work", type=Path, default=Path("outputs/measured-edits"))
     args = parser.parse_args()
     rows = measured(args)

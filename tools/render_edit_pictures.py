@@ -5,7 +5,6 @@ python tools/render_edit_pictures.py            # about two minutes on a laptop
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,17 +14,16 @@ from torch import Tensor
 
 import tav_core
 from tav_core.checkpoint.pipeline import Pipeline
-from tav_core.demo.clips import example_clip
-from tav_core.demo.demo import CLIP, FRAMES, MODEL, demo_config
+from tav_core.demo.clips import draw_clip
+from tav_core.demo.demo import CLIP, EDITS, FRAMES, MODEL, SEED, demo_config
 from tav_core.diffusion.word_mask import named
 from tav_core.pictures.contact_sheet import contact_sheet
 from tav_core.pictures.image import to_pil
 
 ROOT = Path(__file__).parents[1]
 HELP, WORKFLOWS = ROOT / "web" / "docs" / "images", ROOT / "workflows"
-SUBJECT = f"{CLIP.colour} {CLIP.shape}"
-SUBJECT_EDIT, BACKGROUND_EDIT = replace(CLIP, shape="star").caption, replace(CLIP, background="green").caption
-STYLE_EDIT = replace(CLIP, style="outlined").caption
+SUBJECT = CLIP.figure
+SUBJECT_EDIT, BACKGROUND_EDIT, _, STYLE_EDIT = (words.caption for words in EDITS)
 SHOWN, SCALE = 4, 2
 
 
@@ -36,7 +34,7 @@ class Editor:
         config = demo_config()
         self.data = config.validation_data
         self.pipeline = Pipeline.load(str(MODEL), "cpu")
-        self.clip = example_clip(CLIP, "arc", FRAMES, seed=3)
+        self.clip = draw_clip(CLIP, FRAMES, SEED)
         self.latents = self.pipeline.encode_video(self.clip)
         captions = ["", CLIP.caption, SUBJECT_EDIT, BACKGROUND_EDIT, STYLE_EDIT]
         self.contexts = dict(zip(captions, self.pipeline.encode_prompts(captions)))
@@ -95,13 +93,13 @@ def _larger(video: Tensor, scale: int) -> Tensor:
 
 def main() -> None:
     editor = Editor()
-    clip, subject = editor.clip, editor.mask(growth=4)
+    clip, subject = editor.clip, editor.mask(growth=8)
     background = 1 - editor.mask()
     new_subject, new_background = editor.edit(SUBJECT_EDIT, subject), editor.edit(BACKGROUND_EDIT, background)
     sheet("mask_edits.png", {
         "the clip": clip,
         f"{SUBJECT_EDIT}: no mask": editor.edit(SUBJECT_EDIT),
-        f"mask of '{SUBJECT}', grow 4": new_subject,
+        f"mask of '{SUBJECT}', grow 8": new_subject,
         f"{BACKGROUND_EDIT}: no mask": editor.edit(BACKGROUND_EDIT),
         f"inverted mask of '{SUBJECT}'": new_background,
     })  # fmt: skip

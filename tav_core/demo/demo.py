@@ -46,7 +46,7 @@ EDITS = (
 VARIATION = 0.3
 """New noise in the inverted clip, so that edits have room and frames something to disagree about."""
 FIGURES, PLOT, SOURCE = "figures.json", "loss.png", "source.mp4"
-NOISE, BESIDE = "from-noise", "side-by-side"
+UNTUNED, NOISE, BESIDE = "untuned", "from-noise", "side-by-side"
 
 
 class Way(NamedTuple):
@@ -61,7 +61,7 @@ class Way(NamedTuple):
 
 
 WAYS = (
-    Way("frame by frame", "untuned", "spatial", False, False),
+    Way("frame by frame", UNTUNED, "spatial", False, False),
     Way("not tuned", "not-tuned", "sparse_causal", True, False),
     Way("tuned", ".", "sparse_causal", True, True),
 )
