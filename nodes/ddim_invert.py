@@ -35,6 +35,7 @@ class DDIMInvert(io.ComfyNode):
                     optional=True,
                     tooltip="Keep the clip as it is at every step, in main memory: for a mask in Sample Video.",
                 ),
+                setting_input(SAMPLE["spacing"], optional=True),
             ],
             outputs=[io.Latent.Output(tooltip="The clip's noise, for Sample Video.")],
         )
@@ -48,6 +49,7 @@ class DDIMInvert(io.ComfyNode):
         steps: int,
         refine: int = 0,
         keep_trajectory: bool = False,
+        spacing: str = "auto",
     ) -> io.NodeOutput:
-        inverted, note = host.invert(model, latent, positive, steps, refine, keep_trajectory)
+        inverted, note = host.invert(model, latent, positive, steps, refine, keep_trajectory, spacing)
         return io.NodeOutput(inverted, ui=ui.PreviewText(note) if note else None)

@@ -75,6 +75,7 @@ class SampleVideo(io.ComfyNode):
                     tooltip="White may change, black stays as in the clip: one mask, or one per frame. Needs "
                     "keep_trajectory in DDIM Invert.",
                 ),
+                setting_input(SAMPLE["spacing"], optional=True),
             ],
             outputs=[io.Latent.Output(is_output_list=True, tooltip="The video's latents, for VAE Decode.")],
         )
@@ -95,11 +96,12 @@ class SampleVideo(io.ComfyNode):
         structure: float = 0.0,
         feather: int = 0,
         mask: io.Mask.Type | None = None,
+        spacing: str = "auto",
     ) -> io.NodeOutput:
         lines = host.prompt_lines(prompts)
         if lines and clip is None:
             raise ValueError("The prompts cannot be encoded: connect the checkpoint's CLIP to clip, or clear prompts.")
         conds = [host.encode_prompt(clip, line) for line in lines] or [positive]
-        options = steps, guidance, variation, seed, structure, feather, mask
+        options = steps, guidance, variation, seed, structure, feather, mask, spacing
         videos = [host.sample(model, latent, cond, negative, *options) for cond in conds]
         return io.NodeOutput(videos)

@@ -9,11 +9,12 @@ import comfy.model_sampling
 import comfy.sampler_helpers
 import comfy.samplers
 import torch
-from comfy.model_patcher import ModelPatcher
+from comfy.model_patcher import ModelPatcher, get_key_weight
 from einops import rearrange
 from torch import Tensor
 
 from ... import tav_core
+from ...tav_core.network.projection import plain
 from ...tav_core.network.structure import find_blocks
 
 if TYPE_CHECKING:
@@ -56,10 +57,16 @@ def check_modules(model: ModelPatcher) -> None:
 
 def plain_weights(model: ModelPatcher, keys: Iterable[str]) -> dict[str, Tensor]:
     """Return the checkpoint's own weights of these keys, without a LoRA or any other patch that is on MODEL."""
-    # one by one: asked for all keys, get_key_patches fails at modules that AnimateDiff puts into the network
-    return {
-        key: convert(weight, inplace=False) for key in keys for weight, convert in model.get_key_patches(key)[key][:1]
-    }
+    # as ModelPatcher.get_key_patches does, which fails at AnimateDiff's modules and at the scales of quantized weights
+    weights = {}
+    for key in keys:
+        weight, _, convert = get_key_weight(model.model, key)
+        if key in model.hook_backup:
+            weight = model.hook_backup[key][0]
+        elif key in model.backup:
+            weight = model.backup[key].weight
+        weights[key] = plain(weight if convert is None else convert(weight, inplace=False))
+    return weights
 
 
 def fingerprint_of(model: ModelPatcher) -> str:
@@ -108,8 +115,11 @@ def encode_prompt(clip: CLIP, prompt: str) -> list:
     return clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
 
 
-def schedule_of(model: ModelPatcher) -> tav_core.NoiseSchedule:
+def schedule_of(model: ModelPatcher, spacing: str = "auto") -> tav_core.NoiseSchedule:
     """Return the noise schedule of MODEL.
+
+    Args:
+        spacing: of the timesteps, see :class:`.SampleSettings`; auto is trailing for zero terminal SNR, else leading.
 
     Raises:
         ValueError: it predicts neither noise nor velocity over discrete timesteps.
@@ -123,7 +133,10 @@ def schedule_of(model: ModelPatcher) -> tav_core.NoiseSchedule:
             "family, and put nodes that change its sampling after this one."
         )
     velocity = isinstance(sampling, kinds.V_PREDICTION)
-    return tav_core.NoiseSchedule(1 / (sampling.sigmas**2 + 1), "v_prediction" if velocity else "epsilon")
+    alphas = 1 / (sampling.sigmas**2 + 1)
+    if spacing == "auto":  # ComfyUI's zero terminal SNR ends at an alpha of 5e-8, Stable Diffusion's own at 5e-3
+        spacing = "trailing" if alphas[-1] < 1e-6 else "leading"
+    return tav_core.NoiseSchedule(alphas, "v_prediction" if velocity else "epsilon", spacing=spacing)
 
 
 def vae_scale_factor(model: ModelPatcher) -> int:

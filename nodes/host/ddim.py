@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def invert(
-    model: ModelPatcher, latent: dict, positive: list, steps: int, refine: int, keep_trajectory: bool
+    model: ModelPatcher, latent: dict, positive: list, steps: int, refine: int, keep_trajectory: bool, spacing: str
 ) -> tuple[dict, str]:
     """Invert a clip's LATENT by DDIM, as a sampler of ComfyUI.
 
@@ -36,7 +36,7 @@ def invert(
         ValueError: the MODEL is not inflated, or the latents do not fit it.
     """
     inflation_of(model)
-    schedule = schedule_of(model)
+    schedule = schedule_of(model, spacing)
     latents_of(model, latent)
     last = schedule.timesteps(steps)[0]
     trajectory: list[Tensor] = []
@@ -47,7 +47,7 @@ def invert(
         )
         return trajectory[-1] / schedule.alpha(last) ** 0.5
 
-    samples = run_loop(model, {"positive": positive}, 1.0, latent["samples"], steps, run)
+    samples = run_loop(model, {"positive": positive}, 1.0, latent["samples"], schedule.timesteps(steps), run)
     inverted = {"timestep": last, "steps": steps}
     if not keep_trajectory:
         return latent | {"samples": samples, KEY: inverted}, ""
@@ -69,6 +69,7 @@ def sample(
     structure: float = 0.0,
     feather: int = 0,
     mask: Tensor | None = None,
+    spacing: str = "auto",
 ) -> dict:
     """Sample a video by DDIM from an inverted LATENT, as a sampler of ComfyUI.
 
@@ -83,7 +84,7 @@ def sample(
             not fit it.
     """
     inflation_of(model)
-    schedule = schedule_of(model)
+    schedule = schedule_of(model, spacing)
     latents = latents_of(model, latent)
     if not torch.count_nonzero(latent["samples"]):
         raise ValueError(
@@ -101,6 +102,8 @@ def sample(
     inverted = latent.get(KEY, {"timestep": first, "steps": steps})
     advise(
         ""
+        if (inverted["steps"], inverted["timestep"]) == (steps, first)
+        else "The clip was inverted with another spacing of the timesteps: use the same one in both nodes."
         if inverted["steps"] == steps
         else f"The clip was inverted in {inverted['steps']} steps and is sampled in {steps}: use the same number in "
         "DDIM Invert and Sample Video, which keeps its motion best."
@@ -134,7 +137,7 @@ def sample(
         )
 
     conds = {"positive": positive, "negative": negative}
-    return {"samples": run_loop(model, conds, guidance, latent["samples"], steps, run)}
+    return {"samples": run_loop(model, conds, guidance, latent["samples"], schedule.timesteps(steps), run)}
 
 
 class _Prediction:
@@ -197,11 +200,15 @@ class _Loop(comfy.samplers.Sampler):
         return rearrange(self.run(predict, latents, on_step), "1 c f h w -> f c h w")
 
 
-def run_loop(model: ModelPatcher, conds: dict, cfg: float, samples: Tensor, steps: int, run: Callable) -> Tensor:
+def run_loop(
+    model: ModelPatcher, conds: dict, cfg: float, samples: Tensor, timesteps: list[int], run: Callable
+) -> Tensor:
     """Run a loop of the core as a sampler of ComfyUI: ``run(predict, latents, on_step)`` -> latents."""
     guider = comfy.samplers.CFGGuider(model)
     guider.inner_set_conds(conds)
     guider.set_cfg(cfg)
-    sigmas = model.get_model_object("model_sampling").sigmas[schedule_of(model).timesteps(steps)]
-    callback = latent_preview.prepare_callback(model, steps)
-    return guider.sample(torch.zeros_like(samples), samples, _Loop(run, steps), sigmas, callback=callback, seed=0)
+    sigmas = model.get_model_object("model_sampling").sigmas[timesteps]
+    callback = latent_preview.prepare_callback(model, len(timesteps))
+    return guider.sample(
+        torch.zeros_like(samples), samples, _Loop(run, len(timesteps)), sigmas, callback=callback, seed=0
+    )

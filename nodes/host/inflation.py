@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from ... import tav_core
 from ...tav_core.network.projection import DOWN, UP, WEIGHT, Change, combined
+from ...tav_core.network.structure import in_channels
 from .comfy_model import PREFIX, check_weights, compute_dtype_of, fingerprint_of, plain_weights, schedule_of
 from .folders import KEY
 from .windows import FrameBatch, WindowedSampling
@@ -139,8 +141,20 @@ def inflate_model(
         raise ValueError("This MODEL is inflated already: connect the checkpoint's MODEL, or leave this node out.")
     inflation = Inflation(attention, temporal_attention, joint_norm, window, overlap)
     inflation.video_unet(model.model.diffusion_model)
+    _check_family(model)
     schedule_of(model)
     return _with_inflation(model.clone(), inflation)
+
+
+def _check_family(model: ModelPatcher) -> None:
+    """Raise ValueError where the network takes more than noisy latents and text, which tuning has not got."""
+    channels, latent = in_channels(model.model.diffusion_model), model.model.latent_format.latent_channels
+    if channels != latent or isinstance(model.model, comfy.model_base.SD21UNCLIP):
+        takes = f"takes {channels} channels instead of {latent}" if channels != latent else "takes a picture"
+        raise ValueError(
+            f"The U-Net of this MODEL {takes}: it is one for inpainting, depth, editing, video or variations; use an "
+            "ordinary text-to-image checkpoint of the SD 1.x, SD 2.x or SDXL family."
+        )
 
 
 def apply_tuned(model: ModelPatcher, state: dict[str, Tensor], metadata: dict, strength: float) -> ModelPatcher:
@@ -159,7 +173,7 @@ def apply_tuned(model: ModelPatcher, state: dict[str, Tensor], metadata: dict, s
     video_unet = inflation.video_unet(model.model.diffusion_model, inflation.temporal_attention)
     video_unet.load_tuned_state_dict(state, strength)
     changes: dict[str, Change] = {}
-    for name, (own_name, _) in video_unet.projection_changes().items():
+    for name, own_name in video_unet.projection_names().items():
         key = f"{PREFIX}{own_name}"
         if f"{name}.{UP}" in state:
             changes[key] = state[f"{name}.{DOWN}"].float(), state[f"{name}.{UP}"].float()

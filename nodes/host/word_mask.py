@@ -51,7 +51,7 @@ def mask_of_words(
         seen.append(tav_core.word_map(predict, blocks, schedule, clean, {}, tokens, steps, on_step))
         return clean
 
-    run_loop(model, {"positive": positive}, 1.0, latent["samples"], steps, run)
+    run_loop(model, {"positive": positive}, 1.0, latent["samples"], schedule_of(model).timesteps(steps), run)
     height, width = (side * vae_scale_factor(model) for side in latents.shape[-2:])
     return tav_core.mask_from_map(seen[0], height, width, threshold, growth, feather)
 

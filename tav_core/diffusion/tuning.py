@@ -11,6 +11,7 @@ from traceback import clear_frames
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from ..errors import TuningError, is_out_of_memory
 from ..network.casting import PRECISIONS
@@ -214,7 +215,8 @@ def _leave_inference_mode(network: nn.Module) -> None:
     """Clone weights that were loaded in inference mode, one by one: no gradient can pass through those."""
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if parameter.is_inference():
+            # quantized weights of ComfyUI stay what they are: each call multiplies with a dequantized copy
+            if parameter.is_inference() and not is_traceable_wrapper_subclass(parameter):
                 plain = parameter.as_subclass(Tensor)  # GGUF's class of parameters gives itself as its clone
                 setattr(module, name, nn.Parameter(plain.clone(), requires_grad=False))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 WEIGHT, DOWN, UP = "weight", "lora_down.weight", "lora_up.weight"
 """Names of the parameters below the projection's: of the whole weight ``[out, in]``, and of the factors ``[rank, in]``
@@ -35,7 +36,7 @@ class TunedProjection:
             return
         weight = self.module.weight
         if rank == 0:
-            self._set({WEIGHT: weight.detach().to(torch.float32, copy=True)})
+            self._set({WEIGHT: plain(weight).to(torch.float32)})
         else:
             out, width = weight.shape
             down = torch.randn(rank, width, generator=generator) * rank**-0.5
@@ -43,24 +44,22 @@ class TunedProjection:
 
     def load(self, state: dict[str, Tensor], strength: float) -> None:
         """Load parameters, their effect scaled by ``strength``."""
-        device, own = self.module.weight.device, self.module.weight.detach()
+        device = self.module.weight.device
         state = {name: tensor.to(device, torch.float32) for name, tensor in state.items()}
         if UP in state:
             state[UP] = state[UP] * strength
         elif WEIGHT in state and strength != 1:
-            state[WEIGHT] = torch.lerp(own.float(), state[WEIGHT], strength)
+            state[WEIGHT] = torch.lerp(plain(self.module.weight).float(), state[WEIGHT], strength)
         self._set(state)
 
     def state(self) -> dict[str, Tensor]:
         """Return the parameters, or the network's own weight where there are none."""
-        return {name: p.detach() for name, p in self.parameters.items()} or {WEIGHT: self.module.weight.detach()}
+        return {name: p.detach() for name, p in self.parameters.items()} or {WEIGHT: plain(self.module.weight)}
 
     def change(self) -> Change:
         """Return the change of the network's own weight, in float32 in main memory."""
         state = {name: tensor.to("cpu", torch.float32) for name, tensor in self.state().items()}
-        return (
-            (state[DOWN], state[UP]) if UP in state else state[WEIGHT] - self.module.weight.detach().to("cpu").float()
-        )
+        return (state[DOWN], state[UP]) if UP in state else state[WEIGHT] - plain(self.module.weight).to("cpu").float()
 
     def _set(self, state: dict[str, Tensor]) -> None:
         if {n: t.shape for n, t in state.items()} == {n: p.shape for n, p in self.parameters.items()}:
@@ -70,6 +69,12 @@ class TunedProjection:
             return
         with torch.inference_mode(False):
             self.parameters = {n: nn.Parameter(t.clone(), requires_grad=False) for n, t in state.items()}
+
+
+def plain(weight: Tensor) -> Tensor:
+    """Return a weight of the network as an ordinary tensor: ComfyUI keeps those of scaled fp8 in a class of its own."""
+    weight = weight.detach()
+    return weight.dequantize() if is_traceable_wrapper_subclass(weight) else weight
 
 
 def dense(change: Change) -> Tensor:

@@ -36,8 +36,8 @@ def is_diffusers_layout(unet: nn.Module) -> bool:
     if hasattr(unet, "input_blocks") and hasattr(unet, "output_blocks"):
         return False
     raise ValueError(
-        f"A {type(unet).__name__} is not a Stable Diffusion U-Net: expected down_blocks/up_blocks (diffusers) or "
-        "input_blocks/output_blocks (LDM); use an SD 1.x, SD 2.x or SDXL checkpoint."
+        f"A {type(unet).__name__} is not a Stable Diffusion U-Net: Tune-A-Video works on the SD 1.x, SD 2.x "
+        "and SDXL family."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import torch
@@ -114,8 +115,11 @@ class TunedWeights:
 
     @torch.no_grad()
     def projection_changes(self) -> dict[str, tuple[str, Change]]:
+        return {name: (own, self._projections[name].change()) for name, own in self.projection_names().items()}
+
+    def projection_names(self) -> dict[str, str]:
         own = {f"{b.published_name}.{m}": f"{b.name}.{m}.weight" for b in self.blocks for m in _PROJECTIONS}
-        return {name: (own[name], self._projections[name].change()) for name in self._named_in_state()}
+        return {name: own[name] for name in self._named_in_state()}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor], strength: float) -> None:
@@ -152,6 +156,12 @@ class TunedWeights:
             self._overridden.add(name)
 
     def _check_fit(self, state: dict[str, Tensor]) -> None:
+        blocks = {found[1] for found in (re.match(r"(.*\.transformer_blocks\.\d+)\.", name) for name in state) if found}
+        if len(blocks) != len(self.blocks):
+            raise ValueError(
+                f"The tuned weights belong to a U-Net of {_family(len(blocks))}, this one is of "
+                f"{_family(len(self.blocks))}: use a checkpoint of the family that they were tuned on."
+            )
         expected = self._shapes(state)
         missing = sorted(expected.keys() - state.keys())
         unexpected = sorted(state.keys() - expected.keys())
@@ -188,6 +198,11 @@ class TunedWeights:
             for name, shape in temporal.shapes(width).items():
                 shapes[f"{block.published_name}.{name}"] = shape
         return shapes
+
+
+def _family(blocks: int) -> str:
+    name = {16: "the SD 1.x and 2.x family", 70: "the SDXL family"}.get(blocks, "another family")
+    return f"{name} ({blocks} transformer blocks)"
 
 
 def _below(name: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

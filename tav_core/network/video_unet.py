@@ -217,6 +217,11 @@ class VideoUNet(VideoState):
         """
         self.tuned.load_state_dict(state, strength)
 
+    def projection_names(self) -> dict[str, str]:
+        """Return the network's own name of the weight of every projection in the tuned state, by published name without
+        its ending."""
+        return self.tuned.projection_names()
+
     def projection_changes(self) -> dict[str, tuple[str, Change]]:
         """Return (the network's own name of its weight, the change of it) of every projection in the tuned state, by
         published name without its ending; the change is ``[out, in]`` or its low-rank factors (down, up)."""

@@ -184,12 +184,18 @@ def _published_name(name: str) -> str:
 
 
 def _weights_file(path: Path) -> Path:
-    """The file that holds the U-Net when ``path`` is a folder of the diffusers layout."""
+    """Return the file of tuned weights when ``path`` is the folder of a run or of a U-Net in the diffusers layout."""
     if not path.is_dir():
         return path
     name = "diffusion_pytorch_model"
-    candidates = [folder / f"{name}{ending}" for ending in (".safetensors", ".bin") for folder in (path / "unet", path)]
+    candidates = [path / "tuned.safetensors"]
+    candidates += [
+        folder / f"{name}{ending}" for ending in (".safetensors", ".bin") for folder in (path / "unet", path)
+    ]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    raise FileNotFoundError(f"The folder {path} holds no {name}.safetensors: give the folder of a diffusers U-Net.")
+    raise FileNotFoundError(
+        f"The folder {path} holds neither tuned.safetensors nor {name}.safetensors: give the folder of a run, or of a "
+        "published Tune-A-Video U-Net."
+    )

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..checkpoint.distilled import distilled_advice
 from ..checkpoint.pipeline import Pipeline, check_exists
 from ..diffusion.ddim import Condition
 from ..diffusion.settings import OWN_TUNE, TuneSettings
@@ -104,6 +105,9 @@ class Session:
         kind = None if config.prediction_type == "auto" else config.prediction_type
         with self.stage("loading the checkpoint"):
             pipeline = Pipeline.load(config.pretrained_model_path, self.device, self.dtype, config.tokenizer_path, kind)
+        advice = distilled_advice([Path(config.pretrained_model_path).name], config.validation_data.guidance_scale)
+        if advice:
+            warnings.warn(advice, stacklevel=2)
         if config.timestep_spacing != "auto":
             pipeline.schedule = pipeline.schedule.spaced(config.timestep_spacing)
         return pipeline

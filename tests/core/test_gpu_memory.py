@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("torch", "2.11", reason="torch 2.4 and 2.5 cannot checkpoint without a device; 2.11 can")
 pytest.importorskip("diffusers")
 
-from gpu_memory import sampling_bytes, tuning_bytes
+from gpu_memory import sampling_bytes, tuned_weights, tuning_bytes
 
 GB = 10**9
 
@@ -17,3 +17,11 @@ def test_the_published_setting_fits_a_gpu_of_8_gb():
     assert tuning < 6 * GB
     assert tuning < tuning_bytes(24, 512, gradient_checkpointing=False) - 15 * GB
     assert sampling_bytes(24, 512) < 4.5 * GB
+
+
+def test_motions_of_low_rank_are_files_of_a_few_megabytes():
+    """Full size, by count; the published full tuning of SD 1.5 beside it."""
+    for family, most in (("sd15", 12e6), ("sdxl", 60e6)):
+        learned, file = tuned_weights(family, 16)
+        assert file < most and learned * 2 < file
+    assert tuned_weights("sd15", 0)[0] == 74_354_880

@@ -15,6 +15,7 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from tiny_checkpoint import make_file, make_folder
 
+from tav_core.checkpoint.distilled import distilled_advice
 from tav_core.checkpoint.pipeline import Pipeline
 
 FRAMES = torch.rand(5, 16, 24, 3, generator=torch.Generator().manual_seed(1))
@@ -261,3 +262,14 @@ def test_a_tokenizer_as_transformers_5_saves_it(folder: Path, tmp_path: Path):
         (copy / "tokenizer" / name).unlink()
     one, other = (p.encode_prompts(["a man is skiing, fast"])[0] for p in (whole, Pipeline.load(copy, "cpu")))
     torch.testing.assert_close(one, other)
+
+
+def test_guidance_that_a_distilled_checkpoint_does_not_take_is_told():
+    for name in (
+        "sd_xl_turbo_1.0_fp16.safetensors",
+        "loras/SDXL-Lightning_4step.safetensors",
+        "Hyper-SD15.safetensors",
+    ):
+        assert "does not take a guidance of 12.5" in distilled_advice(["base.safetensors", name], 12.5)
+        assert not distilled_advice([name], 1.5)
+    assert not distilled_advice(["hyperrealism.safetensors", "dreamshaper.safetensors"], 12.5)

@@ -188,7 +188,7 @@ def test_a_pickle_is_refused_with_the_way_out(name, tmp_path):
 def test_files_that_are_missing_or_broken(video_unet, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file .*nothing"):
         tav_core.load_tuned(tmp_path / "nothing.safetensors")
-    with pytest.raises(FileNotFoundError, match="holds no diffusion_pytorch_model"):
+    with pytest.raises(FileNotFoundError, match="holds neither tuned"):
         tav_core.load_tuned(tmp_path)
     path = tmp_path / "tuned.safetensors"
     tav_core.save_tuned(path, video_unet.tuned_state_dict(), {})
@@ -288,3 +288,18 @@ def test_the_fingerprint_tells_base_weights_apart(video_unet):
     video_unet.load_tuned_state_dict(random_tuning(video_unet))
     assert tav_core.fingerprint(video_unet.unet) == print_ != tav_core.fingerprint(small_unet(seed=5))
     assert tav_core.architecture(video_unet.unet) == "custom (4 blocks, channels 16-32, context 16)"
+
+
+def test_the_folder_of_a_run_is_read(video_unet, tmp_path):
+    tav_core.save_tuned(tmp_path / "tuned.safetensors", video_unet.tuned_state_dict(), METADATA)
+    assert tav_core.load_tuned(tmp_path)[1]["prompt"] == METADATA["prompt"]
+
+
+def test_a_motion_of_another_family_is_named(video_unet):
+    """Not by a list of parameters: SD 1.x has 16 transformer blocks, SDXL 70."""
+    state = video_unet.tuned_state_dict()
+    few = {name: tensor for name, tensor in state.items() if not name.startswith("mid_block")}
+    wide = {f"{i}.transformer_blocks.0.attn1.to_q.weight": torch.ones(2, 2) for i in range(70)}
+    for other, family in ((few, "another family .3 transformer"), (wide, "the SDXL family .70 transformer")):
+        with pytest.raises(ValueError, match=rf"belong to a U-Net of {family}.*use a checkpoint of the family"):
+            video_unet.load_tuned_state_dict(other)

@@ -77,6 +77,28 @@ def make_v2_unet(path: Path, seed: int = 0) -> Path:
     return _save({name: _random(name, shape, seed).half() for name, shape in _unet(SMALL_V2)}, path)
 
 
+def make_fp8_unet(path: Path, seed: int = 0) -> Path:
+    """Write the small U-Net of SD 1.5, alone in its file, its transformers' linear layers in scaled 8 bit."""
+    state = {"scaled_fp8": torch.zeros(0, dtype=torch.float8_e4m3fn)}
+    for name, shape in _unet(SMALL):
+        weight = _random(name, shape, seed)
+        if "transformer_blocks" in name and len(shape) == 2:
+            scale = weight.abs().max() / 448
+            state[name.replace(".weight", ".scale_weight")] = scale
+            state[name] = (weight / scale).to(torch.float8_e4m3fn)
+        else:
+            state[name] = weight.half()
+    return _save(state, path)
+
+
+def make_inpainting_unet(path: Path, seed: int = 0) -> Path:
+    """Write the small U-Net of SD 1.5, alone in its file, that also takes a mask and the masked picture."""
+    state = {name: _random(name, shape, seed).half() for name, shape in _unet(SMALL)}
+    more = _random("more", (CHANNELS, LATENT + 1, 3, 3), seed).half()
+    state["input_blocks.0.0.weight"] = torch.cat([state["input_blocks.0.0.weight"], more], dim=1)
+    return _save(state, path)
+
+
 def make_lora(path: Path, modules: list[str], rank: int = 4, size: float = 0.5, seed: int = 0) -> Path:
     """Write a LoRA file with kohya's key names for projections of the small checkpoint's U-Net.
 
