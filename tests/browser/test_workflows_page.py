@@ -101,7 +101,8 @@ VIEW = """() => {
 
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_templates_open_large_enough_to_read_and_start_with_the_first(page, renderer):
-    names = sorted(path.stem for path in (REPOSITORY / "workflows").glob("*.json"))
+    names = [path.stem for path in (REPOSITORY / "workflows").glob("*.json")]
+    names.sort(key=lambda name: int(name.split()[0]))
     page.page.set_viewport_size({"width": 1600, "height": 1000})
     try:
         with page.renderer(renderer):

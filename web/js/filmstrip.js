@@ -12,11 +12,11 @@ export const FILM_STYLE = `
 .tav-film p { margin: auto; color: var(--descrip-text); text-align: center; }
 .tav-film .tav-strip { flex: 1; min-width: 0; display: flex; flex-wrap: wrap; align-content: flex-start; gap: 4px 6px;
     overflow-y: auto; scrollbar-width: thin; scrollbar-color: var(--descrip-text) transparent; }
-.tav-film button { flex: none; height: auto; padding: 0; border: 0; outline: none; background: none;
+.tav-tune .tav-film button { flex: none; height: auto; padding: 0; border: 0; outline: none; background: none;
     color: var(--descrip-text); cursor: zoom-in; font: 10px/13px sans-serif; }
 .tav-film img { display: block; height: 48px; min-width: 30px; border-radius: 4px; background: var(--comfy-menu-bg); }
 .tav-film .tav-newest img { height: ${FILM_HEIGHT - 14}px; max-width: 200px; object-fit: contain; }
-.tav-film button:hover, .tav-film button:focus-visible { color: var(--input-text); }
+.tav-tune .tav-film button:is(:hover, :focus-visible) { color: var(--input-text); }
 .tav-film button:hover img, .tav-film button:focus-visible img { outline: 2px solid var(--tav-accent);
     outline-offset: -2px; }
 .tav-large { padding: 12px; outline: none; border: 1px solid var(--border-color); border-radius: 8px; max-width: 95vw;

@@ -45,6 +45,8 @@ const CHINESE = {
     "End the tuning after this step, and go on with what is learned": "在这一步之后结束微调，用已学到的内容继续",
     Cancel: "取消",
     "Cancel the whole run; nothing of this tuning is kept": "取消整个运行；本次微调的内容不会保留",
+    "Show advanced settings": "显示高级设置",
+    "Hide advanced settings": "隐藏高级设置",
     Continue: "继续",
     "Run again, from the step at which this was stopped": "再次运行，从停止的那一步继续",
     "Loss of {steps} steps": "{steps} 步的损失",
