@@ -29,13 +29,15 @@ class EvaluateVideo(io.ComfyNode):
                     "prompt",
                     multiline=True,
                     default="",
-                    tooltip="What the results are to show. Empty: no textual alignment and no PickScore.",
+                    tooltip="What the results are to show. Empty: no textual alignment and no PickScore. The videos of "
+                    "several prompts in Sample Video are scored with their own.",
                 ),
                 io.String.Input(
                     "labels",
                     multiline=True,
                     default="",
-                    tooltip="Names of the rows, a line for each result input; result 1, result 2, ... when left out.",
+                    tooltip="Names of the rows, a line for each result input. Without a line, a result is named after "
+                    "its prompt, or result 1, result 2, ...",
                 ),
                 io.Combo.Input(
                     "clip",
@@ -98,7 +100,7 @@ class EvaluateVideo(io.ComfyNode):
                 tav_core.VideoResult(
                     video.name,
                     video.frames[..., :3],
-                    video.prompt if several else prompt[0].strip(),
+                    (several and video.prompt) or prompt[0].strip(),
                     source[0][..., :3],
                     reconstruction[0],
                 )

@@ -35,9 +35,10 @@ def sampled_prompts(graph: dict, node_id: str, name: str) -> list[str]:
         before, node = value[0], graph.get(value[0], {})
         inputs = node.get("inputs", {})
         if node.get("class_type") in _SAMPLERS:
-            several = inputs.get("prompts", "")
-            lines = prompt_lines(several) if isinstance(several, str) else []
-            return lines or [text for text in [prompt_text(graph, before, "positive")] if text]
+            lines = prompt_lines(prompt_text(graph, before, "prompts"))
+            if lines or is_link(inputs.get("prompts")):
+                return lines
+            return [text for text in [prompt_text(graph, before, "positive")] if text]
         waiting += [given for given in inputs.values() if is_link(given) and given[0] not in seen]
         seen |= {given[0] for given in waiting}
         value = waiting.pop(0) if waiting else None

@@ -222,16 +222,20 @@ def test_prompts_make_a_video_each_and_variation_another_take(server, clip):
         graph.save(sample(seed=seed, variation=amount)[0]) for seed, amount in ((5, 0.0), (5, 0.1), (5, 0.1))
     )
     several = sample(prompts="a red circle\n\na green square", clip=graph.checkpoint[1])
-    decoded = graph.add("VAEDecode", samples=several[0], vae=graph.checkpoint[2])
+    text = graph.add("PrimitiveStringMultiline", value=" a blue star ")
+    of_text = sample(prompts=text[0], clip=graph.checkpoint[1])
+    decoded = [graph.add("VAEDecode", samples=each[0], vae=graph.checkpoint[2])[0] for each in (several, of_text)]
     compare = graph.add(
-        "TAVCompareVideos", source=graph.video[0], labels="", fps=8.0, result_1=decoded[0], result_2=graph.video[0]
-    )
+        "TAVCompareVideos", source=graph.video[0], labels="", fps=8.0, result_1=decoded[0], result_2=graph.video[0],
+        result_3=decoded[1],
+    )  # fmt: skip
     entry = server.run(graph)
     published, same, other, again = (server.latent(entry, node) for node in (published, same, other, again))
     assert torch.equal(same, published) and torch.equal(again, other)
     assert 0.01 < difference(other, published) < 1
     shown = [json.loads(video) for video in entry["outputs"][compare.id]["tav_comparison"]]
-    assert [video["label"] for video in shown] == ["source", "a red circle", "a green square", "result 2"]
+    names = ["source", "a red circle", "a green square", "result 2", "a blue star"]
+    assert [video["label"] for video in shown] == names
 
 
 def test_other_numbers_of_steps_are_advised_against_on_the_node(server, clip):
