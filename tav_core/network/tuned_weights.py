@@ -157,7 +157,7 @@ class TunedWeights:
 
     def _check_fit(self, state: dict[str, Tensor]) -> None:
         blocks = {found[1] for found in (re.match(r"(.*\.transformer_blocks\.\d+)\.", name) for name in state) if found}
-        if len(blocks) != len(self.blocks):
+        if blocks and len(blocks) != len(self.blocks):
             raise ValueError(
                 f"The tuned weights belong to a U-Net of {_family(len(blocks))}, this one is of "
                 f"{_family(len(self.blocks))}: use a checkpoint of the family that they were tuned on."
