@@ -14,6 +14,8 @@ from pathlib import Path
 
 from workflow_writer import Node, Output, Workflow
 
+SAMPLE_HEIGHT = 440
+"""Height of Sample Video, with room for the preview that ComfyUI shows while sampling."""
 FOLDER = Path(__file__).parents[1] / "workflows"
 TEMPLATES: dict[str, Callable[[Workflow], None]] = {}
 """File name -> what writes it."""
@@ -73,7 +75,7 @@ class Start:
         """Invert the clip, sample it with a prompt, and decode."""
         w, name = self.w, title and f"Invert: {title}"
         noise = w.add(
-            "TAVDDIMInvert", name, collapsed=collapsed, model=model, latent=self.latents, positive=empty, steps=steps
+            "TAVDDIMInvert", name, collapsed=True, model=model, latent=self.latents, positive=empty, steps=steps
         )
         return self.sample(
             model, noise["LATENT"], prompt, negative or empty, title, collapsed, steps, guidance, variation
@@ -87,6 +89,7 @@ class Start:
         sampled = self.w.add(
             "TAVSampleVideo", title and f"Sample: {title}", collapsed=collapsed, model=model, latent=noise,
             positive=prompt, negative=negative, steps=steps, guidance=guidance, variation=variation,
+            height=SAMPLE_HEIGHT,
         )  # fmt: skip
         return self.w.add("VAEDecode", title and f"Decode: {title}", collapsed=True, samples=sampled["LATENT"],
                           vae=self.vae)["IMAGE"]  # fmt: skip
@@ -99,7 +102,7 @@ class Start:
 
     def save(self, images: Output, name: str) -> Node:
         video = self.w.add("CreateVideo", collapsed=True, images=images, fps=self.fps)
-        return self.w.add("SaveVideo", video=video["VIDEO"], filename_prefix=f"video/{name}", height=150)
+        return self.w.add("SaveVideo", video=video["VIDEO"], filename_prefix=f"video/{name}", height=340)
 
 
 def _demo_edit(w: Workflow, note: str) -> tuple[Start, Node, Node, Output, Node]:
@@ -120,7 +123,7 @@ def _demo_edit(w: Workflow, note: str) -> tuple[Start, Node, Node, Output, Node]
     plain = s.render(inflated, edit, empty, "not tuned", True, steps=DEMO_STEPS, guidance=DEMO_GUIDANCE,
                      variation=DEMO_VARIATION)  # fmt: skip
     w.column("5 · Compare", 400)
-    compare = s.compare("the clip\ntuned on the clip\nthe same prompt, not tuned", 600, result, plain)
+    compare = s.compare("the clip\ntuned on the clip\nthe same prompt, not tuned", 470, result, plain)
     return s, edit_node, tuned, result, compare
 
 
@@ -170,14 +173,16 @@ def _four_edits(w: Workflow) -> None:
     inflated = s.inflate()
     tuned = s.tune(inflated, caption, caption, empty, **DEMO_TUNE)["model"]
     w.column("3 · Prompts and renders", 290)
-    noise = w.add("TAVDDIMInvert", model=tuned, latent=s.latents, positive=empty, steps=DEMO_STEPS)["LATENT"]
+    noise = w.add("TAVDDIMInvert", collapsed=True, model=tuned, latent=s.latents, positive=empty, steps=DEMO_STEPS)[
+        "LATENT"
+    ]
     edits = [
         s.sample(tuned, noise, s.prompt(title.capitalize(), text, height=90, change=True), empty, title, True,
                  DEMO_STEPS, DEMO_GUIDANCE, DEMO_VARIATION)
         for title, text in DEMO_EDITS.items()
     ]  # fmt: skip
     w.column("4 · Compare", 620)
-    compare = s.compare("\n".join(["the clip", *DEMO_EDITS]), 640, *edits)
+    compare = s.compare("\n".join(["the clip", *DEMO_EDITS]), 540, *edits)
     s.save(compare["comparison"], "four_edits")
 
 
@@ -203,7 +208,7 @@ def _own_clip(w: Workflow) -> None:
     w.note("- motion lost: more tuning steps\n- prompt ignored: more guidance, or fewer tuning steps\n- harsh colours: "
         "guidance 7 to 10\n- out of memory: fewer or smaller frames", 150, "If the result is poor")  # fmt: skip
     w.column("5 · Compare", 520)
-    s.compare("the clip\nthe edit", 560, result)
+    s.compare("the clip\nthe edit", 500, result)
     s.save(result, "tune_and_edit")
 
 
@@ -224,7 +229,7 @@ def _reuse(w: Workflow) -> None:
     prompt = s.prompt("What to render", "full body, chibi, wonder woman, wearing a cowboy hat, is skiing", change=True)
     result = s.render(motion, prompt, s.prompt("Empty prompt", "", collapsed=True))
     w.column("4 · Compare", 560)
-    s.compare("the clip\nwith the saved motion", 560, result)
+    s.compare("the clip\nwith the saved motion", 500, result)
     s.save(result, "reuse_a_saved_motion")
 
 
@@ -244,7 +249,7 @@ def _long_clip(w: Workflow) -> None:
         "ignored: more guidance; layout lost: less (4 to 7)\n- not steady enough: template 4, with *window* 16 and "
         "*overlap* 15", 160, "If the result is poor")  # fmt: skip
     w.column("3 · Compare", 640)
-    s.compare("the clip\nuntuned edit", 560, result)
+    s.compare("the clip\nuntuned edit", 500, result)
     s.save(result, "zero_shot")
 
 
@@ -268,7 +273,7 @@ def _controlnet(w: Workflow) -> None:
     w.column("4 · Render", 270)
     result = s.render(tuned["model"], held["positive"], empty, negative=held["negative"])
     w.column("5 · Compare", 520)
-    s.compare("the clip\nwith ControlNet", 560, result)
+    s.compare("the clip\nwith ControlNet", 500, result)
     s.save(result, "with_controlnet")
 
 
@@ -308,7 +313,7 @@ def _ablation(w: Workflow) -> None:
         results.append(s.render(models[name], edit, empty, name[0], True))
         w.space(6)
     w.column("5 · Compare", 480)
-    compare = s.compare("\n".join(["the clip", *ABLATION]), 800, *results)
+    compare = s.compare("\n".join(["the clip", *ABLATION]), 680, *results)
     s.save(compare["comparison"], "ablation")
     w.column("6 · Score", 330)
     numbered = {f"result_{i}": result for i, result in enumerate(results, 1)}
@@ -338,12 +343,12 @@ def _masked_edit(w: Workflow, edited: str, kept: str, edit: str, keep_subject: b
     w.column("5 · Render", 270)
     noise = w.add("TAVDDIMInvert", model=tuned, latent=s.latents, positive=empty, steps=DEMO_STEPS, refine=2,
                   keep_trajectory=True)["LATENT"]  # fmt: skip
-    sampled = w.add("TAVSampleVideo", model=tuned, latent=noise, positive=prompt, negative=empty, steps=DEMO_STEPS,
-                    guidance=DEMO_GUIDANCE, mask=mask)["LATENT"]  # fmt: skip
+    sampled = w.add("TAVSampleVideo", height=SAMPLE_HEIGHT, model=tuned, latent=noise, positive=prompt,
+                    negative=empty, steps=DEMO_STEPS, guidance=DEMO_GUIDANCE, mask=mask)["LATENT"]  # fmt: skip
     result = w.add("VAEDecode", collapsed=True, samples=sampled, vae=s.vae)["IMAGE"]
     free = s.sample(tuned, noise, prompt, empty, "no mask", True, DEMO_STEPS, DEMO_GUIDANCE)
     w.column("6 · Compare", 400)
-    s.compare("the clip\nwith the mask\nwithout", 600, result, free)
+    s.compare("the clip\nwith the mask\nwithout", 470, result, free)
     s.save(result, "masked_edit")
 
 

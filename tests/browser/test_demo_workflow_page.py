@@ -41,7 +41,7 @@ def test_four_edits_without_a_checkpoint(server, page):
     assert end[0] == "execution_success", end[1]
     page.page.evaluate(LOOK, "TAVOneShotTune")
     page.wait_until(f"() => ({POINTS})() === {STEPS}")
-    steps = [str(step) for step in range(PREVIEW_EVERY, STEPS + 1, PREVIEW_EVERY)]
+    steps = [str(step) for step in range(0, STEPS + 1, PREVIEW_EVERY)]
     page.wait_until(f"steps => ({FILM})().join() === steps", arg=",".join(steps))
     page.picture(f"{HELP}/sample_video.png", "Another figure", "Sample Video", "VAE Decode")
     page.page.evaluate(LOOK, "TAVCompareVideos")

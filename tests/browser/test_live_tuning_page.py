@@ -77,11 +77,13 @@ def test_curve_and_filmstrip(tuning):
     wait_for(tuning, "done")
     tuning.wait_until(f"() => ({POINTS})() === 8")
     tuning.wait_until(f"() => ({FILM})().every(([, width]) => width > 0)")
-    assert [step for step, _ in tuning.page.evaluate(FILM)] == ["3", "6", "8"]
+    assert [step for step, _ in tuning.page.evaluate(FILM)] == ["0", "3", "6", "8"]
 
     tuning.page.locator(".tav-curve").hover()
     assert tuning.page.locator(".tav-tip").inner_text().startswith("step ")
     tuning.page.locator(".tav-strip button").first.click()
+    assert tuning.page.locator(".tav-large span").inner_text() == "before the first step"
+    tuning.page.keyboard.press("ArrowRight")
     assert tuning.page.locator(".tav-large span").inner_text() == "after step 3"
     for key, step in (("ArrowRight", 6), ("ArrowRight", 8), ("ArrowLeft", 6)):  # at the last, its button is disabled
         tuning.page.keyboard.press(key)
@@ -166,7 +168,7 @@ def test_reload_in_the_middle_then_stop_and_keep(page):
     page.wait_until(f"points => ({POINTS})() > points", arg=before)
     page.page.get_by_role("button", name="Stop and keep").click()
     wait_for(page, "stopped")
-    assert "and kept" in page.page.locator(".tav-tune [role=status]").inner_text()
+    assert "and kept" in page.page.locator(".tav-tune [role=status]:not(.tav-note)").inner_text()
     assert len(page.shown("PreviewImage")) == 1
     page.reload()
     wait_for(page, "stopped")

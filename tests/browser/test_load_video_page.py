@@ -119,7 +119,8 @@ def test_a_wrong_choice_is_told_on_the_node(node):
 
 
 def test_the_clip_is_cut_at_the_frame_in_sight(node):
-    wait_for_line(node, "3 frames")
+    node.set_node(0, resize="stretch")
+    wait_for_line(node, "stretched")
     assert "stretched from 64 \u00d7 48" in node.page.evaluate(LINE)
     node.page.locator(".tav-clip .tav-bar input").fill("1")
     assert node.page.locator(".tav-clip output").get_attribute("title") == "frame 4 of the file"

@@ -10,7 +10,8 @@ def test_pack_loads_fast_under_a_folder_name_that_is_no_python_name(server):
     nodes = {name for name in server.object_info() if name.startswith("TAV")}
     assert nodes == {
         "TAVLoadVideo", "TAVInflateUNet", "TAVOneShotTune", "TAVDDIMInvert", "TAVSampleVideo", "TAVSaveTuned",
-        "TAVLoadTuned", "TAVCompareVideos", "TAVEvaluateVideo", "TAVLoadDemoModel", "TAVDemoClip",
+        "TAVLoadTuned", "TAVCompareVideos", "TAVEvaluateVideo", "TAVLoadDemoModel", "TAVDemoClip", "TAVMaskFromPrompt",
+        "TAVExtendVideoLatent",
     }  # fmt: skip
     line = re.search(rf"([\d.]+) seconds(.*): .*{re.escape(PACK_FOLDER)}", server.log.read_text())
     assert line[2] == "", "ComfyUI could not import the pack"

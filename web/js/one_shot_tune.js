@@ -107,6 +107,7 @@ app.registerExtension({
         }
         chain(every, "callback", expect)
         chain(node, "onConfigure", expect)
+        expect()
     },
 
     afterConfigureGraph() {
