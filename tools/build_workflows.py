@@ -123,7 +123,7 @@ def _demo_edit(w: Workflow, note: str) -> tuple[Start, Node, Node, Output, Node]
     plain = s.render(inflated, edit, empty, "not tuned", True, steps=DEMO_STEPS, guidance=DEMO_GUIDANCE,
                      variation=DEMO_VARIATION)  # fmt: skip
     w.column("5 · Compare", 400)
-    compare = s.compare("the clip\ntuned on the clip\nthe same prompt, not tuned", 470, result, plain)
+    compare = s.compare("the clip\ntuned on the clip\nthe same prompt, not tuned", 540, result, plain)
     return s, edit_node, tuned, result, compare
 
 
@@ -333,7 +333,7 @@ def _masked_edit(w: Workflow, edited: str, kept: str, edit: str, keep_subject: b
     empty = s.prompt("Empty prompt", "", collapsed=True)
     w.column("3 · Learn the motion", 310)
     tuned = s.tune(s.inflate(), caption, prompt, empty, **DEMO_TUNE)["model"]
-    w.column("4 · What may change", 300)
+    w.column("4 · What may change", 280)
     mask = w.add(
         "TAVMaskFromPrompt", model=tuned, clip=s.text_encoder, latent=s.latents, prompt=s.clip["caption"],
         words=DEMO_SUBJECT, grow=0 if keep_subject else 8, images=s.images, height=560, change=True,
@@ -347,8 +347,8 @@ def _masked_edit(w: Workflow, edited: str, kept: str, edit: str, keep_subject: b
                     negative=empty, steps=DEMO_STEPS, guidance=DEMO_GUIDANCE, mask=mask)["LATENT"]  # fmt: skip
     result = w.add("VAEDecode", collapsed=True, samples=sampled, vae=s.vae)["IMAGE"]
     free = s.sample(tuned, noise, prompt, empty, "no mask", True, DEMO_STEPS, DEMO_GUIDANCE)
-    w.column("6 · Compare", 400)
-    s.compare("the clip\nwith the mask\nwithout", 470, result, free)
+    w.column("6 · Compare", 370)
+    s.compare("the clip\nwith the mask\nwithout", 540, result, free)
     s.save(result, "masked_edit")
 
 

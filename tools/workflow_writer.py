@@ -16,7 +16,7 @@ from typing import Any
 TITLE, SLOT, WIDGET, TEXT, BADGE = 30, 20, 28, 76, 24  # heights in pixels, those of the renderer that needs more
 GAP, BETWEEN_COLUMNS, GROUP_TITLE, GROUP_MARGIN = 16, 40, 40, 12
 PANELS = {
-    "TAVLoadVideo": 290,
+    "TAVLoadVideo": 390,
     "TAVOneShotTune": 350,
     "TAVCompareVideos": 320,
     "TAVEvaluateVideo": 130,

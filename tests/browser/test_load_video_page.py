@@ -120,13 +120,12 @@ def test_a_wrong_choice_is_told_on_the_node(node):
 
 def test_the_clip_is_cut_at_the_frame_in_sight(node):
     node.set_node(0, resize="stretch")
-    wait_for_line(node, "stretched")
-    assert "stretched from 64 \u00d7 48" in node.page.evaluate(LINE)
+    node.wait_until(f"() => ({LINE})().includes('stretched from 64 \u00d7 48')")
     node.page.locator(".tav-clip .tav-bar input").fill("1")
     assert node.page.locator(".tav-clip output").get_attribute("title") == "frame 4 of the file"
     node.page.get_by_role("button", name="Start at this frame").click()
     wait_for_line(node, "2 frames")
-    assert levels_shown(node, 2) == pytest.approx([LEVELS[4], LEVELS[7]], abs=3)
+    assert node.page.evaluate("() => app.graph.nodes[0].widgets.find(({ name }) => name === 'start').value") == 4
     node.page.locator(".tav-clip .tav-bar input").fill("0")
     node.page.get_by_role("button", name="End with this frame").click()
     wait_for_line(node, "1 frame ")
