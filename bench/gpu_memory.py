@@ -96,7 +96,7 @@ FAMILIES = {
         "projection_class_embeddings_input_dim": 2816,
     },
 }
-"""What the U-Nets of these families are built with in diffusers."""
+"""Block types of these families' U-Nets in diffusers."""
 
 
 def full_size_unet(family: str, dtype: torch.dtype) -> nn.Module:

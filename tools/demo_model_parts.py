@@ -1,4 +1,4 @@
-"""What the demo model is made of: its tokenizer, text encoder, U-Net, autoencoder and scheduler, untrained."""
+"""Parts of the demo model: its tokenizer, text encoder, U-Net, autoencoder and scheduler, untrained."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tav_core.files import replacing
 
 TOKENS = 24
 WIDTH = 96
-"""Of the text embeddings."""
+"""Width of the text embeddings."""
 CHANNELS = 8
-"""Of the latents."""
+"""Channels of the latents."""
 FACTOR = 8
 """Pixels per latent, each way."""
 START, END = "<|startoftext|>", "<|endoftext|>"

@@ -51,7 +51,7 @@ from tav_core.files import replacing
 
 SEED = 33
 LATENT_DEVIATION = 0.5
-"""Of the latents: it leaves little of a picture's colours in the noisiest step and so lets edits change them."""
+"""Spread of the latents: it leaves little of a picture's colours in the noisiest step and so lets edits change them."""
 
 
 def training_scene(number: int, salt: int) -> Scene:

@@ -22,7 +22,7 @@ _MOST_RUNS = 50
 _runs: OrderedDict[tuple[str | None, str], Run] = OrderedDict()
 """The last run of each node of each workflow, oldest first."""
 _stops: Counter[str] = Counter()
-"""How often a tuning was stopped, by node."""
+"""Count of stopped tunings, by node."""
 
 
 class Run:

@@ -25,7 +25,7 @@ from .world import ANY, COLOURS, SIZE, Scene, Words
 
 WEIGHTS = Path(__file__).parent / "judge.safetensors"
 UNCLEAR = "unclear"
-"""What is read where the judge is not sure."""
+"""Reading of a picture where the judge is not sure."""
 SURE = 0.5
 """The least probability of what is read."""
 NAMES: dict[str, tuple[str, ...]] = {
@@ -38,9 +38,9 @@ NAMES: dict[str, tuple[str, ...]] = {
     "hat": HATS,
     "sky": tuple(SKIES),
 }
-"""What is read, and the names that each may have; clothes are the shirt's colour."""
+"""Attributes that are read, and their names; clothes are the shirt's colour."""
 UNSAID = ("clothes", "trousers", "hat", "sky")
-"""What a caption leaves open: hats, trousers and time of day always, the shirt often."""
+"""Attributes that a caption leaves open: hats, trousers and time of day always, the shirt often."""
 LOOKS = ("head", "shirt", "trousers", "sky", "ground")
 """The rows of Reading.colours."""
 POINTS = 13
@@ -49,7 +49,7 @@ POINTS = 13
 
 @dataclass(frozen=True)
 class Reading:
-    """What the judge sees in one picture.
+    """The judge's reading of one picture.
 
     Attributes:
         named: by the keys of NAMES, one of the names or UNCLEAR.
@@ -149,7 +149,7 @@ def _looks(picture: Tensor, points: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How an edited clip follows its words and its source. See compare."""
+    """Agreement of an edited clip with its words and its source. See compare."""
 
     frames_right: float
     right: dict[str, float]
@@ -225,7 +225,7 @@ def _limbs(readings: list[Reading]) -> Tensor:
 
 
 def _correlation(limbs: Tensor, sources: Tensor) -> float:
-    """Of two clips' limbs over the frames, those that move more counting more."""
+    """Distance of two clips' limbs over the frames, those that move more counting more."""
     a, b = (rearrange(value, "f p c -> f (p c)") for value in (limbs, sources))
     a, b = a - a.mean(dim=0), b - b.mean(dim=0)
     return float((a * b).sum() / (a.norm() * b.norm() + 1e-9))

@@ -57,7 +57,7 @@ HELD_OUT = (("frog", "waving"), ("robot", "snow"), ("panda", "neon"), ("skeleton
 
 @dataclass(frozen=True)
 class Words:
-    """What a caption says.
+    """The content of a caption.
 
     Attributes:
         figure: one of FIGURES; verb: one of VERBS; place: one of PLACES.

@@ -118,6 +118,21 @@ def test_templates_open_large_enough_to_read_and_start_with_the_first(page, rend
         page.page.set_viewport_size({"width": 1600, "height": 900})
 
 
+@pytest.mark.xfail(reason="Load Video grows over the node below it, and nodes are taller in the Vue renderer")
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_every_template_opens_large_enough_and_without_overlaps(page, renderer):
+    page.page.set_viewport_size({"width": 1600, "height": 1000})
+    try:
+        with page.renderer(renderer):
+            for name in page.template_titles():
+                page.open_template(name)
+                page.page.wait_for_timeout(500)
+                view = page.page.evaluate(VIEW)
+                assert view["zoom"] >= 0.6 and view["overlapping"] == [], (name, view)
+    finally:
+        page.page.set_viewport_size({"width": 1600, "height": 900})
+
+
 def test_the_app_shows_a_prompt_and_no_graph(page):
     page.open_template("2 Start here without a graph.app")
     page.page.get_by_text("tuning steps").wait_for()
