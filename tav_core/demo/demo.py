@@ -23,7 +23,7 @@ from ..pictures.image import to_pil
 from ..pictures.loss_plot import loss_plot
 from ..pictures.side_by_side import side_by_side
 from ..saved.tune_state import load_tune_state
-from ..terminal import runs
+from ..terminal import runs, sampling
 from ..terminal.config import Config, TrainData, ValidationData
 from ..terminal.run_folder import SHEET, STATE
 from ..terminal.session import Session
@@ -132,11 +132,11 @@ def _rendered(session: Session, way: Way) -> tuple[dict[str, Tensor], dict[str, 
     try:
         if way.tuned:
             runs.tune(of_way)
-        inverted = runs.invert(of_way)
+        inverted = sampling.invert(of_way)
         varied = replace(inverted, latents=vary(inverted.latents, VARIATION, config.seed))
-        videos = runs.sample(of_way, varied)
+        videos = sampling.sample(of_way, varied)
         of_way.config = replace(config, validation_data=replace(data, prompts=data.prompts[:1]))
-        return videos, runs.sample(of_way, None, of_way.folder / NOISE)
+        return videos, sampling.sample(of_way, None, of_way.folder / NOISE)
     finally:
         of_way.deflate()
 

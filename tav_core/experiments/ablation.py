@@ -15,7 +15,7 @@ from ..pictures.contact_sheet import contact_sheet
 from ..scoring.scorers import Scorers, Scores, mean_scores
 from ..scoring.scores import VideoResult, score_video
 from ..scoring.table import ScoreRow, ScoreTable
-from ..terminal import runs
+from ..terminal import runs, sampling
 from ..terminal.config import Config
 from ..terminal.interrupt import Interrupted
 from ..terminal.reconstruction import reconstruct
@@ -63,7 +63,7 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False
             was tuned with other settings.
         Interrupted: after Ctrl-C while tuning, when the state has been saved.
     """
-    runs.check_prompts(session)
+    sampling.check_prompts(session)
     if any(row.tuned for row in rows):
         runs.check_before_tuning(session)
     if session.config.resume_from_checkpoint:
@@ -79,8 +79,8 @@ def run_rows(session: Session, rows: Sequence[Row] = ROWS, rebuild: bool = False
                 runs.tune(of_row)
             else:
                 replace(of_row.config, resume_from_checkpoint=None).save(of_row.folder / CONFIG)
-            inverted = runs.invert(of_row) if session.config.validation_data.use_inv_latent else None
-            videos = runs.sample(of_row, inverted)
+            inverted = sampling.invert(of_row) if session.config.validation_data.use_inv_latent else None
+            videos = sampling.sample(of_row, inverted)
             rebuilt = reconstruct(of_row) if rebuild else None
         finally:
             of_row.deflate()

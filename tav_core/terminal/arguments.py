@@ -126,6 +126,11 @@ def flag(parser: Any, name: str, key: str, help: str = "", **options: Any) -> No
     parser.add_argument(name, dest=key, default=argparse.SUPPRESS, help=help, **options)
 
 
+def switch(parser: Any, name: str, key: str, value: Any, help: str) -> None:
+    """Add a flag without an argument that sets the configuration key ``key`` to ``value``."""
+    flag(parser, name, key, help, action="store_const", const=value)
+
+
 def add_prompts(parser: argparse.ArgumentParser, help: str = "what to render") -> None:
     flag(
         parser,
@@ -138,14 +143,8 @@ def add_prompts(parser: argparse.ArgumentParser, help: str = "what to render") -
 
 
 def add_from_noise(parser: argparse.ArgumentParser) -> None:
-    flag(
-        parser,
-        "--from-noise",
-        "validation_data.use_inv_latent",
-        action="store_const",
-        const=False,
-        help="start from noise of the seed instead of the inverted clip",
-    )
+    help = "start from noise of the seed instead of the inverted clip"
+    switch(parser, "--from-noise", "validation_data.use_inv_latent", False, help)
 
 
 def add_extension(parser: argparse.ArgumentParser) -> None:
@@ -159,14 +158,8 @@ def add_extension(parser: argparse.ArgumentParser) -> None:
         choices=EXTENSION_MODES,
         help="how it goes on: forward and back (default), from the beginning again, or with new noise",
     )
-    flag(
-        group,
-        "--autoregressive",
-        "validation_data.autoregressive",
-        action="store_const",
-        const=True,
-        help="denoise window after window, anchored on frame 0 and the frames before",
-    )
+    help = "denoise window after window, anchored on frame 0 and the frames before"
+    switch(group, "--autoregressive", "validation_data.autoregressive", True, help)
 
 
 def add_words(parser: argparse.ArgumentParser) -> Any:
@@ -199,14 +192,8 @@ def add_inversion(parser: argparse.ArgumentParser, steps: str = "--steps") -> No
     """Add the flags of the inversion."""
     flag(parser, steps, "validation_data.num_inv_steps", metavar="N", help="DDIM steps of the inversion")
     flag(parser, "--refine", "validation_data.refine", metavar="N", help="further passes per step of the inversion")
-    flag(
-        parser,
-        "--keep-trajectory",
-        "validation_data.keep_trajectory",
-        action="store_const",
-        const=True,
-        help="save every step of the inversion, for masks",
-    )
+    help = "save every step of the inversion, for masks"
+    switch(parser, "--keep-trajectory", "validation_data.keep_trajectory", True, help)
 
 
 def add_config_file(parser: argparse.ArgumentParser) -> None:
@@ -244,31 +231,10 @@ def add_tuning_of_one(parser: argparse.ArgumentParser) -> None:
     """Add the flags of tuning one network, and of resuming it."""
     group = add_tuning(parser)
     _add_attention(group, "frames that a frame attends to (default sparse_causal)")
-    flag(
-        group,
-        "--no-temporal-attention",
-        "temporal_attention",
-        action="store_const",
-        const=False,
-        help="leave temporal attention out",
-    )
-    flag(
-        group,
-        "--per-frame-norm",
-        "joint_norm",
-        action="store_const",
-        const=False,
-        help="group norms over each frame alone",
-    )
+    switch(group, "--no-temporal-attention", "temporal_attention", False, "leave temporal attention out")
+    switch(group, "--per-frame-norm", "joint_norm", False, "group norms over each frame alone")
     flag(group, "--save-every", "checkpointing_steps", metavar="N", help="save the state every N steps")
-    flag(
-        group,
-        "--resume",
-        "resume_from_checkpoint",
-        action="store_const",
-        const="latest",
-        help="continue from the state in the output folder",
-    )
+    switch(group, "--resume", "resume_from_checkpoint", "latest", "continue from the state in the output folder")
     flag(
         group,
         "--resume-from",

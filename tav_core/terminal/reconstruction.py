@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..scoring.scores import VideoResult
-from . import runs
+from . import sampling
 from .config import Config
 from .rendering import render
 from .run_folder import CONFIG, INVERTED, TUNED
@@ -25,7 +25,7 @@ def reconstruct(session: Session) -> Tensor:
         Frames ``[f, h, w, 3]`` in 0..1, of the clip's size.
     """
     path = session.folder / INVERTED
-    inverted = runs.read_inverted(path) if path.is_file() else runs.invert(session)
+    inverted = sampling.read_inverted(path) if path.is_file() else sampling.invert(session)
     prompt = session.config.train_data.prompt
     return render(session, inverted.latents, prompt, guidance_scale=1.0, label="reconstruction")
 

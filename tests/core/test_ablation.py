@@ -16,7 +16,7 @@ from tiny_clip import make_clip
 
 import tav_core
 from tav_core.experiments.ablation import ROWS, RowResult, run_rows
-from tav_core.terminal import cli, runs
+from tav_core.terminal import cli, runs, sampling
 from tav_core.terminal.config import Config, TrainData, ValidationData
 from tav_core.terminal.session import Session
 
@@ -93,7 +93,7 @@ def test_command_stopped_between_rows_keeps_what_is_finished(world: Path, monkey
     file, folder, clip = world / "settings.yaml", world / "stopped", make_clip(world / "clip")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(world / "empty"))
     config(world, "stopped").save(file)
-    sample, finished = runs.sample, []
+    sample, finished = sampling.sample, []
 
     def sample_once(*arguments):
         if finished:
@@ -103,7 +103,7 @@ def test_command_stopped_between_rows_keeps_what_is_finished(world: Path, monkey
 
     command = ["ablate", "--config", str(file), "--clip", str(clip), "--rows", "untuned", "full"]
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "sample", sample_once)
+        patch.setattr(sampling, "sample", sample_once)
         assert cli.main(command) == 130
     assert "Finished rows: untuned." in capsys.readouterr().err
     assert [row["name"] for row in json.loads((folder / "ablation.json").read_text())["rows"]] == ["untuned"]

@@ -10,7 +10,7 @@ from cli_runs import run
 
 import tav_core
 from tav_core.files import file_name
-from tav_core.terminal import cli, runs
+from tav_core.terminal import cli, sampling
 from tav_core.video.writing import stream_videos
 
 CAT = file_name("a cat")
@@ -37,7 +37,7 @@ def test_ctrl_c_between_two_windows_writes_no_part_of_a_preview(cli_world: Path,
         video_unet.on_window = lambda *window: os.kill(os.getpid(), signal.SIGINT) or show(*window)
         return invert(video_unet, *arguments, **options)
 
-    monkeypatch.setattr(runs, "ddim_invert", press_in_the_first_step)
+    monkeypatch.setattr(sampling, "ddim_invert", press_in_the_first_step)
     folder = run(cli_world, "pressed-in-a-window", "--window", "2", code=130, validation_steps=1)
     assert (folder / "tune-state.safetensors").is_file() and not list(folder.rglob("*.mp4"))
 
@@ -48,10 +48,10 @@ def test_a_run_holds_the_frames_of_the_contact_sheet_only(cli_world: Path, finis
 
     config = Config.read(finished / "config.yaml").with_values({"output_dir": str(cli_world / "few")})
     session = Session(config, finished / "tuned.safetensors")
-    inverted = runs.read_inverted(finished / "inverted.safetensors")
+    inverted = sampling.read_inverted(finished / "inverted.safetensors")
     data = {"validation_data.extend": 30, "validation_data.prompts": ["a cat"]}
     session.config = config.with_values(data)
-    frames = runs.sample(session, inverted, whole=False)["a cat"]
+    frames = sampling.sample(session, inverted, whole=False)["a cat"]
     assert len(frames) == 8 and "clip" not in vars(session)
     shown = tav_core.load_video(cli_world / "few" / f"{CAT}.mp4", 30, width=32, height=24).frames
     assert (frames[-1] - shown[-1]).abs().mean() < 0.1

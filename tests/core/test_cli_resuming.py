@@ -91,14 +91,14 @@ def test_ctrl_c_while_a_preview_is_sampled_writes_no_part_of_it(cli_world: Path,
 
 @pytest.mark.slow
 def test_ctrl_c_in_a_preview_saves_too(cli_world: Path, finished: Path, monkeypatch, capsys):
-    from tav_core.terminal import runs
+    from tav_core.terminal import sampling
 
     def invert_and_press(*arguments, **options):
         os.kill(os.getpid(), signal.SIGINT)
         return tav_core.ddim_invert(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "ddim_invert", invert_and_press)
+        patch.setattr(sampling, "ddim_invert", invert_and_press)
         folder = run(cli_world, "previewed", code=130, validation_steps=2)
     assert "step 2 of 4" in capsys.readouterr().err
     run(cli_world, "previewed", "--resume")

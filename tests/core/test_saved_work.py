@@ -19,7 +19,7 @@ from networks import small_unet, tune
 import tav_core
 from tav_core.files import replacing, scratch_folder, unused_path
 from tav_core.saved.inverted import save_inverted
-from tav_core.terminal import cli, runs
+from tav_core.terminal import cli, sampling
 
 
 def test_a_last_step_that_diverges_is_an_error_and_writes_nothing(cli_world: Path, capsys):
@@ -75,7 +75,7 @@ def test_samples_of_the_step_that_a_run_was_killed_at_are_made_when_it_resumes(c
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "ddim_invert", killed)
+        patch.setattr(sampling, "ddim_invert", killed)
         folder = run(cli_world, "killed", code=130, validation_steps=2)
     assert not (folder / "samples/step-2/contact-sheet.png").exists()
     run(cli_world, "killed", "--resume", validation_steps=2)

@@ -23,14 +23,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     args.add_inversion(parser, "--inversion-steps")
     args.add_edits(parser)
     tuning = args.add_tuning(parser)
-    args.flag(
-        tuning,
-        "--resume",
-        "resume_from_checkpoint",
-        action="store_const",
-        const="latest",
-        help="continue where tuning stopped, with the finished rows as they are",
-    )
+    help = "continue where tuning stopped, with the finished rows as they are"
+    args.switch(tuning, "--resume", "resume_from_checkpoint", "latest", help)
     args.add_clip(parser)
     args.add_scoring(parser)
     args.add_general(parser)

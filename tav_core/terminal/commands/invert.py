@@ -17,7 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     with args.open_tuned_session(arguments) as session:
-        from .. import runs
+        from .. import sampling
 
-        runs.invert(session)
+        sampling.invert(session)
         args.report(session)

@@ -32,11 +32,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> None:
     with args.open_tuned_session(arguments) as session:
-        from .. import runs
+        from .. import sampling
 
         inverted = None
         if session.config.validation_data.use_inv_latent:
-            inverted = runs.read_inverted(arguments.latents or session.folder / INVERTED)
-        runs.sample(session, inverted, whole=False)
+            inverted = sampling.read_inverted(arguments.latents or session.folder / INVERTED)
+        sampling.sample(session, inverted, whole=False)
         note_prompts(session.folder, session.config)
         args.report(session)
