@@ -1,7 +1,8 @@
 """Write the example workflows: python tools/build_workflows.py http://127.0.0.1:8188, a running ComfyUI with this pack.
 
 Each function below is one template, named by its file: ComfyUI's template browser shows the name of the file as its
-title, and web/js/templates.js sorts the files by it. Thumbnails are made by tools/render_thumbnails.py.
+title, and web/js/templates.js sorts the files by it. tools/draw_thumbnails.py and tools/render_edit_pictures.py make
+the thumbnails.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from pathlib import Path
 
 from workflow_writer import Node, Output, Workflow
 
+from tav_core.demo import LEARNING_RATE, STEPS
+from tav_core.demo.demo import VARIATION, demo_config
+
 SAMPLE_HEIGHT = 440
 """Height of Sample Video, with room for the preview that ComfyUI shows while sampling."""
 FOLDER = Path(__file__).parents[1] / "workflows"
 TEMPLATES: dict[str, Callable[[Workflow], None]] = {}
 """File name -> what writes it."""
-DEMO_TUNE = {"steps": 120, "learning_rate": 5e-4, "gradient_checkpointing": False, "preview_every": 40}
-DEMO_STEPS, DEMO_GUIDANCE, DEMO_VARIATION = 12, 4.0, 0.3
+DEMO_TUNE = {"steps": STEPS, "learning_rate": LEARNING_RATE, "gradient_checkpointing": False, "preview_every": 40}
+DEMO_STEPS = demo_config().validation_data.num_inference_steps
+DEMO_GUIDANCE = demo_config().validation_data.guidance_scale
 CLIP = {"video": "man-skiing.mp4", "stride": 2, "frames": 24, "width": 512, "height": 512}
 SD15 = "v1-5-pruned-emaonly-fp16.safetensors"
 PUBLISHED_CLIP = (
@@ -118,10 +123,10 @@ def _demo_edit(w: Workflow, note: str) -> tuple[Start, Node, Node, Output, Node]
     tuned = s.tune(inflated, caption, edit, empty, **DEMO_TUNE)
     w.column("4 · Render", 240)
     result = s.render(tuned["model"], edit, empty, "tuned", steps=DEMO_STEPS, guidance=DEMO_GUIDANCE,
-                      variation=DEMO_VARIATION)  # fmt: skip
+                      variation=VARIATION)  # fmt: skip
     w.space(40)
     plain = s.render(inflated, edit, empty, "not tuned", True, steps=DEMO_STEPS, guidance=DEMO_GUIDANCE,
-                     variation=DEMO_VARIATION)  # fmt: skip
+                     variation=VARIATION)  # fmt: skip
     w.column("5 · Compare", 400)
     compare = s.compare("the clip\ntuned on the clip\nthe same prompt, not tuned", 540, result, plain)
     return s, edit_node, tuned, result, compare
@@ -178,7 +183,7 @@ def _four_edits(w: Workflow) -> None:
     ]
     edits = [
         s.sample(tuned, noise, s.prompt(title.capitalize(), text, height=90, change=True), empty, title, True,
-                 DEMO_STEPS, DEMO_GUIDANCE, DEMO_VARIATION)
+                 DEMO_STEPS, DEMO_GUIDANCE, VARIATION)
         for title, text in DEMO_EDITS.items()
     ]  # fmt: skip
     w.column("4 · Compare", 620)

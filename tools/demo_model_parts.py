@@ -1,4 +1,4 @@
-"""Parts of the demo model: its tokenizer, text encoder, U-Net, autoencoder and scheduler, untrained."""
+"""Parts of the demo model: its tokenizer, text encoder, U-Net, autoencoder and noise schedule, untrained."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from tav_core.demo.world import SIZE, all_words
+from tav_core.diffusion.schedule import BETAS
 from tav_core.files import replacing
 
 TOKENS = 24
@@ -102,16 +103,11 @@ def new_unet() -> UNet2DConditionModel:
     )
 
 
-def new_scheduler() -> DDIMScheduler:
-    """Return Stable Diffusion's noise schedule."""
-    return DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
+def write_scheduler(folder: Path) -> None:
+    """Write Stable Diffusion's noise schedule, :meth:`.NoiseSchedule.stable_diffusion`, as diffusers does."""
+    first, last = BETAS
+    betas = {"beta_start": first, "beta_end": last, "beta_schedule": "scaled_linear"}
+    DDIMScheduler(**betas, clip_sample=False, set_alpha_to_one=False, steps_offset=1).save_pretrained(folder)
 
 
 def new_autoencoder() -> AutoencoderTiny:

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 import tav_core
-from tav_core.checkpoint.pipeline import Pipeline
+from tav_core import Pipeline
 from tav_core.demo import MODEL
 from tav_core.demo.judge import read
 from tav_core.demo.world import SIZE, Words, all_words

@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import tav_core
-from tav_core.checkpoint.pipeline import Pipeline
+from tav_core import Pipeline
 from tav_core.demo.clips import draw_clip
 from tav_core.demo.demo import FRAMES, MODEL, VARIATION, demo_config
 from tav_core.demo.figures import FIGURES, VERBS

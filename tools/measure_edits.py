@@ -23,7 +23,7 @@ from judge_demo_edits import Clip, clips
 from torch import Tensor
 
 import tav_core
-from tav_core.checkpoint.pipeline import Pipeline
+from tav_core import Pipeline
 from tav_core.demo.clips import clip_scenes
 from tav_core.demo.demo import FRAMES, MODEL, demo_config
 from tav_core.demo.judge import compare, read

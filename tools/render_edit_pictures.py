@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor
 
 import tav_core
-from tav_core.checkpoint.pipeline import Pipeline
+from tav_core import Pipeline
 from tav_core.demo.clips import draw_clip
 from tav_core.demo.demo import CLIP, EDITS, FRAMES, MODEL, SEED, demo_config
 from tav_core.diffusion.word_mask import named

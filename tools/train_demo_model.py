@@ -28,10 +28,10 @@ from demo_model_parts import (
     CHANNELS,
     FACTOR,
     new_autoencoder,
-    new_scheduler,
     new_text_encoder,
     new_unet,
     tokenize,
+    write_scheduler,
     write_tokenizer,
 )
 from einops import rearrange, reduce
@@ -42,6 +42,7 @@ from train_demo_judge import train_judge
 from training_run import Run
 from transformers import CLIPTextModel, CLIPTokenizer
 
+import tav_core
 from tav_core.demo import MODEL
 from tav_core.demo.figures import FIGURES, VERBS
 from tav_core.demo.pen import STYLES
@@ -169,7 +170,7 @@ def train_denoiser(args: argparse.Namespace) -> None:
         for name, module in modules.items():
             module.load_state_dict(type(module).from_pretrained(args.start_from / name).state_dict())
     run = Run("denoiser", modules, args.steps or 9000, 1e-3, args.work, decay=0.998)
-    alphas = new_scheduler().alphas_cumprod.to(args.device)
+    schedule = tav_core.NoiseSchedule.stable_diffusion()
     print(f"denoiser: {sum(p.numel() for p in run.parameters) / 1e6:.2f} M parameters, {run.steps} steps", flush=True)
     pictures = Pictures(args)
     tokens = tokenize(tokenizer, pictures.captions).to(args.device)
@@ -187,19 +188,19 @@ def train_denoiser(args: argparse.Namespace) -> None:
         spread = spread[torch.randperm(n, generator=generator)]
         timesteps = torch.where(torch.arange(n) % 2 == 0, 1000 * spread**0.65, 150 + 450 * spread).long()
         timesteps = timesteps.clamp(max=999).to(args.device)
-        a = alphas[timesteps][:, None, None, None]
-        noisy = (a.sqrt() * latents + (1 - a).sqrt() * noise).contiguous(memory_format=torch.channels_last)
+        noisy = schedule.add_noise(latents, noise, timesteps).contiguous(memory_format=torch.channels_last)
         context = modules["text_encoder"](said).last_hidden_state
         prediction = unet(noisy, timesteps, context).sample
         error = ((1 + 2 * shares) * mse_loss(prediction, noise, reduction="none")).mean(dim=(1, 2, 3))
-        run.update((error * ((1 - a) / a).flatten().clamp(1, 20)).mean())
+        a = schedule.alphas_cumprod[timesteps.cpu()].to(args.device)
+        run.update((error * ((1 - a) / a).clamp(1, 20)).mean())
     save_denoiser(run.average, args.output)
 
 
 def save_denoiser(modules: nn.ModuleDict, output: Path) -> None:
     for name in ("unet", "text_encoder"):
         _save_module(modules[name], output / name)
-    new_scheduler().save_pretrained(output / "scheduler")
+    write_scheduler(output / "scheduler")
 
 
 def _save_module(module: nn.Module, folder: Path) -> None:

@@ -29,7 +29,7 @@ from ..terminal.run_folder import SHEET, STATE
 from ..terminal.session import Session
 from ..text_table import text_table
 from ..video.reading import VideoClip, save_video
-from . import MODEL
+from . import LEARNING_RATE, MODEL, STEPS
 from .clips import draw_clip
 from .judge import compare
 from .world import SIZE, Words, parse_caption
@@ -79,12 +79,25 @@ def demo_config() -> Config:
             num_inv_steps=12,
             guidance_scale=4.0,
         ),
-        max_train_steps=120,
-        learning_rate=5e-4,
+        max_train_steps=STEPS,
+        learning_rate=LEARNING_RATE,
         gradient_checkpointing=False,
         validation_steps=1_000_000,
         checkpointing_steps=1_000_000,
     )
+
+
+def demo_clip(config: Config) -> VideoClip | None:
+    """Draw the clip that the configuration's prompt describes; None if it names a file instead.
+
+    Raises:
+        ValueError: the prompt is not a caption of the drawn world.
+    """
+    data = config.train_data
+    if data.video_path:
+        return None
+    clip = draw_clip(parse_caption(data.prompt), data.n_sample_frames, SEED)
+    return VideoClip(clip, FPS, FPS, len(clip))
 
 
 def demo(session: Session) -> None:
@@ -94,21 +107,16 @@ def demo(session: Session) -> None:
     side by side.
     """
     folder = session.folder
-    if not session.config.train_data.video_path:
-        data = session.config.train_data
-        clip = draw_clip(parse_caption(data.prompt), data.n_sample_frames, SEED)
-        session.clip = VideoClip(clip, FPS, FPS, len(clip))
     runs.check_before_tuning(session)
     source = session.clip.frames
     save_video(folder / SOURCE, source, session.clip.fps)
-    # for what other commands may do with the folder
+    # the saved configuration names the file, for other commands
     data = replace(session.config.train_data, video_path=str(folder / SOURCE))
-    session.config = replace(session.config, train_data=data)
-    _ = session.latents, session.contexts  # once for all ways
+    config = replace(session.config, train_data=data)
     videos, noise = {}, {}
     for number, way in enumerate(WAYS, start=1):
         tqdm.write(f"{number} of {len(WAYS)}: {way.label}")
-        videos[way.label], noise[way.label] = _rendered(session, way)
+        videos[way.label], noise[way.label] = _rendered(session, config, way)
     state = load_tune_state(folder / STATE)
     losses = loss_plot(state.losses, state.validation)
     with replacing(folder / PLOT) as partial:
@@ -119,24 +127,18 @@ def demo(session: Session) -> None:
     print(_table(figures))
 
 
-def _rendered(session: Session, way: Way) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Frames by prompt, from the inverted clip with new noise in it, and of the first prompt from noise alone."""
-    data = session.config.validation_data
-    config = replace(
-        session.config,
-        attention=way.attention,
-        joint_norm=way.joint_norm,
-        output_dir=str(session.folder / way.folder),
-    )
+def _rendered(session: Session, config: Config, way: Way) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return frames by prompt, from the inverted clip with new noise, and of the first prompt from noise alone."""
+    output = str(session.folder / way.folder)
+    config = replace(config, attention=way.attention, joint_norm=way.joint_norm, output_dir=output)
     of_way = session.with_network(config)
     try:
         if way.tuned:
             runs.tune(of_way)
         inverted = sampling.invert(of_way)
         varied = replace(inverted, latents=vary(inverted.latents, VARIATION, config.seed))
-        videos = sampling.sample(of_way, varied)
-        of_way.config = replace(config, validation_data=replace(data, prompts=data.prompts[:1]))
-        return videos, sampling.sample(of_way, None, of_way.folder / NOISE)
+        first = config.validation_data.prompts[:1]
+        return sampling.sample(of_way, varied), sampling.sample(of_way, None, of_way.folder / NOISE, prompts=first)
     finally:
         of_way.deflate()
 
@@ -162,7 +164,7 @@ Figures = dict[str, float | None]
 
 
 def _judged(videos: dict[str, Tensor], source: Tensor, said: str) -> dict[str, Figures | None]:
-    """The judge's figures of every prompt that is a caption of the drawn world; None for others."""
+    """Return the judge's figures of every prompt that is a caption of the drawn world; None for others."""
     figures: dict[str, Figures | None] = {}
     for prompt, video in videos.items():
         try:

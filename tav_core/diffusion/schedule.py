@@ -10,6 +10,8 @@ from torch import Tensor
 from ..choices import TIMESTEP_SPACINGS
 
 PREDICTION_TYPES = ("epsilon", "v_prediction")
+BETAS = (0.00085, 0.012)
+"""First and last beta of Stable Diffusion's 1000 timesteps, whose square roots are evenly spaced."""
 
 
 class NoiseSchedule:
@@ -79,7 +81,8 @@ class NoiseSchedule:
         Args:
             zero_terminal_snr: scale it to end in pure noise (arXiv 2305.08891, algorithm 1).
         """
-        betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+        first, last = BETAS
+        betas = torch.linspace(first**0.5, last**0.5, 1000) ** 2
         sqrt_alphas = (1 - betas).cumprod(0).sqrt()
         if zero_terminal_snr:
             sqrt_alphas = (sqrt_alphas - sqrt_alphas[-1]) * sqrt_alphas[0] / (sqrt_alphas[0] - sqrt_alphas[-1])
@@ -113,7 +116,7 @@ class NoiseSchedule:
         return [min(i * stride + self.steps_offset, count - 1) for i in reversed(range(steps))]
 
     def steps(self, steps: int) -> list[tuple[int, float, float]]:
-        """The steps of a DDIM trajectory, noisiest first: (timestep, its cumulative alpha, that of the level below).
+        """Return the steps of a DDIM trajectory, noisiest first: timestep, cumulative alpha, that of the level below.
 
         The level below the last timestep is the final alpha. Sampling walks the list as it is, inversion backwards.
 

@@ -18,6 +18,7 @@ from .config import Config, parse_yaml, setting_names
 from .run_folder import TUNED
 
 if TYPE_CHECKING:
+    from ..video.reading import VideoClip
     from .session import Session
 
 _SETTINGS_NOTE = "Any key of the YAML can be given as --set KEY=VALUE, e.g. --set validation_data.num_inv_steps=20."
@@ -63,7 +64,9 @@ def given_values(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextmanager
-def open_session(config: Config, tuned: Path | str | None = None, strength: float = 1.0) -> Iterator[Session]:
+def open_session(
+    config: Config, tuned: Path | str | None = None, strength: float = 1.0, clip: VideoClip | None = None
+) -> Iterator[Session]:
     """Open a :class:`Session` (arguments and errors as there) without the libraries' own progress bars and notes.
 
     The output folder is reserved for it during the block.
@@ -75,7 +78,7 @@ def open_session(config: Config, tuned: Path | str | None = None, strength: floa
     quiet_libraries()
     from .session import Session
 
-    session = Session(config, tuned, strength)
+    session = Session(config, tuned, strength, clip)
     check_writable(session.folder)
     with only_user(session.folder):
         yield session

@@ -28,9 +28,9 @@ Or step by step:
   tav invert --config outputs/skiing/config.yaml
   tav sample --config outputs/skiing/config.yaml --prompt "spider man is skiing on the beach, cartoon style"
 
-The checkpoint is a diffusers folder or a .safetensors file of SD 1.x or 2.x; a file also needs --tokenizer, unless
-CLIP's is in the Hugging Face cache. Ctrl-C while tuning saves the state;
-the same command with --resume continues from there. 'tav COMMAND --help' explains each command.
+The checkpoint is a diffusers folder or a .safetensors file of SD 1.x, 2.x or SDXL; a file also needs --tokenizer,
+unless CLIP's is in the Hugging Face cache. Ctrl-C while tuning saves the state; the same command with --resume
+continues from there. 'tav COMMAND --help' explains each command.
 Where 'tav' is not installed, 'python -m tav_core' is the same.
 """
 

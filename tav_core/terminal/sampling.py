@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,14 +80,16 @@ def sample(
     folder: Path | None = None,
     stop: StopRequest | None = None,
     whole: bool = True,
+    prompts: Sequence[str] = (),
 ) -> dict[str, Tensor]:
-    """Sample every prompt and write an mp4 and a GIF of each, and a contact sheet.
+    """Sample prompts and write an mp4 and a GIF of each, and a contact sheet.
 
     Args:
         inverted: latents to start from; None for noise of the seed.
         folder: output folder; None for the session's.
         stop: once pressed, sampling ends and nothing more is written.
         whole: False keeps only the frames of the contact sheet in memory, however long the videos are.
+        prompts: prompts to sample; empty for all of the configuration.
 
     Returns:
         frames ``[f, h, w, 3]`` by prompt; those of the contact sheet unless ``whole``.
@@ -105,7 +107,7 @@ def sample(
     generator = torch.Generator().manual_seed(config.seed)
     edit = _edit(session, inverted)
     videos = {}
-    for prompt in data.prompts:
+    for prompt in prompts or data.prompts:
         noise = inverted.latents if inverted else torch.randn(_noise_shape(session), generator=generator)
         if data.extend:
             noise = extend(noise, data.extend, data.extension, config.seed)

@@ -82,8 +82,7 @@ def load_video(
 
     A truncated file gives the frames that could be read, with a warning if these are fewer than requested.
     """
-    _check_request(frames, start, stride, width, height, resize)
-    timeline, numbers = _chosen(path, frames, start, stride)
+    timeline, numbers = _chosen(path, frames, start, stride, width, height, resize)
     clip, read = torch.empty(0), 0
     pictures = _pictures(path, timeline, numbers, frames or len(numbers), start, width, height, resize)
     for read, picture in enumerate(pictures, start=1):
@@ -94,17 +93,10 @@ def load_video(
 
 
 def stream_video(
-    path: str | os.PathLike,
-    frames: int = 24,
-    start: int = 0,
-    stride: int = 1,
-    width: int | None = 512,
-    height: int | None = 512,
-    resize: str = "stretch",
+    path: str | os.PathLike, frames: int, start: int, stride: int, width: int | None, height: int | None, resize: str
 ) -> Iterator[torch.Tensor]:
     """Yield the frames [h, w, 3] of :func:`load_video` for the same arguments one by one, or raise its errors."""
-    _check_request(frames, start, stride, width, height, resize)
-    timeline, numbers = _chosen(path, frames, start, stride)
+    timeline, numbers = _chosen(path, frames, start, stride, width, height, resize)
     for picture in _pictures(path, timeline, numbers, frames or len(numbers), start, width, height, resize):
         yield torch.from_numpy(picture).float().div_(255)
 
@@ -157,8 +149,7 @@ def probe_clip(
 
     Of a file that is damaged after that, :func:`load_video` may give fewer frames, with a warning.
     """
-    _check_request(frames, start, stride, width, height, resize)
-    timeline, numbers = _chosen(path, frames, start, stride)
+    timeline, numbers = _chosen(path, frames, start, stride, width, height, resize)
     with closing(numbered_frames(path, timeline, int(numbers[0]))) as numbered:
         first = next(pick(numbered, numbers[:1]), None)
         if first is None:
@@ -199,7 +190,11 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
     return VideoInfo(len(timeline.shown), timeline.fps, width, height, len(timeline.shown) / timeline.fps)
 
 
-def _check_request(frames: int, start: int, stride: int, width: int | None, height: int | None, resize: str) -> None:
+def _chosen(
+    path: str | os.PathLike, frames: int, start: int, stride: int, width: int | None, height: int | None, resize: str
+) -> tuple[Timeline, np.ndarray]:
+    """Return the timeline of the file, and the numbers of the decoded frames to take; or raise the errors of
+    :func:`load_video`."""
     for name, value, least in (("frames", frames, 0), ("start", start, 0), ("stride", stride, 1)):
         if not least <= value <= MOST_FRAMES:
             bound = f"at least {least}" if value < least else f"at most {MOST_FRAMES}"
@@ -209,10 +204,6 @@ def _check_request(frames: int, start: int, stride: int, width: int | None, heig
             raise ValueError(f"{name} is {value}, but must be a positive multiple of 8, at most {LARGEST_SIDE}.")
     if resize not in RESIZE_MODES:
         raise ValueError(f"resize is {resize!r}, but must be one of {', '.join(RESIZE_MODES)}.")
-
-
-def _chosen(path: str | os.PathLike, frames: int, start: int, stride: int) -> tuple[Timeline, np.ndarray]:
-    """Return the timeline of the file, and the numbers of the decoded frames to take."""
     timeline = _timeline(path)
     available = len(range(start, len(timeline.shown), stride))
     if available < max(1, frames) and timeline.complete:

@@ -70,6 +70,6 @@ def test_files_of_frames_that_fail_do_not_appear(tmp_path: Path):
 def test_the_frames_of_a_clip_can_be_streamed(cli_world: Path):
     from tav_core.video.reading import stream_video
 
-    request = cli_world / "clip.mp4", 0, 1, 2, 32, 24
+    request = cli_world / "clip.mp4", 0, 1, 2, 32, 24, "stretch"
     streamed = torch.stack(list(stream_video(*request)))
     assert torch.equal(streamed, tav_core.load_video(*request).frames) and len(streamed) == 4

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from ...demo import LEARNING_RATE, STEPS
 from .. import arguments as args
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     args.add_prompts(parser, "what to render, a caption of the demo world")
-    args.flag(parser, "--steps", "max_train_steps", metavar="N", help="tuning steps (default 100)")
-    args.flag(parser, "--learning-rate", "learning_rate", metavar="X", help="default 5e-4")
+    args.flag(parser, "--steps", "max_train_steps", metavar="N", help=f"tuning steps (default {STEPS})")
+    args.flag(parser, "--learning-rate", "learning_rate", metavar="X", help=f"default {LEARNING_RATE:g}")
     args.flag(parser, "--output", "output_dir", metavar="FOLDER", help="where results go (default: outputs/demo)")
     args.flag(parser, "--seed", "seed", metavar="N", help="of all random numbers")
     args.flag(
@@ -20,8 +21,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> None:
-    from ...demo.demo import demo, demo_config
+    from ...demo.demo import demo, demo_clip, demo_config
 
-    with args.open_session(args.read_config(arguments, demo_config())) as session:
+    config = args.read_config(arguments, demo_config())
+    with args.open_session(config, clip=demo_clip(config)) as session:
         demo(session)
         args.report(session)
