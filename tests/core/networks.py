@@ -8,7 +8,7 @@ from torch import Tensor, nn
 import tav_core
 
 LAYOUTS = ("diffusers", "ldm")
-MODES = ("sparse_causal", "spatial", "first_frame", "previous_frame", "full")
+MODES = tav_core.ATTENTION_MODES
 TOKENS, CONTEXT = 3, 16
 
 

@@ -20,7 +20,6 @@ import tav_core
 from tav_core.files import file_name, unused_path, write_text
 from tav_core.saved.inverted import load_inverted, save_inverted
 from tav_core.terminal import cli, config
-from tav_core.terminal.session import Session
 
 ROOT = Path(__file__).parents[2]
 
@@ -198,12 +197,6 @@ def test_what_is_sampled_depends_on_what_was_asked(cli_world: Path, finished: Pa
     assert len({tuple(frames.flatten().tolist()) for frames in seen.values()}) == len(seen)
 
 
-def test_the_learning_rate_is_scaled_by_what_would_be_a_batch(cli_world: Path):
-    batch = {"scale_lr": True, "train_batch_size": 2, "gradient_accumulation_steps": 3}
-    session = Session(config.Config(pretrained_model_path=str(cli_world / "model"), **batch))
-    assert session.settings.learning_rate == pytest.approx(6 * 3e-5)
-
-
 def test_a_constant_learning_rate_has_no_warm_up(cli_world: Path):
     """As published, where ``constant_with_warmup`` has."""
     for scheduler, rate in (("constant", "3e-05"), ("constant_with_warmup", "0")):
@@ -211,21 +204,10 @@ def test_a_constant_learning_rate_has_no_warm_up(cli_world: Path):
         assert (folder / "losses.csv").read_text().strip().endswith(f",{rate}")
 
 
-def test_large_seeds_stay_as_they_are(tmp_path: Path):
-    (tmp_path / "seed.yaml").write_text(f"seed: {2**53 + 1}\nmax_train_steps: 1e2\n")
-    read = config.Config.read(tmp_path / "seed.yaml")
-    assert (read.seed, read.max_train_steps) == (2**53 + 1, 100)
-
-
 def test_what_the_machine_lacks_is_replaced_with_a_note(cli_world: Path, capsys):
     """The published configurations ask for half precision and xformers; they have to run on any machine."""
     run(cli_world, "noted", "--steps", "1")
     assert capsys.readouterr().err.count("Note: Half precision (fp16)") == 1
-
-
-def test_a_bare_no_is_a_precision(tmp_path: Path):
-    (tmp_path / "plain.yaml").write_text("mixed_precision: no\n")  # YAML reads it as false
-    assert config.Config.read(tmp_path / "plain.yaml").mixed_precision == "no"
 
 
 def test_size_flags_count_for_clip_and_videos(cli_world: Path):
@@ -280,18 +262,6 @@ def test_a_file_that_another_program_has_open_is_waited_for(tmp_path, monkeypatc
     with pytest.raises(PermissionError, match=r"Access is denied: .*losses\.csv'$"):
         write_text(path, "newer")
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
-
-
-def test_example_configuration_holds_the_defaults():
-    example = config.Config.read(ROOT / "configs/example.yaml")
-    default = config.Config()
-    for name in ("train_data", "validation_data"):
-        for key in ("video_path", "prompt", "prompts"):
-            if hasattr(getattr(example, name), key):
-                setattr(getattr(default, name), key, getattr(getattr(example, name), key))
-    default.pretrained_model_path, default.output_dir = example.pretrained_model_path, example.output_dir
-    default.trainable_modules = example.trainable_modules
-    assert example == default
 
 
 @pytest.mark.parametrize(

@@ -99,10 +99,14 @@ def test_weights_that_are_nowhere_are_not_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=f"no model {tmp_path}/nowhere on this machine"):
         tav_core.ClipScorer.load(tmp_path / "nowhere")
-    scorer, missing = tav_core.find_scorer(None, "yuvalkirstain/PickScore_v1")
-    assert scorer is None and missing.startswith("For PickScore, run 'hf download yuvalkirstain/PickScore_v1 ")
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        tav_core.find_scorer(tmp_path / "nowhere", "yuvalkirstain/PickScore_v1")
+    for default, measures in (
+        (tav_core.CLIP_MODEL, "frame consistency and textual alignment"),
+        (tav_core.PICKSCORE_MODEL, "PickScore"),
+    ):
+        scorer, missing = tav_core.find_scorer(None, default)
+        assert scorer is None and missing.startswith(f"For {measures}, run 'hf download {default} ")
+        with pytest.raises(FileNotFoundError, match="nowhere"):
+            tav_core.find_scorer(tmp_path / "nowhere", default)
 
 
 def test_nothing_to_measure_with_is_said_below_the_table():

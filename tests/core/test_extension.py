@@ -14,7 +14,8 @@ def test_a_mirrored_clip_has_no_jump_and_a_loop_begins_again():
     latents = torch.arange(4.0).view(1, 1, 4, 1, 1)
     assert tav_core.extend(latents, 10).flatten().tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3]
     assert tav_core.extend(latents, 10, "loop").flatten().tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
-    assert tav_core.extend(latents[:, :, :1], 3).flatten().tolist() == [0, 0, 0]
+    for mode in tav_core.EXTENSION_MODES:
+        assert tav_core.extend(latents[:, :, :1], 3, mode)[:, :, :1].flatten().tolist() == [0]
 
 
 def test_new_noise_shares_what_the_frames_of_the_clip_share():

@@ -102,7 +102,8 @@ def test_precisions(stored, precision, losses_in_full):
 def test_on_step_stops_and_keeps_what_was_learned():
     seen = []
     video_unet, result = tune(small_unet(), 9, on_step=lambda step, loss: seen.append((step, loss)) or step < 2)
-    assert result.stopped and seen == list(enumerate(result.losses, start=1)) and len(seen) == 2
+    assert seen == list(enumerate(result.losses, start=1)) and len(seen) == 2
+    assert result == tav_core.TuneResult(result.losses, result.state, stopped=True)
     expected, _ = tune(small_unet(), 2)
     for name, tensor in expected.tuned_state_dict().items():
         assert torch.equal(video_unet.tuned_state_dict()[name], tensor)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from numbered_clips import flat, numbers, write
 
+import tav_core
 from tav_core.video.reading import load_video, probe_clip, probe_video, save_video
 
 pytestmark = pytest.mark.filterwarnings("error:.*breaks off")
@@ -142,6 +143,7 @@ def test_a_rotation_tag_is_honoured(tmp_path, orientation):
 
 
 def test_stretch_crop_and_pad(tmp_path):
+    assert tav_core.RESIZE_MODES == ("stretch", "crop", "pad")
     path = write(tmp_path / "clip.mp4", [quarters(128, 64)])
     stretched = load_video(path, frames=1, width=64, height=64).frames[0]
     np.testing.assert_allclose(corners(stretched), MARKS, atol=12)
@@ -225,7 +227,8 @@ def test_probing_predicts_what_loading_gives(tmp_path):
     for choice in ({"frames": 5, "start": 2, "stride": 2}, {"frames": 12}, {"frames": 1, "width": 24, "height": 40}):
         clip, info = load_video(path, **choice), probe_clip(path, **choice)
         frames, height, width, _ = clip.frames.shape
-        assert (info.frames, info.width, info.height, info.fps) == (frames, width, height, clip.fps)
+        assert clip == tav_core.VideoClip(clip.frames, clip.fps, 10, 12)
+        assert info == tav_core.VideoInfo(frames, clip.fps, width, height, frames / clip.fps)
     for choice in ({"start": 12}, {"frames": 30}, {"frames": -1}, {"width": 7}):
         with pytest.raises(ValueError) as loading:
             load_video(path, **choice)
