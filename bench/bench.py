@@ -49,13 +49,13 @@ class PublishedVideoUNet(tav_core.VideoUNet):
 
 
 def spelled_out_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Softmax attention that holds the whole matrix of weights, as diffusers 0.11 computes it without xformers."""
+    """Compute softmax attention with the whole matrix of weights, as diffusers 0.11 does without xformers."""
     weights = torch.softmax(query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5, dim=-1)
     return weights @ value
 
 
 def encoders(device: str, dtype: torch.dtype) -> tuple[torch.nn.Module, torch.nn.Module]:
-    """The autoencoder and the text encoder of SD 1.5, with random weights."""
+    """Return the autoencoder and the text encoder of SD 1.5, with random weights."""
     from diffusers import AutoencoderKL
     from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -73,7 +73,7 @@ def encoders(device: str, dtype: torch.dtype) -> tuple[torch.nn.Module, torch.nn
 
 
 def build(args: argparse.Namespace) -> tav_core.VideoUNet:
-    """The inflated U-Net of SD 1.5 size, as the way of working holds it."""
+    """Return the inflated U-Net of SD 1.5 size, as the way of working holds it."""
     from diffusers import UNet2DConditionModel
 
     published = args.way == "published"
@@ -88,7 +88,7 @@ def build(args: argparse.Namespace) -> tav_core.VideoUNet:
 
 
 def measure(args: argparse.Namespace) -> dict[str, float]:
-    """Seconds per step and peak memory of one way of working."""
+    """Return the seconds per step and peak memory of one way of working."""
     torch.manual_seed(0)
     device, latent_size, published = args.device, args.size // 8, args.way == "published"
     schedule = tav_core.NoiseSchedule.stable_diffusion()
@@ -148,7 +148,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
 
 
 def _seconds(device: str, work: Callable[[int], object], steps: int) -> float:
-    """Seconds per step of ``work``, which takes a number of steps, after a step that warms up."""
+    """Return the seconds per step of ``work``, which takes a number of steps, after a step that warms up."""
     work(1)
     _wait(device)
     start = time.perf_counter()
@@ -169,7 +169,7 @@ def _peak(device: str) -> float:
 
 
 def table(results: dict[str, dict[str, float]]) -> str:
-    """The figures of every way side by side, and the ratio of the published way to ours."""
+    """Return the figures of every way side by side, and the ratio of the published way to ours."""
     names = list(next(iter(results.values())))
     lines = [
         f"{'':26}" + "".join(f"{way:>12}" for way in results) + ("   published / ours" if len(results) > 1 else "")

@@ -1,4 +1,4 @@
-"""Counts the memory that tuning and sampling take on a GPU, without one.
+"""Count the memory that tuning and sampling take on a GPU, without one.
 
     python bench/gpu_memory.py                                    # 8, 16 and 24 frames of three sizes
     python bench/gpu_memory.py --frames 32 --sizes 512 --precision fp32
@@ -75,8 +75,8 @@ class AliveBytes(TorchDispatchMode):
 
 
 def flash_workspace(query: Tensor) -> int:
-    """Bytes that FlashAttention 2 holds during a backward pass: the gradient of the queries ``[b, heads, n, d]`` and a
-    sum for each in float32, n rounded up to 128 and d to 32."""
+    """Return the bytes that FlashAttention 2 holds during a backward pass: the gradient of the queries
+    ``[b, heads, n, d]`` and a sum for each in float32, n rounded up to 128 and d to 32."""
     b, heads, n, d = query.shape
     return 4 * b * heads * (math.ceil(n / 128) * 128) * (math.ceil(d / 32) * 32 + 1)
 
@@ -125,7 +125,7 @@ def tuning_bytes(
     rank: int = 0,
     family: str = "sd15",
 ) -> int:
-    """Peak of tuning on ``frames`` frames of ``size`` x ``size`` pixels, weights included, VAE and text encoder not."""
+    """Return the peak of tuning on ``frames`` frames of ``size`` x ``size`` pixels, without VAE and text encoder."""
     settings = tav_core.TuneSettings(steps=2, gradient_checkpointing=gradient_checkpointing, rank=rank)
     with _counting(family, frames, size, precision, window, rank=rank) as (
         alive,
@@ -141,7 +141,7 @@ def tuning_bytes(
 def sampling_bytes(
     frames: int, size: int, precision: str = "16 bit", window: int = 0, overlap: int = 0, family: str = "sd15"
 ) -> int:
-    """Peak of guided sampling."""
+    """Return the peak of guided sampling."""
     with _counting(family, frames, size, precision, window, overlap) as (alive, video_unet, schedule, latents, context):
         tav_core.ddim_sample(video_unet, schedule, latents, context, context, steps=1)
     return alive.peak

@@ -9,7 +9,7 @@ RESIZE_MODES = ("stretch", "crop", "pad")
 LARGEST_SIDE = 2**14
 """Width or height of a frame, in pixels: the limit of H.264."""
 TIMESTEP_SPACINGS = ("leading", "trailing", "linspace")
-"""Which training timesteps DDIM steps take (arXiv 2305.08891, table 2): evenly spaced ones from the first on
+"""Choices of the timesteps that DDIM steps take (arXiv 2305.08891, table 2): evenly spaced ones from the first on
 (published), from the last on, or from the first to the last."""
 VIDEO_ENDINGS = (
     ".mp4", ".webm", ".m4v", ".mov", ".mkv", ".avi", ".gif", ".wmv", ".flv", ".ts", ".mts", ".m2ts", ".3gp", ".mpg",

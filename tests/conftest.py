@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
-    """With `-n 2`, one ComfyUI serves all tests that need one, another all that need a browser, and what a file
-    prepares for its tests is prepared once."""
+    """Share out tests with `-n 2`: one ComfyUI serves all tests that need one, another all that need a browser, and
+    what a file prepares for its tests is prepared once."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByRoom(LoadScopeScheduling):

@@ -111,7 +111,7 @@ class Start:
 
 
 def _demo_edit(w: Workflow, note: str) -> tuple[Start, Node, Node, Output, Node]:
-    """One clip of the demo model, one edit, and beside it the same prompt without tuning."""
+    """Edit one clip of the demo model, and render the same prompt without tuning beside it."""
     s = Start(w, note, demo=True, height=330, width=286)
     w.column("2 · Prompts", 258)
     caption = s.prompt("What the clip shows", s.clip["caption"], collapsed=True)
@@ -326,7 +326,7 @@ def _ablation(w: Workflow) -> None:
 
 
 def _masked_edit(w: Workflow, edited: str, kept: str, edit: str, keep_subject: bool) -> None:
-    """The demo clip, edited inside or outside of the mask of its subject, and beside it the same edit without."""
+    """Edit the demo clip inside or outside of the mask of its subject, and without a mask beside it."""
     s = Start(w, f"## Change {edited}, keep {kept}\n\n1. **Video Mask from Prompt** finds what words of the clip's "
         "caption name, in every frame.\n2. **DDIM Invert** keeps the clip as it is at every step (*keep_trajectory*), "
         "and inverts more exactly (*refine*).\n3. **Sample Video** returns to that outside of the mask.\n\nWith a "

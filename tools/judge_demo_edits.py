@@ -56,12 +56,12 @@ class Clip:
 
     @property
     def frames(self) -> Tensor:
-        """[f, 96, 96, 3] in 0..1."""
+        """Return [f, 96, 96, 3] in 0..1."""
         return draw_clip(self.words, FRAMES, self.seed)
 
 
 def clips(number: int) -> Iterator[Clip]:
-    """Clips of different figures, verbs and places, in no style; neither they nor their edits were held out."""
+    """Choose clips of different figures, verbs and places, in no style; neither they nor their edits were held out."""
     generator = torch.Generator().manual_seed(2212)
 
     def choice(options: Sequence[Option]) -> Option:
@@ -101,7 +101,7 @@ class Renderer:
         return torch.cat([self.contexts[c] for c in captions])
 
     def __call__(self, clip: Clip, row: Row, seed: int) -> dict[str, Tensor]:
-        """uint8 [f, 96, 96, 3] by "start/edit"."""
+        """Return uint8 [f, 96, 96, 3] by "start/edit"."""
         args, pipeline, nothing = self.args, self.pipeline, self.context([""])
         latents = pipeline.encode_video(clip.frames)
         captions = self.context([words.caption for words in clip.edits.values()])
@@ -138,7 +138,7 @@ class Renderer:
 
 
 def judged(videos: dict[str, Tensor], clip: Clip) -> Iterator[dict]:
-    """Figures of every video."""
+    """Return the figures of every video."""
     for name, video in videos.items():
         start, edit = name.split("/")
         video = video / 255
@@ -181,7 +181,7 @@ def video_file(args: argparse.Namespace, row: Row, clip: int, seed: int) -> Path
 
 
 def judge_all(args: argparse.Namespace, rows: Sequence[Row]) -> dict[str, list[dict]]:
-    """By label of the row, the figures of every video there is."""
+    """Return the figures of every video there is, by label of the row."""
     done: dict[str, list[dict]] = {}
     missing = 0
     for row, (i, clip), seed in product(rows, enumerate(clips(args.clips)), range(args.seeds)):
@@ -197,7 +197,7 @@ def judge_all(args: argparse.Namespace, rows: Sequence[Row]) -> dict[str, list[d
 
 
 def draw_sheets(args: argparse.Namespace, rows: Sequence[Row]) -> None:
-    """A picture per clip and start, of every row's four edits with the first seed, three frames each."""
+    """Draw a picture per clip and start, of every row's four edits with the first seed, three frames each."""
     some = [0, FRAMES // 2, FRAMES - 1]
     for i, clip in enumerate(clips(args.clips)):
         files = [video_file(args, row, i, 0) for row in rows]

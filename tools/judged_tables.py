@@ -63,7 +63,7 @@ def _differences(title: str, done: dict[str, list[dict]]) -> Iterator[str]:
 
 
 def _by_clip(entries: list[dict], key: str) -> np.ndarray:
-    """[clips, edits and seeds]; what could not be judged is nan."""
+    """Return [clips, edits and seeds]; what could not be judged is nan."""
     groups: dict[int, list[float]] = {}
     for entry in entries:
         groups.setdefault(entry["clip"], []).append(entry[key])
@@ -71,7 +71,7 @@ def _by_clip(entries: list[dict], key: str) -> np.ndarray:
 
 
 def _drawn(clips: int) -> np.ndarray:
-    """[draws, clips]: clips drawn with replacement, the same for every row of a table."""
+    """Return [draws, clips]: clips drawn with replacement, the same for every row of a table."""
     return np.random.default_rng(0).integers(0, clips, (DRAWS, clips))
 
 
@@ -81,14 +81,14 @@ def _interval(values: np.ndarray) -> str:
 
 
 def _difference(ours: np.ndarray, theirs: np.ndarray) -> str:
-    """Of the means of the same clips."""
+    """Return the difference of the means of the same clips."""
     apart = np.nanmean(ours - theirs, axis=1)
     low, high = np.percentile(apart[_drawn(len(apart))].mean(axis=1), (2.5, 97.5))
     return f"{apart.mean():+.3g} ({low:+.3g} to {high:+.3g})"
 
 
 def _ratio(ours: np.ndarray, theirs: np.ndarray) -> str:
-    """Mean over mean of the same clips."""
+    """Return mean over mean of the same clips."""
     drawn = _drawn(len(ours))
     draws = np.nanmean(ours[drawn], axis=(1, 2)) / np.nanmean(theirs[drawn], axis=(1, 2))
     low, high = np.percentile(draws, (2.5, 97.5))

@@ -155,7 +155,7 @@ def batches(pictures: Pictures, size: int, step: int) -> Iterator[list[int]]:
 
 
 def train_denoiser(args: argparse.Namespace) -> None:
-    """U-Net and text encoder, on noise prediction.
+    """Train U-Net and text encoder on noise prediction.
 
     The loss is weighted by 1/SNR between 1 and 20, and half of the timesteps are drawn toward the noisy end: what a
     picture shows is decided there, and an unweighted loss hardly sees it. The other half lies where a figure's place is

@@ -192,7 +192,7 @@ def _is_widget(spec: list) -> bool:
 
 
 def _values(type: str, specs: dict, inputs: dict) -> dict[str, Any]:
-    """Values of a node's widgets, in the order in which the page makes them."""
+    """Return the values of a node's widgets, in the order in which the page makes them."""
     values = {}
     for name, spec in specs.items():
         if not _is_widget(spec):
@@ -216,7 +216,7 @@ def _shown(type: str, slots: list[str], inputs: dict) -> list[str]:
 
 
 def _height(type: str, specs: dict, sockets: int, outputs: int, values: dict) -> int:
-    """Pixels that a node needs below its title, with the advanced widgets hidden."""
+    """Return the pixels that a node needs below its title, with the advanced widgets hidden."""
     options = {name: spec[1] if len(spec) > 1 else {} for name, spec in specs.items()}
     lines = [name for name in values if not options.get(name, {}).get("advanced")]
     texts = [name for name in lines if options.get(name, {}).get("multiline")]

@@ -202,7 +202,7 @@ class TinyAutoencoder(nn.Module):
 
 @torch.no_grad()
 def _colours_of_latents(network: TinyAutoencoder, channels: int) -> tuple[list[list[float]], list[float]]:
-    """The colour in -1..1 that each channel adds to a plain picture, for previews, and that of zero latents."""
+    """Return the colour in -1..1 that each channel adds to a plain picture, for previews, and that of zero latents."""
     some = torch.cat([torch.zeros(1, channels), 0.5 * torch.eye(channels)])
     weight = next(network.parameters())
     pictures = network.decode(some[:, :, None, None].expand(-1, -1, 4, 4).to(weight))

@@ -11,7 +11,7 @@ def extend_latent(latent: dict, frames: int, mode: str, seed: int) -> dict:
     """Return a LATENT of ``frames`` images that begins with those of ``latent``, see :func:`tav_core.extend`.
 
     Raises:
-        ValueError: the latents are no batch of images, or more than ``frames``.
+        ValueError: the latents are not a batch of images, or more than ``frames``.
     """
     samples = latent["samples"]
     if samples.ndim != 4:

@@ -61,7 +61,7 @@ class Run:
 
     @property
     def stopping(self) -> bool:
-        """True once the user pressed "Stop and keep"."""
+        """Return whether the user pressed "Stop and keep"."""
         return self._stop.is_set()
 
     def stop(self) -> None:

@@ -34,7 +34,7 @@ class CachedTuning:
 
     @property
     def bytes(self) -> int:
-        """Size of the optimizer's tensors: 0.6 GB for SD 1.5. The weights belong to the node's output, too."""
+        """Return the size of the optimizer's tensors, 0.6 GB for SD 1.5; the node's output holds the weights."""
         return sum(tensor.nbytes for values in self.state.optimizer.values() for tensor in values.values())
 
 

@@ -74,8 +74,8 @@ class Pipeline:
         try:
             parts = load(path, dtype, tokenizer, prediction_type)
         except Exception as error:  # each library raises its own kinds for a damaged file
-            told = isinstance(error, (FileNotFoundError, ImportError, ValueError)) or is_of_the_system(error)
-            if (told and not isinstance(error, (JSONDecodeError, UnicodeDecodeError))) or is_out_of_memory(error):
+            is_clear = isinstance(error, (FileNotFoundError, ImportError, ValueError)) or is_of_the_system(error)
+            if (is_clear and not isinstance(error, (JSONDecodeError, UnicodeDecodeError))) or is_out_of_memory(error):
                 raise
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
             raise ValueError(
@@ -89,14 +89,14 @@ class Pipeline:
 
     @property
     def pixels_per_latent(self) -> int:
-        """The VAE scale factor: side of the picture area that one latent stands for, 8 in Stable Diffusion."""
+        """Return the VAE scale factor: side of the picture area that one latent stands for, 8 in Stable Diffusion."""
         config = self.vae.config
         levels = config.get("block_out_channels") or config["encoder_block_out_channels"]
         return 2 ** (len(levels) - 1)
 
     @property
     def is_sdxl(self) -> bool:
-        """True for SDXL, whose U-Net also takes a pooled text embedding and sizes."""
+        """Return True for SDXL, whose U-Net also takes a pooled text embedding and sizes."""
         return self.unet.config.get("addition_embed_type") == "text_time"
 
     def inflate(self, **options: Any) -> VideoUNet:
@@ -168,7 +168,7 @@ class Pipeline:
 
     @property
     def _vae_dtype(self) -> torch.dtype:
-        """Precision of the autoencoder, that of SDXL overflows in float16."""
+        """Return the precision of the autoencoder: that of SDXL overflows in float16."""
         overflows = self.is_sdxl and self.vae.config.get("force_upcast", False)
         return torch.float32 if overflows and self.dtype == torch.float16 else self.dtype
 

@@ -87,16 +87,16 @@ class SingleFile:
 
     @property
     def is_sdxl(self) -> bool:
-        """True for SDXL, which has two text encoders."""
+        """Return True for SDXL, which has two text encoders."""
         return any(name.startswith(TEXT_XL_2) for name in self.names)
 
     @property
     def is_v2(self) -> bool:
-        """True for SD 2.x, False for SD 1.x."""
+        """Return True for SD 2.x, False for SD 1.x."""
         return any(name.startswith(TEXT_V2) for name in self.names)
 
     def prediction_type(self) -> str:
-        """``epsilon`` or ``v_prediction``, by what the file says; else by what is known of SD 2.x."""
+        """Return ``epsilon`` or ``v_prediction``, by what the file says; else by what is known of SD 2.x."""
         said = self.metadata.get("modelspec.prediction_type")
         if said:
             return "v_prediction" if said.startswith("v") else "epsilon"
@@ -113,11 +113,11 @@ class SingleFile:
 
     @property
     def zero_terminal_snr(self) -> bool:
-        """True where the file carries ComfyUI's mark of a schedule that ends in pure noise."""
+        """Return whether the file carries ComfyUI's mark of a schedule that ends in pure noise."""
         return "ztsnr" in self.names
 
     def unet(self, dtype: torch.dtype) -> nn.Module:
-        """The U-Net as a diffusers ``UNet2DConditionModel``."""
+        """Return the U-Net as a diffusers ``UNet2DConditionModel``."""
         from diffusers import UNet2DConditionModel
         from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
@@ -128,7 +128,7 @@ class SingleFile:
         return _load(unet, convert_ldm_unet_checkpoint(state, config), "U-Net")
 
     def vae(self, dtype: torch.dtype) -> nn.Module:
-        """The autoencoder as a diffusers ``AutoencoderKL``, or ``AutoencoderTiny`` where the file holds a TAESD."""
+        """Return the autoencoder as a diffusers ``AutoencoderKL``, or ``AutoencoderTiny`` if the file holds a TAESD."""
         from diffusers import AutoencoderKL, AutoencoderTiny
         from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
@@ -244,7 +244,7 @@ def _vae_config(state: State) -> dict:
 
 
 def _tiny_names(state: State) -> State:
-    """TAESD's names in diffusers, whose decoder leaves the opening clamp out of the count."""
+    """Return TAESD's names in diffusers, whose decoder leaves the opening clamp out of the count."""
     named = {}
     for name, tensor in state.items():
         found = re.match(r"taesd_(encoder|decoder)\.(\d+)\.(.*)", name)

@@ -37,7 +37,7 @@ class Pose:
 
     @property
     def angles(self) -> tuple[float, ...]:
-        """All eight limb angles and the lean, for comparing poses."""
+        """Return all eight limb angles and the lean, for comparing poses."""
         return (*self.thighs, *self.shins, *self.arms, *self.forearms, self.lean)
 
 
@@ -82,7 +82,7 @@ def pose(verb: str, phase: float, facing: int = 1) -> Pose:
 
 
 def _mirrored(seen: Pose, swap: bool = False) -> Pose:
-    """The pose in a mirror; swap gives the left limb's angles to the right one, for figures seen from the front."""
+    """Mirror a pose; swap gives the left limb's angles to the right one, for figures seen from the front."""
     order = slice(None, None, -1 if swap else 1)
     pairs = [tuple(-a for a in pair)[order] for pair in (seen.thighs, seen.shins, seen.arms, seen.forearms)]
     return Pose(*pairs, -seen.lean, seen.lift)
@@ -90,7 +90,7 @@ def _mirrored(seen: Pose, swap: bool = False) -> Pose:
 
 @dataclass(frozen=True)
 class Body:
-    """Where the joints are, in pixels of the picture."""
+    """Places of the joints, in pixels of the picture."""
 
     hips: tuple[tuple[float, float], ...]
     knees: tuple[tuple[float, float], ...]

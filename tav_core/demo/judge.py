@@ -136,7 +136,7 @@ def read(pictures: Tensor) -> list[Reading]:
 
 
 def _looks(picture: Tensor, points: Tensor) -> Tensor:
-    """Median colours of patches on head, shirt and trousers, and of the picture's top and bottom."""
+    """Return the median colours of patches on head, shirt and trousers, and of the picture's top and bottom."""
     hips, knees, shoulders, head = points[:2].mean(0), points[2:4].mean(0), points[6:8].mean(0), points[12]
     middles = (head + torch.tensor([0.0, -8.0]), 0.45 * hips + 0.55 * shoulders, 0.6 * hips + 0.4 * knees)
     areas = []
@@ -217,7 +217,7 @@ def flips(readings: list[Reading], words: Words) -> float:
 
 
 def _limbs(readings: list[Reading]) -> Tensor:
-    """[f, 8, 2] knees, feet, elbows and hands from between the hips, in heights."""
+    """Return [f, 8, 2] knees, feet, elbows and hands from between the hips, in heights."""
     points = torch.stack([reading.points for reading in readings])
     hips = points[:, :2].mean(dim=1, keepdim=True)
     height = (points[:, 4:6, 1].amax(dim=1) - points[:, 12, 1]).clamp(min=20.0) * 1.25
@@ -225,14 +225,14 @@ def _limbs(readings: list[Reading]) -> Tensor:
 
 
 def _correlation(limbs: Tensor, sources: Tensor) -> float:
-    """Distance of two clips' limbs over the frames, those that move more counting more."""
+    """Return the distance of two clips' limbs over the frames, those that move more counting more."""
     a, b = (rearrange(value, "f p c -> f (p c)") for value in (limbs, sources))
     a, b = a - a.mean(dim=0), b - b.mean(dim=0)
     return float((a * b).sum() / (a.norm() * b.norm() + 1e-9))
 
 
 def _changed(words: Words, source: Words) -> set[str]:
-    """The looks that a changed word changes."""
+    """Return the looks that a changed word changes."""
     changed = set()
     if words.figure != source.figure:
         changed.add("head")

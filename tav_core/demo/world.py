@@ -75,7 +75,7 @@ class Words:
 
     @property
     def caption(self) -> str:
-        """The plain-English caption, for instance "a man, wearing a red shirt, is running on the beach"."""
+        """Return the plain-English caption, for instance "a man, wearing a red shirt, is running on the beach"."""
         who = f"two {PLURALS[self.figure]}" if self.two else f"a {self.figure}"
         if self.clothes != ANY:
             who += f", wearing {self.clothes} shirts," if self.two else f", wearing a {self.clothes} shirt,"
@@ -84,7 +84,7 @@ class Words:
 
     @property
     def held_out(self) -> bool:
-        """Whether training leaves this caption out."""
+        """Return whether training leaves this caption out."""
         others = (self.verb, self.place, self.style, self.clothes)
         return any((self.figure, other) in HELD_OUT for other in others)
 

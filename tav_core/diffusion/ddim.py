@@ -229,7 +229,7 @@ def _check_edit(
 
 
 def _negative_and_positive(negative: dict[str, Any], positive: dict[str, Any], videos: int) -> dict[str, Any]:
-    """The conditions of a batch of ``2 videos``, the negative ones first."""
+    """Return the conditions of a batch of ``2 videos``, the negative ones first."""
     if negative.keys() != positive.keys():
         raise ValueError(
             f"The negative condition has {', '.join(negative) or 'nothing'}, the positive one "
@@ -245,7 +245,7 @@ def _negative_and_positive(negative: dict[str, Any], positive: dict[str, Any], v
 
 
 def _stacked(negative: Tensor, positive: Tensor, videos: int) -> Tensor:
-    """Two tensors with one row per video, or one for all, as ``[2 videos, ...]``.
+    """Stack two tensors with one row per video, or one for all, as ``[2 videos, ...]``.
 
     Text embeddings of different lengths are repeated to a common one, which attention does not notice.
     """

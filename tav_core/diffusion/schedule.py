@@ -96,7 +96,7 @@ class NoiseSchedule:
 
     @property
     def train_timesteps(self) -> int:
-        """Number of training timesteps T."""
+        """Return the number of training timesteps T."""
         return len(self.alphas_cumprod)
 
     def timesteps(self, steps: int) -> list[int]:

@@ -227,7 +227,7 @@ class LongVideoSettings:
 TUNE = {each.name: each for each in fields(TuneSettings)}
 """The fields of :class:`TuneSettings` by name."""
 OWN_TUNE = {each.name: each for each in fields(OwnTuneSettings)}
-"""Those that the published code does not have."""
+"""The fields of :class:`OwnTuneSettings` by name."""
 SAMPLE = {each.name: each for each in fields(SampleSettings)}
 """The fields of :class:`SampleSettings` by name."""
 LONG = {each.name: each for each in fields(LongVideoSettings)}

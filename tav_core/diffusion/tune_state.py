@@ -108,8 +108,10 @@ class TuneState:
 
 
 def _as_tensors(values: dict) -> dict[str, Tensor]:
-    """An optimizer's values for a parameter, as a file can hold them: bitsandbytes counts its steps in an int, and its
-    parameters share their tables."""
+    """Return an optimizer's values for a parameter as a file can hold them.
+
+    bitsandbytes counts its steps in an int, and its parameters share their tables.
+    """
     return {key: torch.as_tensor(value).to("cpu", copy=True) for key, value in values.items()}
 
 

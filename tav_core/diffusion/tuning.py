@@ -35,7 +35,7 @@ class TuneResult:
 
     @property
     def validation(self) -> list[tuple[int, float]]:
-        """(step, validation loss) for each validation, those of a resumed state included; step 0 is untuned."""
+        """Return (step, validation loss) for each validation, those of a resumed state included; step 0 is untuned."""
         return self.state.validation
 
 
@@ -198,7 +198,7 @@ def _explaining_out_of_memory(latents: Tensor) -> Iterator[None]:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        clear_frames(error.__traceback__)  # whoever keeps the error would keep the activations in memory
+        clear_frames(error.__traceback__)  # a kept error would keep the activations in memory
         _, _, f, h, w = latents.shape
         raise TuningError(
             f"The device ran out of memory while tuning on {f} frames with latents of {h}x{w}: use fewer or smaller "
@@ -207,7 +207,7 @@ def _explaining_out_of_memory(latents: Tensor) -> Iterator[None]:
 
 
 def _usable(tensor: Tensor) -> Tensor:
-    """``tensor``, cloned if it was made in inference mode and could not take part in learning."""
+    """Return ``tensor``, cloned if it was made in inference mode and could not take part in learning."""
     return tensor.clone() if tensor.is_inference() else tensor
 
 
@@ -222,7 +222,7 @@ def _leave_inference_mode(network: nn.Module) -> None:
 
 
 def _draw(schedule: NoiseSchedule, latents: Tensor, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """Noise and timesteps from the seed; on the CPU, so that every device gets the same."""
+    """Draw noise and timesteps from the seed; on the CPU, so that every device gets the same."""
     while True:
         noise = torch.randn(latents.shape, generator=generator)
         yield noise, torch.randint(schedule.train_timesteps, latents.shape[:1], generator=generator)

@@ -58,7 +58,7 @@ def self_attention(
     value = attention.to_v(keys if value is None else value)
     frames, tiles, window = state.frames, len(query) // len(key), state.kept.window
     known, key, value = state.kept.join(attention, key, value, frames_to_keep(state.attention, window.stop))
-    # HyperTile cuts the queries of a frame into tiles, a batch each; cut the keys likewise, so that tiles see tiles
+    # HyperTile cuts the queries of a frame into tiles, a batch each; cut the keys too, so that tiles see tiles
     query = rearrange(query, "(b f t) n c -> (b t f) n c", f=frames, t=tiles)
     key, value = (rearrange(x, "(b f) (t m) c -> (b t f) m c", f=len(known), t=tiles) for x in (key, value))
     seen = key_frames(state.attention, window, known)

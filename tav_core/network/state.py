@@ -65,7 +65,7 @@ class VideoState:
 
     @property
     def frames(self) -> int:
-        """Frames per video in the current batch."""
+        """Return the frames per video in the current batch."""
         return len(self.kept.window)
 
     @contextmanager
@@ -90,7 +90,7 @@ class VideoState:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision that the network computes in."""
+        """Return the precision that the network computes in."""
         return self.compute_dtype or self.blocks[0].module.attn1.to_k.weight.dtype
 
     def casting(self) -> AbstractContextManager:

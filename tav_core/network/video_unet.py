@@ -168,7 +168,7 @@ class VideoUNet(VideoState):
             timesteps = torch.full((), timesteps, device=latents.device)
         timesteps = torch.as_tensor(timesteps, device=latents.device)
         self._check_inputs(latents, timesteps, context)
-        self.tuned.move(latents.device)  # temporal attention is no part of the network that the caller moves
+        self.tuned.move(latents.device)  # temporal attention is not part of the network that the caller moves
         self.checkpointing.begin()
         with self.windows(latents.shape[2]) as windows, self.casting():
             parts = [self._predict(latents[:, :, w.start : w.stop], timesteps, context, extra) for w in windows]

@@ -22,7 +22,7 @@ def save_inverted(
 
     Args:
         path: ends in ``.safetensors``.
-        metadata: anything JSON holds; by custom ``prompt``, ``fps`` and ``steps``.
+        metadata: anything JSON holds; we write ``prompt``, ``fps`` and ``steps``.
         trajectory: all latents of the inversion, the clean ones first; those between the two are written as float16.
 
     Raises:

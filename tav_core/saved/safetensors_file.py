@@ -65,7 +65,7 @@ def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], kind: str,
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[safe_open, str | None, dict]]:
-    """A safetensors file, open, its kind, if it is one of ours, and its metadata.
+    """Open a safetensors file; yield it, its kind if it is one of ours, and its metadata.
 
     Raises:
         FileNotFoundError: there is no such file.

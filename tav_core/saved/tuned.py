@@ -100,7 +100,7 @@ def tuned_metadata(
 
 
 def preview_frame(frame: Tensor) -> str:
-    """A frame ``[h, w, 3]``, float 0..1, as text for the metadata: a JPEG of at most 256 pixels a side in base64."""
+    """Encode a frame ``[h, w, 3]``, float 0..1, for the metadata: a JPEG of at most 256 pixels a side in base64."""
     image = to_pil(frame)
     image.thumbnail((PREVIEW_SIZE, PREVIEW_SIZE))
     data = io.BytesIO()
@@ -109,7 +109,7 @@ def preview_frame(frame: Tensor) -> str:
 
 
 def load_tuned_metadata(path: str | os.PathLike) -> dict:
-    """The metadata alone of what :func:`load_tuned` reads, from the header: no weights are read.
+    """Read the metadata of a file for :func:`load_tuned` from its header, without the weights.
 
     Raises:
         FileNotFoundError: there is no such file, or none in the folder.

@@ -52,7 +52,7 @@ class ValidationData:
     """Start from the inverted clip; otherwise from noise of the seed."""
     num_inv_steps: int = like(SAMPLE["steps"])
     negative_prompt: str = ""
-    """Ours, like all that follow. The prompt that guidance leads away from."""
+    """The negative prompt. Ours, like all that follow."""
     extend: int = setting(0, least=0)
     """Frames to render in all, from the inverted clip made longer; 0 for those of the clip."""
     extension: str = like(LONG["extension"])
@@ -77,7 +77,7 @@ class ValidationData:
 
 @dataclass
 class SDXLInputs:
-    """Ours. What SDXL is told of sizes: the original picture, of which the video looks like a crop."""
+    """Ours. SDXL's size conditions: the original picture, of which the video looks like a crop."""
 
     original_width: int | None = setting(None, least=8, most=LARGEST_SIDE)
     """Width and height: those of the clip when left out."""

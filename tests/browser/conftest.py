@@ -33,7 +33,7 @@ FLAGS = [
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator:
-    """The Chromium that the machine has."""
+    """Start the Chromium that the machine has."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is missing (pip install playwright)")
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
@@ -46,7 +46,7 @@ def browser() -> Iterator:
 
 @pytest.fixture(scope="session")
 def server(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """A running ComfyUI with this pack, and with the models and the clip that the example workflows name."""
+    """Start a ComfyUI with this pack, and with the models and the clip that the example workflows name."""
     install = find_comfyui()
     if install is None:
         pytest.skip("no ComfyUI in ~/comfy/ComfyUI; set COMFYUI_PATH (and COMFYUI_PYTHON) to test against one")
@@ -66,7 +66,7 @@ def server(browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyS
 
 @pytest.fixture(scope="session")
 def page(browser, server: ComfyServer) -> WorkflowPage:
-    """ComfyUI in the browser, as a person sees it who has used it before."""
+    """Open ComfyUI in the browser, as a user sees it after the first visit."""
     page = WorkflowPage(browser, server.url, PACK)
     _open.append(page)
     return page
@@ -87,7 +87,7 @@ _open: list[WorkflowPage] = []
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """After a failure, the next test gets a fresh page."""
+    """Give the next test a fresh page after a failure."""
     report = yield
     if report.failed:
         for page in _open:
@@ -102,7 +102,7 @@ def pytest_runtest_setup() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
-    """Behind the last test here, close the page: the videos that play on it would slow down the tests that follow."""
+    """Close the page behind the last test here: videos that play on it would slow down the tests that follow."""
     if nextitem and Path(__file__).parent not in nextitem.path.parents:
         while _open:
             _open.pop().page.close()

@@ -12,7 +12,7 @@ SCALE = 2  # drawn larger, for smooth edges
 
 
 def skiing(frames: int = 48) -> torch.Tensor:
-    """A man skis down a slope, from left to right: [frames, 320, 320, 3], 0..1."""
+    """Draw a man who skis down a slope, from left to right: [frames, 320, 320, 3], 0..1."""
     drawn = []
     for i in range(frames):
         picture = Image.new("RGB", (SIZE * SCALE, SIZE * SCALE), (151, 199, 233))
@@ -26,7 +26,7 @@ def skiing(frames: int = 48) -> torch.Tensor:
 
 
 def _skier(draw: ImageDraw.ImageDraw, x: float, y: float, bend: float) -> None:
-    """A man whose feet are 40 under y; `bend` lowers him."""
+    """Draw a man whose feet are 40 under y; `bend` lowers him."""
     hip, shoulder, hand = (x, y + bend), (x + 16, y - 26 + bend), (x + 32, y - 10 + bend)
     _line(draw, hand, (x + 4, y + 42), width=2, fill=(60, 60, 70))
     _line(draw, (x - 36, y + 26), (x + 38, y + 56), (x + 46, y + 54), width=4, fill=(204, 40, 48))
@@ -38,7 +38,7 @@ def _skier(draw: ImageDraw.ImageDraw, x: float, y: float, bend: float) -> None:
 
 
 def _line(draw: ImageDraw.ImageDraw, *points: tuple[float, float], width: float, fill: Any) -> None:
-    """A line with round ends and corners."""
+    """Draw a line with round ends and corners."""
     points = [(x * SCALE, y * SCALE) for x, y in points]
     radius = width * SCALE / 2
     draw.line(points, fill, round(2 * radius))

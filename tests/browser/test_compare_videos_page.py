@@ -1,4 +1,4 @@
-"""Compare Videos as a person sees it: videos in step under one control, wiped over each other, and after a reload."""
+"""Compare Videos as a user sees it: videos in step under one control, wiped over each other, and after a reload."""
 
 import av
 import pytest
@@ -60,7 +60,7 @@ def button(page, name: str):
 
 @pytest.fixture(params=RENDERERS)
 def compared(request, page, clips):
-    """The page when a graph has run that compares a clip of 8 frames with a lighter, wider one of 4."""
+    """Run a graph that compares a clip of 8 frames with a lighter, wider one of 4; return the page."""
     with page.renderer(request.param):
         page.new_graph("TAVLoadVideo", "TAVLoadVideo", "TAVCompareVideos")
         page.set_node(0, video="dark.mp4", frames=8, width=64, height=64)
@@ -84,7 +84,7 @@ def count(page) -> str:
 
 
 def level(page, panel: int, left: float = 0.5) -> int:
-    """The grey level that a panel shows, some way from its left."""
+    """Return the grey level that a panel shows, some way from its left."""
     canvas = page.page.locator(".tav-stage canvas").nth(panel)
     return canvas.evaluate(LEVEL, left)
 

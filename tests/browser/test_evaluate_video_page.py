@@ -1,4 +1,4 @@
-"""Evaluate Video as a person sees it: the table on the node, and an input for one more result."""
+"""Evaluate Video as a user sees it: the table on the node, and an input for one more result."""
 
 from comfy_server import Graph
 from workflow_page import PICTURES

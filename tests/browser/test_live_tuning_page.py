@@ -1,4 +1,4 @@
-"""One-Shot Tune at work, as a person sees it: the curve, the filmstrip, the buttons, and all of it after a reload."""
+"""One-Shot Tune at work, as a user sees it: the curve, the filmstrip, the buttons, and all of it after a reload."""
 
 from itertools import count
 
@@ -35,13 +35,13 @@ FILM = """() => [...document.querySelectorAll('.tav-strip button')]
 
 @pytest.fixture(params=RENDERERS)
 def tuning(request, page):
-    """The page in one of ComfyUI's two node renderers."""
+    """Return the page in one of ComfyUI's two node renderers."""
     with page.renderer(request.param):
         yield page
 
 
 def open_graph(page, **settings) -> None:
-    """A graph that tunes the demo model on a drawn clip, with a seed of its own, and shows the loss plot."""
+    """Return a graph that tunes the demo model on a drawn clip, with a seed of its own, and shows the loss plot."""
     graph = Graph()
     model = graph.add("TAVLoadDemoModel")
     clip = graph.add(
@@ -64,7 +64,7 @@ def open_graph(page, **settings) -> None:
 
 
 def wait_for(page, state: str) -> None:
-    """Until the node shows this, which is then in sight."""
+    """Wait until the node shows this, and bring it in sight."""
     page.wait_for_selector(f".tav-tune[data-state={state}]", state="attached")
     page.page.evaluate(LOOK)
     page.wait_for_selector(f".tav-tune[data-state={state}]")
@@ -118,7 +118,7 @@ def test_a_copy_of_the_workflow_shows_the_run_that_comfyui_answers_it_with(serve
 
 
 def test_a_workflow_opens_before_the_server_answers(page):
-    """Until then ComfyUI would take what the person does for changes of the workflow before it."""
+    """Until then ComfyUI would take what the user does for changes of the workflow before it."""
     page.new_graph("TAVOneShotTune", "TAVSaveTuned")
     held = []
     asked = ("**/tune_a_video/runs?*", "**/history?*")

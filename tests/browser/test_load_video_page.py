@@ -1,4 +1,4 @@
-"""Load Video as a person sees it: the chosen frames playing, the line below them, and what is wrong with a choice."""
+"""Load Video as a user sees it: the chosen frames playing, the line below them, and what is wrong with a choice."""
 
 import pytest
 import torch
@@ -82,7 +82,7 @@ def clip(server) -> None:
 
 @pytest.fixture(params=RENDERERS)
 def node(request, page, clip):
-    """A new graph with one Load Video node, in one of ComfyUI's two node renderers."""
+    """Return a new graph with one Load Video node, in one of ComfyUI's two node renderers."""
     with page.renderer(request.param):
         page.new_graph("TAVLoadVideo")
         page.set_node(0, video="grey.mp4", start=1, stride=3, frames=3, width=128, height=64)
@@ -95,7 +95,7 @@ def wait_for_line(page, start: str) -> None:
 
 
 def levels_shown(page, count: int) -> list[int]:
-    """The grey levels that the preview goes through, in more time than a loop takes, and until there are as many."""
+    """Return the grey levels of the preview over more time than a loop takes, and until there are as many."""
     return page.page.evaluate(LEVELS_SHOWN, count)
 
 
@@ -187,7 +187,7 @@ def test_a_number_from_outside_a_subgraph(node):
 
 
 def test_undo_and_redo(node):
-    """ComfyUI looks for changes when the person lets go of a key or a button: what nobody changed ends no redo."""
+    """ComfyUI looks for changes when the user lets go of a key or a button: what nobody changed ends no redo."""
     wait_for_line(node, "3 frames")
     node.page.evaluate(f"() => {TRACKER}.checkState()")
     node.page.wait_for_timeout(200)  # what changes sooner belongs to the change before

@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def studying(folder: Path, port: int = 0) -> Iterator[str]:
-    """The address of ``tav study``, which crashes at the end."""
+    """Serve ``tav study``, which crashes at the end; return its address."""
     command = [sys.executable, "-u", "-m", "tav_core", "study", str(folder), "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
     try:

@@ -33,7 +33,7 @@ ASKED_ON_REFRESH = """async paths => {
 
 @pytest.fixture(scope="module")
 def files(server, page) -> None:
-    """Two saved motions, which the page knows."""
+    """Save two motions, which the page knows."""
     preview = preview_frame(skiing(3)[1, 60:260])
     for subject in ("bear", "man"):
         metadata = {
@@ -48,7 +48,7 @@ def files(server, page) -> None:
 
 @pytest.fixture(params=RENDERERS)
 def renderer(page, request) -> Iterator[str]:
-    """Each of the two."""
+    """Switch to each of the two renderers."""
     with page.renderer(request.param):
         if RENDERERS[request.param]:
             page.reload()

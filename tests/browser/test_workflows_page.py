@@ -42,7 +42,7 @@ def drop_and_run(page, name: str) -> None:
 
 
 def saved_frames(server, page, name: str) -> list[tuple[int, int]]:
-    """The sizes of the frames of the video that the workflow saved and shows."""
+    """Return the sizes of the frames of the video that the workflow saved and shows."""
     file = f"{name}_00001_.mp4"
     assert any(file in address for address in page.shown("SaveVideo"))
     with av.open(server.folder / "output" / "video" / file) as container:
@@ -51,7 +51,7 @@ def saved_frames(server, page, name: str) -> list[tuple[int, int]]:
 
 @pytest.fixture(scope="module")
 def tuned(page) -> None:
-    """`tune_and_edit` has run; before that, its clip was seen."""
+    """Run the workflow that tunes and edits, whose clip was seen before that."""
     page.open_template("4 Edit your own clip (SD 1.5)")
     assert_opened_whole(page)
     page.page.get_by_text("24 frames · 12 fps · 2 s · 512 \u00d7 512").wait_for(state="attached")

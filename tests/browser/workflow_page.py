@@ -1,4 +1,4 @@
-"""ComfyUI's page in the browser, what a person does there, and pictures of it.
+"""ComfyUI's page in the browser, what a user does there, and pictures of it.
 
 The README and the help pages show pictures that these tests take where they come by the right moment:
 `SCREENSHOTS=1 python -m pytest tests/browser` takes them all anew, in place. Without the variable nothing is written.
@@ -149,7 +149,7 @@ class WorkflowPage:
             self.errors.append((message.text, message.location.get("url", "")))
 
     def own_errors(self) -> list[tuple[str, str]]:
-        """The errors that this pack's files in the page caused."""
+        """Return the errors that this pack's files in the page caused."""
         return [error for error in self.errors if f"/extensions/{self.pack}/" in " ".join(error)]
 
     def open_template(self, name: str) -> None:
@@ -228,7 +228,7 @@ class WorkflowPage:
 
     @contextmanager
     def renderer(self, name: str) -> Iterator[None]:
-        """Nodes by one of ComfyUI's two renderers ("classic" or "vue"); the classic one again afterwards."""
+        """Show nodes by one of ComfyUI's two renderers ("classic" or "vue"); the classic one again afterwards."""
         version = self.page.evaluate("() => window.__COMFYUI_FRONTEND_VERSION__")
         if RENDERERS[name] and tuple(map(int, version.split(".")[:2])) < FIRST_WITH_ELEMENTS:
             pytest.skip(f"the Vue renderer of ComfyUI's frontend {version} shows no elements of packs")
@@ -255,7 +255,7 @@ class WorkflowPage:
             self.page.screenshot(path=REPOSITORY / path, clip=area, style=MENUS, **quality)
 
     def shown(self, type: str) -> list[str]:
-        """The addresses of the images and videos that the one node of a type shows, waiting for the first.
+        """Return the addresses of the images and videos that the one node of a type shows, waiting for the first.
 
         The node comes in sight, as some versions of the page load nothing for others.
         """

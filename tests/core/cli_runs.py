@@ -15,7 +15,7 @@ STEPS = 4
 
 
 def settings(world: Path, output: str, **changes) -> Path:
-    """A YAML file in the layout and with the keys of the published ones."""
+    """Write a YAML file in the layout and with the keys of the published ones."""
     values = {
         "pretrained_model_path": str(world / "model"),
         "output_dir": str(world / output),

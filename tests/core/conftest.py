@@ -9,7 +9,7 @@ import torch
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Networks as small as those of the tests are slower on several threads, and much slower on a busy machine."""
+    """Compute on one thread: small networks are slower on several, and much slower on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -18,7 +18,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def cli_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a checkpoint `model` and a clip `clip.mp4` of a square that moves to the right."""
+    """Make a folder with a checkpoint `model` and a clip `clip.mp4` of a square that moves to the right."""
     from tiny_checkpoint import make_folder
 
     from tav_core import save_video
@@ -34,7 +34,7 @@ def cli_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished(cli_world: Path) -> Path:
-    """The output folder of an uninterrupted run of the command line."""
+    """Return the output folder of an uninterrupted run of the command line."""
     from cli_runs import run
 
     return run(cli_world, "finished")

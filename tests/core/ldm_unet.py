@@ -204,7 +204,7 @@ class LDMUNet(nn.Module):
 
 
 def ldm_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a diffusers U-Net with one residual block per level, under their names in :class:`LDMUNet`."""
+    """Rename the weights of a diffusers U-Net with one residual block per level as :class:`LDMUNet` names them."""
     return {_ldm_name(name, state): tensor for name, tensor in state.items()}
 
 

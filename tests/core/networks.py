@@ -13,7 +13,7 @@ TOKENS, CONTEXT = 3, 16
 
 
 def small_unet(layout: str = "diffusers", v2: bool = False, seed: int = 0) -> nn.Module:
-    """Two levels, the finer one with attention, and weights that depend on the seed alone, not on the layout.
+    """Build two levels, the finer one with attention, with weights of the seed, the same in both layouts.
 
     v2: linear projections around the transformers and head counts per level, as in SD 2.x.
     """
@@ -37,7 +37,7 @@ def small_unet(layout: str = "diffusers", v2: bool = False, seed: int = 0) -> nn
 
 
 def inputs(videos: int = 2, frames: int = 3, seed: int = 1) -> tuple[Tensor, Tensor, Tensor]:
-    """(latents [b, 4, f, 8, 6], timesteps [b], context [b, tokens, dim])."""
+    """Return (latents [b, 4, f, 8, 6], timesteps [b], context [b, tokens, dim])."""
     generator = torch.Generator().manual_seed(seed)
     latents = torch.randn(videos, 4, frames, 8, 6, generator=generator)
     timesteps = torch.tensor([1, 700, 350])[:videos]
@@ -59,7 +59,7 @@ def call(unet: nn.Module, x: Tensor, timesteps: Tensor, context: Tensor, **extra
 
 
 def random_tuning(video_unet: tav_core.VideoUNet, seed: int = 2) -> dict[str, Tensor]:
-    """Tuned weights in which every parameter, the temporal output included, differs from the untuned ones."""
+    """Return tuned weights in which every parameter, the temporal output included, differs from the untuned ones."""
     generator = torch.Generator().manual_seed(seed)
     return {
         name: tensor + torch.randn(tensor.shape, generator=generator) / 4
@@ -88,7 +88,7 @@ def copy_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def relative_error(tensor: Tensor, reference: Tensor) -> float:
-    """Norm of the difference over norm of the reference."""
+    """Return the norm of the difference over norm of the reference."""
     return float((tensor - reference).norm() / reference.norm())
 
 
@@ -96,7 +96,7 @@ SCHEDULE = stable_diffusion_schedule()
 
 
 def tune(unet: nn.Module | tav_core.VideoUNet, steps: int = 2, learning_rate: float = 1e-3, **options):
-    """(video U-Net, result) of a few steps on a clip of three frames; ``options`` go to the settings or to tune()."""
+    """Tune a few steps on a clip of three frames: (video U-Net, result). ``options`` are for settings or tune()."""
     video_unet = unet if isinstance(unet, tav_core.VideoUNet) else tav_core.inflate(unet)
     x, _, context = inputs(videos=1)
     names = ("draws", "on_step", "state", "schedule", "on_validation")
@@ -110,12 +110,12 @@ def fixed_draw() -> tuple[Tensor, Tensor]:
 
 
 def tuned(video_unet: tav_core.VideoUNet) -> tav_core.VideoUNet:
-    """The same, as if it had learned something."""
+    """Load random tuned weights, as if the network had learned something; return it."""
     video_unet.load_tuned_state_dict(random_tuning(video_unet))
     return video_unet
 
 
 def assert_clean(unet: nn.Module, weights: dict[str, Tensor]) -> None:
-    """The network holds what it held, and nothing of the learning."""
+    """Assert that the network holds what it held, and nothing of the learning."""
     assert all(torch.equal(tensor, weights[name]) for name, tensor in unet.state_dict().items())
     assert all(p.grad is None and not p.requires_grad for p in unet.parameters())

@@ -55,7 +55,7 @@ def session(world: Path) -> Session:
 
 @pytest.fixture(scope="module")
 def results(session: Session) -> list[RowResult]:
-    """All rows, and the proof that they leave the network as it was."""
+    """Run all rows, and check that they leave the network as it was."""
     before = {name: tensor.clone() for name, tensor in session.pipeline.unet.state_dict().items()}
     results = list(run_rows(session, rebuild=True))
     after = session.pipeline.unet.state_dict()

@@ -21,14 +21,14 @@ VIDEOS, FRAMES = 2, 4
 
 
 def record(module: nn.Module) -> list[tuple[Tensor, Tensor]]:
-    """(input, output) of every call of ``module`` from now on."""
+    """Record (input, output) of every call of ``module`` from now on."""
     calls: list[tuple[Tensor, Tensor]] = []
     module.register_forward_hook(lambda _, args, output: calls.append((args[0], output)))
     return calls
 
 
 def plain_attention(module: nn.Module, queries: Tensor, keys: Tensor) -> Tensor:
-    """Multi-head attention of the tokens ``queries`` [n, c] to the tokens ``keys`` [m, c], head by head."""
+    """Compute multi-head attention of the tokens ``queries`` [n, c] to the tokens ``keys`` [m, c], head by head."""
     query, key, value = module.to_q(queries), module.to_k(keys), module.to_v(keys)
     width = query.shape[1] // module.heads
     heads = []

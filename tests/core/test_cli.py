@@ -198,7 +198,7 @@ def test_what_is_sampled_depends_on_what_was_asked(cli_world: Path, finished: Pa
 
 
 def test_a_constant_learning_rate_has_no_warm_up(cli_world: Path):
-    """As published, where ``constant_with_warmup`` has."""
+    """Published behaviour; ``constant_with_warmup`` has one."""
     for scheduler, rate in (("constant", "3e-05"), ("constant_with_warmup", "0")):
         folder = run(cli_world, scheduler, "--steps", "1", lr_scheduler=scheduler, lr_warmup_steps=5)
         assert (folder / "losses.csv").read_text().strip().endswith(f",{rate}")

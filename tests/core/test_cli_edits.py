@@ -19,7 +19,7 @@ from tav_core.terminal import cli
 
 @pytest.fixture(scope="module")
 def kept(cli_world: Path) -> Path:
-    """A run that inverts with its trajectory and a finer inversion."""
+    """Run, and invert with its trajectory and a finer inversion."""
     return run(cli_world, "kept", "--refine", "1", "--keep-trajectory")
 
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 
 @pytest.fixture(autouse=True)
 def full_float32() -> Iterator[None]:
-    """TensorFloat-32 has 10 bits of precision, and convolutions use it by default."""
+    """Switch off TensorFloat-32, which has 10 bits of precision and is the default of convolutions."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     yield

@@ -78,7 +78,7 @@ def test_tuning_fits_the_clip_and_edits_follow_their_words_and_its_poses(pipelin
 
     @torch.no_grad()
     def error() -> float:
-        """Loss of the network on the clip, at the same timesteps and noise before and after."""
+        """Return the loss of the network on the clip, at the same timesteps and noise before and after."""
         return sum(
             torch.nn.functional.mse_loss(video_unet(schedule.add_noise(latents, noise, t), t, said), noise).item()
             for t in torch.tensor(timesteps)[:, None]

@@ -29,7 +29,7 @@ def pictures(scenes):
 
 
 def shares(pictures, scenes):
-    """Share read right of every name."""
+    """Return the share read right of every name."""
     readings = read(pictures)
     right = [{n: r.named[n] == NAMES[n][truth(s)[0][n]] for n in NAMES} for r, s in zip(readings, scenes)]
     return {name: sum(r[name] for r in right) / len(right) for name in NAMES}

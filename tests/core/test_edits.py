@@ -127,7 +127,7 @@ def test_an_interruption_leaves_nothing_recorded(video_unet, contexts, trajector
 
 
 def test_structure_in_windows_is_that_of_all_frames_at_once(clip, contexts):
-    """Where windows are exact: without joint norms and temporal attention."""
+    """Without joint norms and temporal attention, where windows are exact."""
     options = {"joint_norm": False, "temporal_attention": False}
     noise = clip * 2
     at_once, in_windows = (

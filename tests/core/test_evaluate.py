@@ -29,7 +29,7 @@ def clip_folder(tmp_path_factory):
 
 
 def moving(dx: int, frames: int, height: int = 64, width: int = 96) -> torch.Tensor:
-    """A random texture that moves to the right by dx pixels from frame to frame."""
+    """Return a random texture that moves to the right by dx pixels from frame to frame."""
     grain = torch.rand(1, 3, 12, 24, generator=torch.Generator().manual_seed(0))
     texture = interpolate(grain, (height, 2 * width), mode="bicubic")[0].clamp(0, 1).permute(1, 2, 0)
     return torch.stack([texture[:, width - i * dx : 2 * width - i * dx] for i in range(frames)])

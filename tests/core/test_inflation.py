@@ -30,7 +30,7 @@ def unet(request) -> nn.Module:
 
 
 def what_there_is(unet: nn.Module) -> dict:
-    """All that a host may look at, by module name."""
+    """Collect all that a host may look at, by module name."""
     return {
         "types": {name: type(module) for name, module in unet.named_modules()},
         "attributes": {name: sorted(module.__dict__) for name, module in unet.named_modules()},

@@ -23,7 +23,7 @@ from tav_core.terminal import cli
 
 
 def said(capsys, *arguments: str, code: int = 2) -> str:
-    """The one sentence on stderr with which a command ends."""
+    """Return the one sentence on stderr with which a command ends."""
     assert cli.main(list(arguments)) == code
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("tav: ")]
     assert len(lines) == 1 and lines[0].endswith((".", '"'))
@@ -83,7 +83,7 @@ def test_a_failure_of_the_system_is_named(cli_world: Path, monkeypatch, capsys, 
 
 
 def test_a_closed_pipe_is_no_full_disk(cli_world: Path):
-    """As with ``tav ... | head``."""
+    """``tav ... | head`` closes one."""
     code = (
         "import os, sys; from tav_core.terminal.cli import main\n"
         "read, write = os.pipe(); os.close(read); os.dup2(write, 1)\n"
@@ -121,7 +121,7 @@ def test_long_names_in_files_are_shortened(tmp_path: Path):
 
 @pytest.fixture
 def study(tmp_path: Path):
-    """A served study; yields its server."""
+    """Serve a study; yield its server."""
     import threading
 
     from tav_core.study.server import StudyServer

@@ -56,7 +56,7 @@ def test_ssim_of_known_pictures():
 
 
 def moving(seed: int, dx: int, dy: int, frames: int = 4, size: int = 96) -> torch.Tensor:
-    """A random texture that moves by (dx, dy) pixels from frame to frame."""
+    """Return a random texture that moves by (dx, dy) pixels from frame to frame."""
     grain = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(seed))
     texture = interpolate(grain, (2 * size, 2 * size), mode="bicubic")[0].clamp(0, 1).permute(1, 2, 0)
     corners = [(size // 2 - i * dy, size // 2 - i * dx) for i in range(frames)]

@@ -16,7 +16,7 @@ def flat(colour: torch.Tensor, frames: int, height: int, width: int) -> torch.Te
 
 
 def highest_ink(plot: torch.Tensor, left: int, right: int) -> int:
-    """The first row of the curve in a part of the plot; the curve is bluish, everything else is grey."""
+    """Return the first row of the curve in a part of the plot; the curve is bluish, everything else is grey."""
     part = plot[:, left:right]
     return int((part[..., 2] - part[..., 0] > 0.2).any(dim=1).nonzero()[0])
 

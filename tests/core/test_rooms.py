@@ -16,7 +16,7 @@ ROOMS = (
 
 
 def modules(package: str) -> dict[str, Path]:
-    """Dotted names below `package` -> files."""
+    """Return dotted names below `package` -> files."""
     found = {}
     for file in (ROOT / package).rglob("*.py"):
         parts = file.relative_to(ROOT / package).with_suffix("").parts
@@ -25,7 +25,7 @@ def modules(package: str) -> dict[str, Path]:
 
 
 def imports(name: str, file: Path, known: dict[str, Path]) -> set[str]:
-    """The modules of the same package that `file` imports, for types only and within functions included."""
+    """Return the modules of the same package that `file` imports, for types only and within functions included."""
     package = name.split(".") if file.name == "__init__.py" and name else name.split(".")[:-1]
     found = set()
     for node in ast.walk(ast.parse(file.read_text())):

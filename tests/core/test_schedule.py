@@ -21,7 +21,7 @@ def prediction_type(request) -> str:
 
 @pytest.fixture
 def clip() -> tuple[torch.Tensor, torch.Tensor]:
-    """(clean latents, noise), each [2, 4, 3, 5, 6]."""
+    """Return (clean latents, noise), each [2, 4, 3, 5, 6]."""
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.randn(2, 4, 3, 5, 6, generator=generator) for _ in range(2))
 
@@ -30,7 +30,7 @@ CONTEXT = torch.zeros(1, 3, 8)
 
 
 def predict(latents, timestep, context):
-    """Some smooth function of latents and timestep."""
+    """Return some smooth function of latents and timestep."""
     return torch.sin(latents + int(timestep) / 100)
 
 

@@ -28,7 +28,7 @@ PROMPTS = {"skiing/robot": "a robot is skiing", "cat": "a cat, cartoon style"}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Results of three systems on two clips, one of which has a source."""
+    """Make the results of three systems on two clips, one of which has a source."""
     frames = torch.rand(2, 16, 16, 3)
     for name in PROMPTS:
         for system in SYSTEMS:
@@ -204,7 +204,7 @@ def server(folder):
 
 
 def call(server, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, str, bytes]:
-    """Status, headers and content."""
+    """Return status, headers and content."""
     connection = HTTPConnection(*server.server_address, timeout=20)
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
     response = connection.getresponse()

@@ -41,7 +41,7 @@ swans,Swans swim.,,Ducks swim. ,,,
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    """A checkpoint, a clip, and three configurations of which the second names a clip that is not there."""
+    """Make a checkpoint, a clip, and three configurations of which the second names a clip that is not there."""
     path = tmp_path_factory.mktemp("world")
     make_folder(path / "model")
     make_clip(path / "clip")
@@ -65,14 +65,14 @@ def world(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def in_order(world: Path) -> Path:
-    """The folder of a finished sweep."""
+    """Finish a sweep; return its folder."""
     command = ["sweep", str(world / "configs"), "--clip", str(world / "clip"), "--output", str(world / "in-order")]
     assert cli.main(command) == 1  # as one item fails
     return world / "in-order"
 
 
 def table(folder: Path) -> list[dict]:
-    """The figures that do not depend on the machine's speed."""
+    """Return the figures that do not depend on the machine's speed."""
     return [{**outcome, "seconds": None} for outcome in json.loads((folder / "sweep.json").read_text())]
 
 

@@ -78,7 +78,7 @@ def test_a_v_prediction_network_learns():
 
 @pytest.fixture(scope="module")
 def losses_in_full() -> list[float]:
-    """In float32 throughout."""
+    """Tune in float32 throughout, and return the losses."""
     return tune(small_unet(), draws=repeat(fixed_draw()))[1].losses
 
 
@@ -180,7 +180,7 @@ def test_every_setting_of_the_optimizer_is_used():
 
 
 def test_a_host_whose_cross_attention_lets_no_gradient_pass():
-    """As ComfyUI's does with SageAttention: the queries of the text are learned all the same."""
+    """ComfyUI's does so with SageAttention: the queries of the text are learned all the same."""
     expected, unet = tune(small_unet("ldm"))[0].tuned_state_dict(), small_unet("ldm")
     for block in unet.modules():
         if hasattr(block, "attn2"):
@@ -191,7 +191,7 @@ def test_a_host_whose_cross_attention_lets_no_gradient_pass():
 
 @pytest.mark.parametrize("loaded_there", [False, True])
 def test_in_inference_mode(loaded_there):
-    """As a ComfyUI node runs, and holds the weights that it loaded."""
+    """A ComfyUI node runs in inference mode, and its weights were loaded there."""
     with torch.inference_mode(loaded_there):
         unet = small_unet()
     weights = copy_of(unet.state_dict())

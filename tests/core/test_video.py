@@ -23,7 +23,7 @@ def quarters(width: int, height: int) -> np.ndarray:
 
 
 def corners(frame: torch.Tensor) -> np.ndarray:
-    """The colours of the four quarters, in the layout of MARKS."""
+    """Return the colours of the four quarters, in the layout of MARKS."""
     h, w, _ = frame.shape
     return frame[h // 4 :: h // 2, w // 4 :: w // 2].numpy() * 255
 

@@ -12,7 +12,7 @@ from tav_core.video.reading import load_video, probe_video, save_video
 
 
 def moving_squares(count: int, width: int, height: int) -> torch.Tensor:
-    """A coloured gradient with a bright square that moves."""
+    """Return a coloured gradient with a bright square that moves."""
     y, x = torch.meshgrid(torch.linspace(0, 1, height), torch.linspace(0, 1, width), indexing="ij")
     frames = torch.stack([x, y, 0.8 - 0.5 * x], -1).repeat(count, 1, 1, 1)
     for number in range(count):

@@ -15,7 +15,7 @@ FRAMES = 11
 
 
 def predict(layout: str, window: int, overlap: int = 0, videos: int = 2, **options) -> Tensor:
-    """Prediction for two videos at different timesteps and prompts, as of the two branches of guidance."""
+    """Return the prediction for two videos at different timesteps and prompts, as of the two branches of guidance."""
     video_unet = tuned(tav_core.inflate(small_unet(layout), window=window, overlap=overlap, **options))
     with torch.no_grad():
         return video_unet(*inputs(videos, FRAMES))
@@ -59,7 +59,7 @@ def test_full_attention_sees_its_window_and_frame_0():
     ],
 )
 def test_frames_that_temporal_attention_sees(overlap, second, third):
-    """As many as a window has, or the overlap and itself; with an overlap of 3, they move on by one frame each."""
+    """A window's frames, or the overlap and itself; with an overlap of 3, they move on by one frame each."""
     for window, expected in ((range(4), [(0, 4)] * 4), (range(4, 8), second), (range(8, 12), third)):
         first = max(0, window.start - overlap)
         seen = frames_in_time(window, window.stop - first, overlap)

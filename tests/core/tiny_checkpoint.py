@@ -16,7 +16,7 @@ State = dict[str, Tensor]
 
 
 def make_folder(path: Path, v2: bool = False, tiny_autoencoder: bool = False) -> Path:
-    """A diffusers folder in the manner of SD 1.x, or of SD 2.x (linear projections, heads of 64 channels, v)."""
+    """Write a diffusers folder in the manner of SD 1.x, or of SD 2.x (linear projections, heads of 64 channels, v)."""
     torch.manual_seed(0)
     UNet2DConditionModel(
         block_out_channels=(64, 128) if v2 else (32, 64),
@@ -53,7 +53,7 @@ def make_folder(path: Path, v2: bool = False, tiny_autoencoder: bool = False) ->
 
 
 def make_sdxl_folder(path: Path) -> Path:
-    """A diffusers folder in the manner of SDXL: two text encoders, sizes, transformers on the last level."""
+    """Write a diffusers folder in the manner of SDXL: two text encoders, sizes, transformers on the last level."""
     torch.manual_seed(0)
     UNet2DConditionModel(
         block_out_channels=(64, 128),
@@ -91,7 +91,7 @@ def make_sdxl_folder(path: Path) -> Path:
 
 
 def make_sdxl_file(path: Path, folder: Path) -> Path:
-    """The single file with the weights of the SDXL folder ``folder``, under their original names."""
+    """Write the single file with the weights of the SDXL folder ``folder``, under their original names."""
     unet, vae = (load_file(folder / part / "diffusion_pytorch_model.safetensors") for part in ("unet", "vae"))
     first, second = (load_file(folder / f"text_encoder{number}/model.safetensors") for number in ("", "_2"))
     first, second = ({n.removeprefix("text_model."): t for n, t in text.items()} for text in (first, second))
@@ -111,7 +111,7 @@ def make_sdxl_file(path: Path, folder: Path) -> Path:
 
 
 def make_file(path: Path, folder: Path, v2: bool = False) -> Path:
-    """The single file with the weights of the diffusers folder ``folder``, under their original names."""
+    """Write the single file with the weights of the diffusers folder ``folder``, under their original names."""
     unet, vae = (load_file(folder / part / "diffusion_pytorch_model.safetensors") for part in ("unet", "vae"))
     text = load_file(folder / "text_encoder/model.safetensors")
     text = {name.removeprefix("text_model."): tensor for name, tensor in text.items() if "position_ids" not in name}
@@ -139,7 +139,7 @@ def _autoencoder(tiny: bool, **options) -> AutoencoderKL | AutoencoderTiny:
 
 
 def _tokenizer(path: Path, padding: str) -> None:
-    """CLIP's tokenizer with a vocabulary of single letters."""
+    """Return CLIP's tokenizer with a vocabulary of single letters."""
     path.mkdir(parents=True)
     letters = "!abcdefghijklmnopqrstuvwxyz,."
     words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
@@ -151,7 +151,7 @@ def _tokenizer(path: Path, padding: str) -> None:
 
 
 def _unet_name(name: str, attends: tuple[bool, bool] = (True, False)) -> str:
-    """attends: which levels have transformers."""
+    """Return the original name of a diffusers parameter; attends: which levels have transformers."""
     block = LAYERS + 1
     place = re.match(r"(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers|upsamplers)\.(\d+)\.(.*)", name)
     if place:
@@ -214,12 +214,12 @@ def _vae_name(name: str) -> str:
 
 
 def _vae_shape(name: str, tensor: Tensor) -> Tensor:
-    """The original autoencoder's attention projects with convolutions of size 1."""
+    """Return the original shape of a weight: the autoencoder's attention projects with convolutions of size 1."""
     return tensor[:, :, None, None] if "attentions" in name and tensor.ndim == 2 else tensor
 
 
 def _open_clip(text: State) -> State:
-    """OpenCLIP's names, with queries, keys and values in one projection."""
+    """Return OpenCLIP's names, with queries, keys and values in one projection."""
     state = {}
     for name, tensor in text.items():
         if ".k_proj." in name or ".v_proj." in name:

@@ -61,7 +61,7 @@ class Chain(Graph):
         return self.add("SaveLatent", samples=latent, filename_prefix="test")
 
     def probe(self, after: list | None = None) -> Node:
-        """A look at the checkpoint's network when ComfyUI has it loaded without any patches (after one plain step)."""
+        """Look at the checkpoint's network as ComfyUI has it loaded without any patches (after one plain step)."""
         step = self.ksample(self.checkpoint[0], after or self.latents[0], steps=1)
         return self.add("ProbeModel", model=self.checkpoint[0], after=step[0])
 

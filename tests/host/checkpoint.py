@@ -128,7 +128,7 @@ def make_controlnet(path: Path, seed: int = 0) -> Path:
 
 
 def _random(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
-    """Weights of deviation 1/sqrt(fan in), norm scales near 1, biases near 0; a tensor depends on its name and seed."""
+    """Draw weights of deviation 1/sqrt(fan in), norm scales near 1, biases near 0, by name and seed."""
     generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {name}".encode()))
     weight = torch.randn(shape, generator=generator)
     if len(shape) > 1:
@@ -151,7 +151,7 @@ def _layer(name: str, *shape: int, bias: bool = True) -> Shapes:
 
 
 def _unet(size: UNetSize) -> Shapes:
-    """The U-Net's parameters as the original Stable Diffusion code names them."""
+    """Return the U-Net's parameters as the original Stable Diffusion code names them."""
     last = len(size.widths) - 1
     channels, skips = yield from _unet_encoder(size)
     block = 0
@@ -170,7 +170,7 @@ def _unet(size: UNetSize) -> Shapes:
 
 
 def _unet_encoder(size: UNetSize) -> Generator[tuple[str, tuple[int, ...]], None, tuple[int, list[int]]]:
-    """The half that a ControlNet shares; returns the channels at its end, and those of each input block."""
+    """Add the half that a ControlNet shares; return the channels at its end, and those of each input block."""
     last = len(size.widths) - 1
     yield from _layer("time_embed.0", TIME, CHANNELS)
     yield from _layer("time_embed.2", TIME, TIME)
@@ -221,7 +221,7 @@ def _transformer(name: str, channels: int, size: UNetSize) -> Shapes:
 
 
 def _text_encoder() -> Shapes:
-    """CLIP ViT-L/14's text encoder, as transformers names its parameters."""
+    """Return CLIP ViT-L/14's text encoder, as transformers names its parameters."""
     yield "embeddings.token_embedding.weight", (49408, CONTEXT)
     yield "embeddings.position_embedding.weight", (77, CONTEXT)
     for number in range(12):
@@ -236,7 +236,7 @@ def _text_encoder() -> Shapes:
 
 
 def _tiny_autoencoder() -> Shapes:
-    """TAESD: rows of 64 channels; each entry is the place of a layer in its sequence, and what stands there."""
+    """Return TAESD: rows of 64 channels; each entry is the place of a layer in its sequence, and what stands there."""
     encoder = "conv3 block half block block block half block block block half block block block conv4"
     decoder = "clamp conv4 relu " + "block block block double free " * 3 + "block conv3"
     for side, layers in (("taesd_encoder", encoder), ("taesd_decoder", decoder)):
@@ -254,7 +254,7 @@ def _tiny_autoencoder() -> Shapes:
 
 
 def _autoencoder() -> Shapes:
-    """The KL autoencoder of SD 1.x, as the original code names its parameters."""
+    """Return the KL autoencoder of SD 1.x, as the original code names its parameters."""
     widths = (128, 256, 512, 512)
     yield from _layer("encoder.conv_in", 128, 3, 3, 3)
     channels = 128

@@ -45,7 +45,7 @@ class ComfyInstall:
 
 
 def find_comfyui() -> ComfyInstall | None:
-    """The ComfyUI to test against, or None when there is none.
+    """Return the ComfyUI to test against, or None when there is none.
 
     Raises FileNotFoundError when $COMFYUI_PATH or $COMFYUI_PYTHON names something that is not there.
     """
@@ -66,7 +66,7 @@ def find_comfyui() -> ComfyInstall | None:
 
 
 def environment() -> dict[str, str]:
-    """The environment for ComfyUI's Python: no bytecode beside its sources or ours, no trace of the tests' own.
+    """Return the environment for ComfyUI's Python: no bytecode beside its sources or ours, no trace of the tests' own.
 
     Threads that wait do not spin: on a busy machine the spinning made small graphs ten times slower. A GPU computes
     float32 as such, not as TensorFloat-32.

@@ -35,7 +35,7 @@ START_SECONDS = 180
 
 
 class ComfyError(Exception):
-    """A graph was refused or failed. `message` is the text that the person sees; str() has all there is to know."""
+    """A graph was refused or failed. `message` is the text that the user sees; str() has all there is to know."""
 
     def __init__(self, message: str, details: str = "", node_type: str | None = None):
         super().__init__(f"{message}\n{details}" if details else message)
@@ -198,7 +198,7 @@ class ComfyServer:
         return self.finish(self.post(graph), timeout)
 
     def wait_for(self, kind: str, timeout: float = 60, **data: Any) -> Event:
-        """The next event of this kind with these entries in its data (of those not yet waited past), or TimeoutError.
+        """Return the next event of this kind with these entries in its data, or raise TimeoutError.
 
         Every event that comes by is kept in `events`.
         """
@@ -231,26 +231,26 @@ class ComfyServer:
             return json.load(answer)["name"]
 
     def files(self, entry: dict, node: Node) -> list[bytes]:
-        """The contents of the files that a node showed, in order, of whatever kind (images, latents, videos)."""
+        """Return the contents of the files that a node showed, in order (images, latents, videos)."""
         shown = entry["outputs"].get(node.id, {}).values()
         locations = [item for items in shown for item in items if isinstance(item, dict) and "filename" in item]
         return [self.file(location) for location in locations]
 
     def file(self, location: dict) -> bytes:
-        """The contents of a file, by what a node told of where it is (filename, subfolder, type)."""
+        """Return the contents of a file, by where a node says it is (filename, subfolder, type)."""
         query = urllib.parse.urlencode({key: location[key] for key in ("filename", "subfolder", "type")})
         with urllib.request.urlopen(f"{self.url}/view?{query}", timeout=60) as answer:
             return answer.read()
 
     def images(self, entry: dict, node: Node) -> Any:
-        """The images that a Save Image or Preview Image node showed: uint8 array [n, height, width, 3]."""
+        """Return the images that a Save Image or Preview Image node showed: uint8 array [n, height, width, 3]."""
         import numpy as np
         from PIL import Image
 
         return np.stack([np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in self.files(entry, node)])
 
     def latent(self, entry: dict, node: Node) -> Any:
-        """The tensor that a Save Latent node wrote."""
+        """Return the tensor that a Save Latent node wrote."""
         from safetensors.torch import load
 
         return load(self.files(entry, node)[0])["latent_tensor"]
@@ -266,7 +266,7 @@ class ComfyServer:
             return json.load(answer)
 
     def send(self, path: str, data: dict) -> dict:
-        """POST data as JSON; returns the answer, that of an error too."""
+        """POST data as JSON; return the answer, also that of an error."""
         request = urllib.request.Request(
             self.url + path, json.dumps(data).encode(), {"Content-Type": "application/json"}
         )

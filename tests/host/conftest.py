@@ -19,7 +19,7 @@ from tav_core import save_video
 
 @pytest.fixture(scope="session")
 def comfyui() -> ComfyInstall:
-    """The ComfyUI that the tests run against."""
+    """Return the ComfyUI that the tests run against."""
     install = find_comfyui()
     if install is None:
         pytest.skip("no ComfyUI in ~/comfy/ComfyUI; set COMFYUI_PATH (and COMFYUI_PYTHON) to test against one")
@@ -28,7 +28,7 @@ def comfyui() -> ComfyInstall:
 
 @pytest.fixture(scope="session")
 def server(comfyui: ComfyInstall, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """A running ComfyUI with this pack, the probe nodes of these tests, the checkpoint `tiny.safetensors`, and
+    """Start a ComfyUI with this pack, the probe nodes of these tests, the checkpoint `tiny.safetensors`, and
     `elsewhere/` as a further folder of tuned models."""
     packs = {PACK_FOLDER: REPOSITORY, "probe": Path(__file__).parent / "probe"}
     folder = tmp_path_factory.mktemp("comfyui")
@@ -39,6 +39,7 @@ def server(comfyui: ComfyInstall, tmp_path_factory: pytest.TempPathFactory) -> I
     make_checkpoint(server.folder / "models" / "checkpoints" / "tiny.safetensors")
     try:
         server.start()
+        server.modules = server.get("/probe/modules")  # before any node has run
         yield server
     finally:
         server.stop()
@@ -47,7 +48,7 @@ def server(comfyui: ComfyInstall, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="session")
 def clip(server) -> str:
-    """The name of an uploaded mp4 in which a light square moves over a dark ground."""
+    """Upload an mp4 in which a light square moves over a dark ground; return its name."""
     video = torch.full((6, 96, 96, 3), 0.2)
     for i in range(6):
         video[i, 30:60, 10 + 8 * i : 40 + 8 * i] = torch.tensor([0.9, 0.5, 0.1])
@@ -58,7 +59,7 @@ def clip(server) -> str:
 
 @pytest.fixture(scope="session")
 def clip_folder(server) -> Path:
-    """A CLIP of random weights, where Evaluate Video looks for the real one."""
+    """Make a CLIP of random weights where Evaluate Video looks for the real one."""
     pytest.importorskip("transformers")
     from tiny_clip import make_clip
 

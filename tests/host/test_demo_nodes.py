@@ -41,7 +41,7 @@ class DemoGraph(Graph):
         return self.add("SaveImage", images=images[0], filename_prefix="demo")
 
     def draw(self, model: list, clip: list, caption: str, steps: int) -> list:
-        """Two pictures from random noise."""
+        """Sample two pictures from random noise."""
         grey = self.add("EmptyImage", width=96, height=96, batch_size=2, color=0x808080)
         latent = self.add("VAEEncode", pixels=grey[0], vae=self.model[2])
         positive, negative = (self.add("CLIPTextEncode", clip=clip, text=text)[0] for text in (caption, ""))

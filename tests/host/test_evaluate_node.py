@@ -13,7 +13,7 @@ PROMPT = "a robot is running on the beach"
 
 @pytest.fixture(scope="module")
 def vision(clip_folder) -> Path:
-    """The same model, with what ComfyUI needs to know of its image tower for CLIP Vision."""
+    """Return the same model, with what ComfyUI needs to know of its image tower for CLIP Vision."""
     config = json.loads((clip_folder / "config.json").read_text())
     vision = {"num_channels": 3, "hidden_act": "quick_gelu", "model_type": "clip_vision_model"}
     vision |= config["vision_config"] | {"projection_dim": config["projection_dim"]}
@@ -32,7 +32,7 @@ class Evaluation(Graph):
         self.negative = self.add("ImageInvert", image=self.source[0])
 
     def evaluate(self, **inputs) -> tuple[Node, Node]:
-        """The node, and one that shows its JSON."""
+        """Return the node, and one that shows its JSON."""
         node = self.add(
             "TAVEvaluateVideo",
             **{

@@ -26,7 +26,7 @@ def grey_clip(levels: list[int]) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def clip(server) -> None:
-    """A clip in the input folder, one in the output folder, one outside of both, and a file that is none."""
+    """Write a clip into the input folder, one into the output folder, one outside of both, and a file that is none."""
     save_video(server.folder / "input" / "grey.mp4", grey_clip(LEVELS), fps=10)
     save_video(server.folder / "input" / "short.mp4", grey_clip([200, 100]), fps=10)
     save_video(server.folder / "output" / "made.mp4", grey_clip(LEVELS), fps=10)
@@ -39,7 +39,7 @@ def ask(server, **choice) -> dict:
 
 
 def preview(server, **choice) -> np.ndarray:
-    """The frames of the preview, uint8 [n, height, width, 3]."""
+    """Return the frames of the preview, uint8 [n, height, width, 3]."""
     query = urllib.parse.urlencode({**CHOICE, **choice})
     with urllib.request.urlopen(f"{server.url}/tune_a_video/clip/frames?{query}", timeout=60) as answer:
         layout = {name: int(answer.headers[f"Sheet-{name}"]) for name in ("frames", "columns", "width", "height")}

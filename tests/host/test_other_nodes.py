@@ -35,7 +35,7 @@ def test_controlnet_steers_each_frame_by_its_own_hint(server, clip):
 
 
 def windows(graph: Chain, model: list, length: int) -> list:
-    """The MODEL behind Context Windows (Manual)."""
+    """Return the MODEL behind Context Windows (Manual)."""
     node = graph.add(
         "ContextWindowsManual", model=model, context_length=length, context_overlap=2, context_stride=1,
         context_schedule="standard_static", closed_loop=False, fuse_method="pyramid", dim=0, freenoise=False,

@@ -9,7 +9,7 @@ from tav_core import load_tuned
 
 @pytest.fixture(params=["eps", "v_prediction"])
 def chain(server, clip, request) -> Chain:
-    """The chain with a U-Net of SD 2.x in place of the checkpoint's, predicting as the parameter says."""
+    """Return the chain with a U-Net of SD 2.x in place of the checkpoint's, predicting as the parameter says."""
     path = server.folder / "models" / "diffusion_models" / "v2.safetensors"
     if not path.exists():
         make_v2_unet(path)

@@ -79,7 +79,7 @@ def test_files_are_as_their_descriptions_say(object_info):
 
 
 def small_graph(name: str, clip: str, object_info: dict) -> dict[str, dict]:
-    """A workflow with the tests' checkpoint, few frames and one step of each kind."""
+    """Return a workflow with the tests' checkpoint, few frames and one step of each kind."""
     graph = api_graph(REPOSITORY / "workflows" / f"{name}.json", object_info)
     small = {
         "TAVLoadVideo": {"video": clip, "frames": FRAMES, "stride": 1, "width": SIZE, "height": SIZE},

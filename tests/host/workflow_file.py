@@ -7,7 +7,7 @@ NOTES = {"Note", "MarkdownNote"}
 
 
 def api_graph(workflow: Path, object_info: dict) -> dict[str, dict]:
-    """The nodes of a workflow file by id, with their inputs: values, or ``[node id, output]``.
+    """Return the nodes of a workflow file by id, with their inputs: values, or ``[node id, output]``.
 
     Inputs that this ComfyUI does not know are left out: the page, too, drops what a newer one has written.
 

@@ -40,7 +40,7 @@ def stand_in_for_cuda() -> None:
 
 
 def let_data_change_the_device() -> None:
-    """``parameter.data = tensor``, from the CPU to the device and back: torch has it for CUDA, but not for others."""
+    """Let ``parameter.data = tensor`` change the device, which torch allows for CUDA only."""
     original = torch._C.TensorBase.data
 
     def set_data(parameter: torch.nn.Parameter, tensor: torch.Tensor) -> None:

@@ -21,7 +21,7 @@ def _build() -> ModuleType:
 
 
 def _module() -> ModuleType:
-    """The functions that torch calls on a device module, like those of ``torch.cuda``."""
+    """Return the functions that torch calls on a device module, like those of ``torch.cuda``."""
     module = ModuleType(f"torch.{NAME}")
     module.is_available = module.is_initialized = lambda: True
     module._is_in_bad_fork = lambda: False

@@ -34,19 +34,19 @@ class Buffers:
         self._end = 0
 
     def prioritize(self) -> None:
-        """Throw others out first."""
+        """Keep this model longest: throw others out first."""
 
     def alloc(self, size: int) -> Allocation:
-        """A place for a weight; nothing lies there yet."""
+        """Reserve a place for a weight; nothing lies there yet."""
         self._end += size
         return self, self._end - size, size
 
     def loaded_size(self) -> int:
-        """Bytes on the device."""
+        """Return how many bytes are on the device."""
         return sum(map(len, self._resident.values()))
 
     def free_memory(self, size: int) -> int:
-        """Throw out as many bytes, as far as they are not in use; returns how many."""
+        """Throw out as many bytes, of those not in use; return how many."""
         before = self.loaded_size()
         for offset in [offset for offset in self._resident if not self._in_use[offset]]:
             if before - self.loaded_size() >= size:
@@ -65,7 +65,7 @@ class Buffers:
         return (ctypes.c_uint64 * 1)(self._times_made[offset])
 
     def unpin(self, offset: int, size: int) -> None:
-        """It is no longer in use."""
+        """Mark a place as no longer in use."""
         self._in_use[offset] -= 1
 
     def tensor(self, offset: int) -> torch.Tensor:

@@ -24,7 +24,7 @@ const STYLE = `
 
 const CHOICES = ["clip", "pickscore", "reconstruction"]
 
-/** What the node can measure here with its inputs as they are. */
+/** Ask what the node can measure here with its inputs as they are. */
 async function askMeasurable(node) {
     const value = (name) => widgetOf(node, name).value
     const linked = (name) => node.inputs.some((input) => input.name === name && input.link != null)

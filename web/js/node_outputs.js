@@ -1,4 +1,4 @@
-// What a node outputs for the page when it runs: shown at once, and again after a reload or a change of tabs.
+// The outputs of a node for the page: shown when it runs, and again after a reload or a change of tabs.
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"

@@ -16,7 +16,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--negative-prompt",
         "validation_data.negative_prompt",
         metavar="TEXT",
-        help="what guidance leads away from",
+        help="what the videos should not show",
     )
     args.flag(parser, "--steps", "validation_data.num_inference_steps", metavar="N", help="DDIM steps")
     args.flag(parser, "--guidance", "validation_data.guidance_scale", metavar="X", help="1 means none")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 
 import comfy.clip_vision
 import comfy.utils
@@ -233,6 +234,12 @@ NODES = (
     MemoryAsked,
 )  # fmt: skip
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}
+
+
+@PromptServer.instance.routes.get("/probe/modules")
+async def loaded_modules(request):
+    """Return the names of all Python modules that are loaded."""
+    return web.json_response(sorted(sys.modules))
 
 
 @PromptServer.instance.routes.post("/probe/multi_user")
