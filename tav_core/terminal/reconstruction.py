@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..scoring.scores import VideoResult
 from . import sampling
 from .config import Config
-from .rendering import render
+from .rendering import stream
 from .run_folder import CONFIG, INVERTED, TUNED
 from .session import Session
 
@@ -27,7 +28,7 @@ def reconstruct(session: Session) -> Tensor:
     path = session.folder / INVERTED
     inverted = sampling.read_inverted(path) if path.is_file() else sampling.invert(session)
     prompt = session.config.train_data.prompt
-    return render(session, inverted.latents, prompt, guidance_scale=1.0, label="reconstruction")
+    return torch.stack(list(stream(session, inverted.latents, prompt, guidance_scale=1.0, label="reconstruction")))
 
 
 def reconstruct_run(folder: Path, device: str = "auto") -> tuple[VideoResult, float]:

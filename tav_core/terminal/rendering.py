@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -15,19 +14,6 @@ from ..diffusion.extension import ddim_sample_autoregressive
 from ..network.windows import split_frames
 from .interrupt import Interrupted, StopRequest
 from .session import Session
-
-
-def render(
-    session: Session,
-    noise: Tensor,
-    prompt: str,
-    guidance_scale: float,
-    label: str,
-    stop: StopRequest | None = None,
-    **edit: Any,
-) -> Tensor:
-    """Return the frames of :func:`stream` ``[f, h, w, 3]``."""
-    return torch.stack(list(stream(session, noise, prompt, guidance_scale, label, stop, **edit)))
 
 
 def stream(

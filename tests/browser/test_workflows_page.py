@@ -1,6 +1,9 @@
 """The example workflows, opened from the template browser or dropped, and run; the help pages; translations."""
 
+import json
 import re
+import shutil
+from pathlib import Path
 
 import av
 import pytest
@@ -87,6 +90,17 @@ def test_reuse_a_saved_motion(server, page, tuned):
 def test_zero_shot(server, page):
     drop_and_run(page, "6 A long clip, without tuning")
     assert saved_frames(server, page, "zero_shot") == [(SIZE, SIZE)] * FRAMES
+
+
+def test_a_workflow_saved_with_version_0_1_0_keeps_its_values_and_runs(server, page):
+    file = shutil.copy(REPOSITORY / "tests" / "data" / "workflow-0.1.0.json", server.folder / "input")
+    page.drop("/api/view?filename=workflow-0.1.0.json&type=input")
+    assert_opened_whole(page)
+    loaded = page.page.evaluate(VALUES)
+    for node in json.loads(Path(file).read_text())["nodes"]:
+        expected = [value for value in node["widgets_values"] if value != "image"]  # the upload button's
+        assert loaded[f"{node['id']} {node['type']}"][: len(expected)] == expected, node["type"]
+    run_small(page)
 
 
 VIEW = """() => {
