@@ -66,6 +66,6 @@ class CompareVideos(io.ComfyNode):
             names.append(result.name)
             clips.append(result.frames)
         shown = [host.shown_video(clip, fps[0], name) for clip, name in zip(clips, names)]
-        # as text: ComfyUI lists dictionaries in ui as output files of the run
+        # as text: ComfyUI 0.33.0 lists dictionaries in ui as output files of the run
         ui = {"tav_comparison": [json.dumps(video) for video in shown]}
         return io.NodeOutput(tav_core.side_by_side(clips, names), ui=ui)

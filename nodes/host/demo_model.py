@@ -76,7 +76,7 @@ class DemoConfig(comfy.supported_models.SD15):
     latent_format = DemoLatents
 
     def inpaint_model(self) -> bool:
-        """Return False: ComfyUI takes every SD 1 with more than four channels for one that fills masks."""
+        """Return False: ComfyUI (0.33.0) takes every SD 1 with more than four channels for one that fills masks."""
         return False
 
 
@@ -120,7 +120,7 @@ def _model(folder: Path) -> comfy.model_patcher.ModelPatcher:
 
 
 def _with_groups(operations: type, groups: int) -> type:
-    """Return ComfyUI's layers with that many groups in every group norm, where its U-Net asks for 32."""
+    """Return ComfyUI's layers with that many groups in every group norm, where its U-Net asks for 32 (0.33.0)."""
 
     class Operations(operations):
         class GroupNorm(operations.GroupNorm):
@@ -131,7 +131,7 @@ def _with_groups(operations: type, groups: int) -> type:
 
 
 class _TextModel(comfy.clip_model.CLIPTextModel):
-    """ComfyUI's text model with the vocabulary size of the config; its own is always 49408."""
+    """ComfyUI's text model with the vocabulary size of the config; its own is always 49408 (0.33.0)."""
 
     def __init__(self, config: dict, dtype: torch.dtype, device: torch.device, operations: type) -> None:
         super().__init__(config, dtype, device, operations)

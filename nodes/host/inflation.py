@@ -75,7 +75,7 @@ class Inflation:
         **kw: Any,
     ) -> Tensor:
         if self.temporal is not None:
-            self.temporal.to(x.device)  # a partly loaded model moves only ComfyUI's own layers to the device
+            self.temporal.to(x.device)  # ComfyUI 0.33.0 moves only its own layers of a partly loaded model
         video_unet = self.video_unet_of(executor.class_obj)
         kernel = _comfy_kernel(video_unet, transformer_options)
         frames = _frames(x, transformer_options)

@@ -1,6 +1,6 @@
 """Windows of frames in ComfyUI's sampling: every input of a call of the network is cut to the window's frames.
 
-ComfyUI computes a ControlNet for the whole batch before it calls the network, and asks for memory for the whole batch.
+ComfyUI, up to 0.33.0, computes a ControlNet and asks for memory for the whole batch before it calls the network.
 Within the sampling of a MODEL with a window, ControlNets wait for the window, and memory is asked for as many frames.
 """
 

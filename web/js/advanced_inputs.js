@@ -1,4 +1,4 @@
-// Advanced inputs on the classic canvas: hidden until asked for. ComfyUI 0.33 does this in its Vue renderer only.
+// Advanced inputs on the classic canvas: hidden until asked for. ComfyUI 0.33.0 does this in its Vue renderer only.
 
 import { app } from "../../../scripts/app.js"
 import { t } from "./i18n.js"
@@ -11,7 +11,7 @@ app.registerExtension({
         const advanced = node.widgets?.filter(({ options }) => options?.advanced)
         if (!advanced?.length) return
         for (const widget of advanced) widget.advanced = true
-        // ComfyUI leaves room for those that it does not draw
+        // ComfyUI (frontend 1.49) leaves room for those that it does not draw
         node.getLayoutWidgets = () => node.widgets.filter((widget) => node.isWidgetVisible(widget))
 
         const toggle = () => {

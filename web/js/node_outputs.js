@@ -45,7 +45,7 @@ app.registerExtension({
     name: "TuneAVideo.NodeOutputs",
 
     afterConfigureGraph() {
-        // not awaited: ComfyUI would wait for it with the previous workflow still the active one
+        // not awaited: ComfyUI (frontend 1.49) would wait for it with the previous workflow still the active one
         deliverFromHistory().catch((error) => console.warn("Tune-A-Video: could not read the history:", error))
     },
 

@@ -111,6 +111,6 @@ app.registerExtension({
     },
 
     afterConfigureGraph() {
-        refresh() // not awaited: ComfyUI would wait for it with the previous workflow still the active one
+        refresh() // not awaited: ComfyUI (frontend 1.49) would wait for it with the previous workflow still the active one
     },
 })
