@@ -1,21 +1,23 @@
 """Windows of frames in ComfyUI's sampling: every input of a call of the network is cut to the window's frames.
 
 ComfyUI, up to 0.33.0, computes a ControlNet and asks for memory for the whole batch before it calls the network.
-Within the sampling of a MODEL with a window, ControlNets wait for the window, and memory is asked for as many frames.
+Within the sampling of a MODEL with a window, ControlNets wait for the window, GLIGEN takes any number of frames, and
+memory is asked for as many frames as the window has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
 from typing import Any
 
 from comfy.controlnet import ControlBase
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...tav_core.network.overrides import Overrides
 
@@ -142,7 +144,7 @@ class WindowedSampling:
     def _calc_cond_batch(
         self, executor: WrapperExecutor, model: Any, conds: list, x_in: Tensor, timestep: Tensor, model_options: dict
     ) -> Any:
-        """Let ControlNets wait for the window, and reckon with the memory of a window."""
+        """Let ControlNets and GLIGEN wait for the window, and reckon with the memory of a window."""
         if len(x_in) <= self.window:
             return executor(model, conds, x_in, timestep, model_options)
         waiting: dict[int, WaitingControl] = {}  # ComfyUI batches conditions that have the same one
@@ -155,6 +157,9 @@ class WindowedSampling:
 
         conds = [None if each is None else [with_waiting_control(cond) for cond in each] for each in conds]
         overrides = Overrides()
+        for gligen in {cond["gligen"][1].model for each in conds for cond in each or () if "gligen" in cond}:
+            for method in ("set_position", "set_empty"):
+                overrides.set(gligen, method, _for_any_frames, None)
         overrides.set(model, "memory_required", _memory_of_a_window, self.window / len(x_in))
         try:
             return executor(model, conds, x_in, timestep, model_options)
@@ -164,3 +169,15 @@ class WindowedSampling:
 
 def _memory_of_a_window(share: float, model: Any, original: Callable, input_shape: list[int], **kwargs: Any) -> float:
     return original([ceil(input_shape[0] * share), *input_shape[1:]], **kwargs)
+
+
+def _for_any_frames(
+    _state: None, gligen: nn.Module, original: Callable, latent_shape: Sequence[int], *arguments: Any
+) -> Callable[[Tensor, dict], Tensor]:
+    """Return a patch of GLIGEN that takes tokens of any number of frames; all have the same boxes."""
+
+    @cache
+    def patch_for(frames: int) -> Callable[[Tensor, dict], Tensor]:
+        return original([frames, *latent_shape[1:]], *arguments)
+
+    return lambda tokens, options: patch_for(len(tokens))(tokens, options)

@@ -52,7 +52,8 @@ def invert(session: Session) -> InvertedClip:
 
 def invert_clip(session: Session, stop: StopRequest | None = None) -> InvertedClip:
     """Invert the clip with the empty prompt, without writing anything."""
-    clean, context, steps = session.latents, session.contexts[""], session.config.validation_data.num_inv_steps
+    clean, context = session.latents.to(session.device), session.contexts[""]
+    steps = session.config.validation_data.num_inv_steps
     video_unet = session.video_unet
     with session.stage("inverting"), progress_bar("inverting", steps) as bar, showing_windows(session, bar, stop):
         on_step, refine = stepping(bar, stop), session.config.validation_data.refine

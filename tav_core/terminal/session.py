@@ -139,10 +139,10 @@ class Session:
 
     @cached_property
     def latents(self) -> Tensor:
-        """Encode the clip into clean latents ``[1, c, f, h, w]``."""
+        """Encode the clip into clean latents ``[1, c, f, h, w]``, in main memory."""
         frames, pipeline = self.clip_frames(), self.pipeline
         with self.stage("encoding"):
-            return pipeline.encode_video(frames)
+            return pipeline.encode_video(frames).cpu()
 
     @cached_property
     def video_unet(self) -> VideoUNet:

@@ -98,6 +98,48 @@ class RandomText:
         return ([[torch.randn(1, 77, width, generator=torch.Generator().manual_seed(seed)), {}]],)
 
 
+class TextPerFrame:
+    """CONDITIONING with text embeddings of its own for every frame."""
+
+    RETURN_TYPES = ("CONDITIONING",)
+    FUNCTION = "spread"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"conditioning": ("CONDITIONING",), "frames": ("INT", {"default": 5})}}
+
+    def spread(self, conditioning, frames):
+        strengths = torch.linspace(0, 1, frames)[:, None, None]
+        return ([[text * strengths, options] for text, options in conditioning],)
+
+
+class OptionPerFrame:
+    """A MODEL with a patch that adds a number to every frame: as transformer_options give it, and as the frame's place
+    in the video gives it, which is looked up as packs for AnimateDiff do."""
+
+    RETURN_TYPES = ("MODEL",)
+    FUNCTION = "patch"
+    CATEGORY = "tests"
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"model": ("MODEL",), "frames": ("INT", {"default": 5})}}
+
+    def patch(self, model, frames):
+        numbers = torch.linspace(0, 1, frames)[:, None, None]
+
+        def add(tokens, options):
+            looked_up = numbers[options["ad_params"]["sub_idxs"]] if "ad_params" in options else numbers
+            of_frames = options["numbers"] + looked_up.to(tokens)
+            return tokens + of_frames.repeat(len(tokens) // len(of_frames), 1, 1)
+
+        model = model.clone()
+        model.model_options["transformer_options"]["numbers"] = numbers
+        model.set_model_attn2_output_patch(add)
+        return (model,)
+
+
 class FileName:
     """The name of a file, as nodes give it that choose among files."""
 
@@ -230,8 +272,8 @@ class MemoryAsked:
 
 
 NODES = (
-    ProbeModel, SmallClipVision, RandomText, FileName, SilencedVideoAttention, Tiles, ModulesOfOthers, RecordMemory,
-    MemoryAsked,
+    ProbeModel, SmallClipVision, RandomText, TextPerFrame, OptionPerFrame, FileName, SilencedVideoAttention, Tiles,
+    ModulesOfOthers, RecordMemory, MemoryAsked,
 )  # fmt: skip
 NODE_CLASS_MAPPINGS = {node.__name__: node for node in NODES}
 
