@@ -19,6 +19,12 @@ _SETTINGS = (
 """Published settings in the order of the widgets, which saved workflows depend on; our own follow at the end."""
 _BASIC = ("steps", "learning_rate", "seed")
 _OWN_HELP = {
+    "rank": {
+        "default": -1,
+        "min": -1,
+        "tooltip": "-1: full tuning for SD 1.x and 2.x, as published, and 16 for SDXL, which then fits 12 GB. "
+        + TUNE["rank"].metadata["help"],
+    },
     "validate_every": {
         "tooltip": "Steps from one validation loss to the next: the loss at a few fixed timesteps and noises, which "
         "falls while the model learns. Each takes about as long as two steps. 0: with every preview."
@@ -119,6 +125,8 @@ class OneShotTune(io.ComfyNode):
         vae: io.Vae.Type | None = None,
         **settings: Any,
     ) -> io.NodeOutput:
+        if settings.get("rank", 0) < 0:
+            settings["rank"] = tav_core.default_rank(model.model.diffusion_model)
         settings["validate_every"] = settings.get("validate_every", 0) or preview_every
         settings = tav_core.TuneSettings(**settings)
         previews = host.Previews(preview_every, preview_steps, preview, negative, vae, fps)

@@ -78,6 +78,7 @@ class SampleVideo(io.ComfyNode):
                 setting_input(SAMPLE["spacing"], optional=True),
             ],
             outputs=[io.Latent.Output(is_output_list=True, tooltip="The video's latents, for VAE Decode.")],
+            hidden=[io.Hidden.unique_id, io.Hidden.prompt],
         )
 
     @classmethod
@@ -102,6 +103,7 @@ class SampleVideo(io.ComfyNode):
         if lines and clip is None:
             raise ValueError("The prompts cannot be encoded: connect the checkpoint's CLIP to clip, or clear prompts.")
         conds = [host.encode_prompt(clip, line) for line in lines] or [positive]
-        options = steps, guidance, variation, seed, structure, feather, mask, spacing
+        files = host.model_files(cls.hidden.prompt, cls.hidden.unique_id, "model")
+        options = steps, guidance, variation, seed, structure, feather, mask, spacing, files
         videos = [host.sample(model, latent, cond, negative, *options) for cond in conds]
         return io.NodeOutput(videos)

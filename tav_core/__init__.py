@@ -72,6 +72,7 @@ _HOME = {
     "load_tune_state": "saved.tune_state",
     "Pipeline": "checkpoint.pipeline",
     "architecture": "network.structure",
+    "default_rank": "network.structure",
     "fingerprint": "network.structure",
 }
 

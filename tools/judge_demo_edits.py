@@ -42,7 +42,9 @@ from tav_core.pictures.image import to_uint8
 from tav_core.scoring.motion import motion_fidelity
 
 EDITS = ("subject", "background", "attribute", "style")
-STARTS = ("inverted", "mix", "noise")
+NEW_NOISE = {"inverted": 0.0, "mix": VARIATION, "noise": 1.0}
+"""By start: the share of new noise in the clip's."""
+STARTS = tuple(NEW_NOISE)
 Option = TypeVar("Option")
 
 
@@ -102,9 +104,8 @@ class Renderer:
 
     def __call__(self, clip: Clip, row: Row, seed: int) -> dict[str, Tensor]:
         """Return uint8 [f, 96, 96, 3] by "start/edit"."""
-        args, pipeline, nothing = self.args, self.pipeline, self.context([""])
+        args, pipeline = self.args, self.pipeline
         latents = pipeline.encode_video(clip.frames)
-        captions = self.context([words.caption for words in clip.edits.values()])
         torch.manual_seed(seed)
         alone = row.attention == "spatial" and not row.tuned  # the checkpoint as it is, with its own norms
         video_unet = pipeline.inflate(
@@ -116,24 +117,32 @@ class Renderer:
                     steps=args.steps, learning_rate=args.learning_rate, gradient_checkpointing=False, seed=seed
                 )
                 tav_core.tune(video_unet, pipeline.schedule, latents, self.context([clip.words.caption]), settings)
-            inverted = tav_core.ddim_invert(video_unet, pipeline.schedule, latents, nothing, args.sampling_steps)[-1]
-            starts = {
-                "inverted": inverted,
-                "mix": tav_core.vary(inverted, VARIATION, seed),
-                "noise": tav_core.vary(inverted, 1.0, seed),
-            }
-            videos = {}
-            for name, start in starts.items():
-                start = start.expand(len(captions), -1, -1, -1, -1)
-                rendered = tav_core.ddim_sample(
-                    video_unet, pipeline.schedule, start, captions, nothing, args.sampling_steps, args.guidance
-                )
-                frames = pipeline.decode_video(rearrange(rendered, "b c f h w -> 1 c (b f) h w"))
-                frames = torch.from_numpy(to_uint8(frames))
-                for edit, video in zip(clip.edits, rearrange(frames, "(b f) h w c -> b f h w c", f=FRAMES)):
-                    videos[f"{name}/{edit}"] = video.contiguous()
+            return self.render(video_unet, clip, latents, seed)
         finally:
             video_unet.deflate()
+
+    def render(
+        self,
+        video_unet: tav_core.VideoUNet,
+        clip: Clip,
+        latents: Tensor,
+        seed: int,
+        starts: Sequence[str] = STARTS,
+    ) -> dict[str, Tensor]:
+        """Return uint8 [f, 96, 96, 3] by "start/edit", rendered with a network tuned on the clip, or not tuned."""
+        args, pipeline, nothing = self.args, self.pipeline, self.context([""])
+        captions = self.context([words.caption for words in clip.edits.values()])
+        inverted = tav_core.ddim_invert(video_unet, pipeline.schedule, latents, nothing, args.sampling_steps)[-1]
+        videos = {}
+        for name in starts:
+            start = tav_core.vary(inverted, NEW_NOISE[name], seed).expand(len(captions), -1, -1, -1, -1)
+            rendered = tav_core.ddim_sample(
+                video_unet, pipeline.schedule, start, captions, nothing, args.sampling_steps, args.guidance
+            )
+            frames = pipeline.decode_video(rearrange(rendered, "b c f h w -> 1 c (b f) h w"))
+            frames = torch.from_numpy(to_uint8(frames))
+            for edit, video in zip(clip.edits, rearrange(frames, "(b f) h w c -> b f h w c", f=FRAMES)):
+                videos[f"{name}/{edit}"] = video.contiguous()
         return videos
 
 

@@ -40,29 +40,29 @@ def tables(done: dict[str, list[dict]], edits: Sequence[str]) -> str:
 
 
 def _figures(title: str, done: dict[str, list[dict]]) -> Iterator[str]:
-    yield from _head(title, FIGURES)
+    yield from head(title, FIGURES)
     for name, entries in done.items():
-        yield _line(name, [_interval(_by_clip(entries, key) * scale) for key, scale in FIGURES.values()])
+        yield line(name, [interval(by_clip(entries, key) * scale) for key, scale in FIGURES.values()])
 
 
 def _by_edit(title: str, done: dict[str, list[dict]], edits: Sequence[str]) -> Iterator[str]:
-    yield from _head(f"frames right, %, {title}", edits)
+    yield from head(f"frames right, %, {title}", edits)
     for name, entries in done.items():
         right = [[e["frames_right"] for e in entries if e["edit"] == edit] for edit in edits]
-        yield _line(name, [f"{100 * np.mean(share):.1f}" for share in right])
+        yield line(name, [f"{100 * np.mean(share):.1f}" for share in right])
 
 
 def _differences(title: str, done: dict[str, list[dict]]) -> Iterator[str]:
-    yield from _head(
+    yield from head(
         f"the full method less the row, {title}", [*FIGURES, "drift above the clip's, as a share of the row's"]
     )
     for name in (name for name in done if name != FULL):
-        pairs = [[_by_clip(done[row], key) * scale for row in (FULL, name)] for key, scale in FIGURES.values()]
-        share = _ratio(*(_by_clip(done[row], "drift_above") for row in (FULL, name)))
-        yield _line(name, [*(_difference(*pair) for pair in pairs), share])
+        pairs = [[by_clip(done[row], key) * scale for row in (FULL, name)] for key, scale in FIGURES.values()]
+        share = _ratio(*(by_clip(done[row], "drift_above") for row in (FULL, name)))
+        yield line(name, [*(difference(*pair) for pair in pairs), share])
 
 
-def _by_clip(entries: list[dict], key: str) -> np.ndarray:
+def by_clip(entries: list[dict], key: str) -> np.ndarray:
     """Return [clips, edits and seeds]; what could not be judged is nan."""
     groups: dict[int, list[float]] = {}
     for entry in entries:
@@ -70,35 +70,35 @@ def _by_clip(entries: list[dict], key: str) -> np.ndarray:
     return np.array([groups[clip] for clip in sorted(groups)], dtype=float)
 
 
-def _drawn(clips: int) -> np.ndarray:
+def resampled(clips: int) -> np.ndarray:
     """Return [draws, clips]: clips drawn with replacement, the same for every row of a table."""
     return np.random.default_rng(0).integers(0, clips, (DRAWS, clips))
 
 
-def _interval(values: np.ndarray) -> str:
-    low, high = np.percentile(np.nanmean(values[_drawn(len(values))].reshape(DRAWS, -1), axis=1), (2.5, 97.5))
+def interval(values: np.ndarray) -> str:
+    low, high = np.percentile(np.nanmean(values[resampled(len(values))].reshape(DRAWS, -1), axis=1), (2.5, 97.5))
     return f"{np.nanmean(values):.3g} ({low:.3g} to {high:.3g})"
 
 
-def _difference(ours: np.ndarray, theirs: np.ndarray) -> str:
+def difference(ours: np.ndarray, theirs: np.ndarray) -> str:
     """Return the difference of the means of the same clips."""
     apart = np.nanmean(ours - theirs, axis=1)
-    low, high = np.percentile(apart[_drawn(len(apart))].mean(axis=1), (2.5, 97.5))
+    low, high = np.percentile(apart[resampled(len(apart))].mean(axis=1), (2.5, 97.5))
     return f"{apart.mean():+.3g} ({low:+.3g} to {high:+.3g})"
 
 
 def _ratio(ours: np.ndarray, theirs: np.ndarray) -> str:
     """Return mean over mean of the same clips."""
-    drawn = _drawn(len(ours))
+    drawn = resampled(len(ours))
     draws = np.nanmean(ours[drawn], axis=(1, 2)) / np.nanmean(theirs[drawn], axis=(1, 2))
     low, high = np.percentile(draws, (2.5, 97.5))
     return f"{np.nanmean(ours) / np.nanmean(theirs):.2f} ({low:.2f} to {high:.2f})"
 
 
-def _head(title: str, columns: Sequence[str] | dict) -> Iterator[str]:
-    yield _line(title, columns)
+def head(title: str, columns: Sequence[str] | dict) -> Iterator[str]:
+    yield line(title, columns)
     yield "|---|" + "---|" * len(columns)
 
 
-def _line(name: str, cells: Sequence[str] | dict) -> str:
+def line(name: str, cells: Sequence[str] | dict) -> str:
     return f"| {name} | " + " | ".join(cells) + " |"

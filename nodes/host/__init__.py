@@ -6,10 +6,10 @@ from .ddim import invert, sample
 from .demo_model import load_demo_model
 from .extension import extend_latent
 from .folders import new_tuned_path, register_model_folder, tuned_files, tuned_name, tuned_path
+from .graph import model_files, prompt_lines, prompt_text, sampled_prompts
 from .inflation import apply_tuned, inflate_model, other_base
 from .live import live_run, stops
 from .previews import Previews
-from .prompts import prompt_lines, prompt_text, sampled_prompts
 from .scoring import clip_models, score_results, shown_table
 from .tuning import TunedVideo, tune_model
 from .videos import input_path, input_videos, load_clip, show_on_node, shown_video, time_changed
@@ -30,6 +30,7 @@ __all__ = [
     "load_clip",
     "load_demo_model",
     "mask_of_words",
+    "model_files",
     "new_tuned_path",
     "other_base",
     "prompt_lines",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import comfy.model_sampling
@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ... import tav_core
+from ...tav_core.checkpoint.distilled import distilled_advice
 from .advice import advise
 from .comfy_model import latents_of, schedule_of, vae_scale_factor
 from .folders import KEY
@@ -70,6 +71,7 @@ def sample(
     feather: int = 0,
     mask: Tensor | None = None,
     spacing: str = "auto",
+    files: Iterable[str] = (),
 ) -> dict:
     """Sample a video by DDIM from an inverted LATENT, as a sampler of ComfyUI.
 
@@ -78,6 +80,7 @@ def sample(
         structure: share of the steps whose self-attention follows a reconstruction of the clip.
         feather: width in pixels of the soft edge inside the mask.
         mask: MASK ``[1 or f, h, w]``, 1 where the video may change; None for that of the LATENT, if it has one.
+        files: names of the checkpoint and LoRA files behind MODEL, for advice on distilled ones.
 
     Raises:
         ValueError: the MODEL is not inflated, or the latents are empty, without the trajectory that a mask needs, or do
@@ -100,14 +103,15 @@ def sample(
             "KSampler."
         )
     inverted = latent.get(KEY, {"timestep": first, "steps": steps})
-    advise(
-        ""
-        if (inverted["steps"], inverted["timestep"]) == (steps, first)
-        else "The clip was inverted with another spacing of the timesteps: use the same one in both nodes."
-        if inverted["steps"] == steps
-        else f"The clip was inverted in {inverted['steps']} steps and is sampled in {steps}: use the same number in "
-        "DDIM Invert and Sample Video, which keeps its motion best."
-    )
+    advice = [distilled_advice(files, guidance)]
+    if inverted["steps"] != steps:
+        advice.append(
+            f"The clip was inverted in {inverted['steps']} steps and is sampled in {steps}: use the same number in "
+            "DDIM Invert and Sample Video, which keeps its motion best."
+        )
+    elif inverted["timestep"] != first:
+        advice.append("The clip was inverted with another spacing of the timesteps: use the same one in both nodes.")
+    advise(" ".join(filter(None, advice)))
 
     trajectory = inverted.get("trajectory")
     if mask is not None and trajectory is None:

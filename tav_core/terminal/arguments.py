@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -225,8 +225,8 @@ def add_tuning(parser: argparse.ArgumentParser) -> Any:
     group = parser.add_argument_group("tuning")
     flag(group, "--steps", "max_train_steps", metavar="N", help="tuning steps")
     flag(group, "--learning-rate", "learning_rate", metavar="X", help="how fast to learn")
-    for name, own in OWN_TUNE.items():
-        flag(group, f"--{name.replace('_', '-')}", name, metavar="X", help=own.metadata["help"])
+    for each in (each for each in fields(Config) if each.name in OWN_TUNE):
+        flag(group, f"--{each.name.replace('_', '-')}", each.name, metavar="X", help=each.metadata["help"])
     return group
 
 

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from ..choices import ATTENTION_MODES, LARGEST_SIDE, RESIZE_MODES
-from ..diffusion.settings import LONG, SAMPLE, TUNE, OwnTuneSettings, TuneSettings, check, like, setting
+from ..diffusion.settings import LONG, OWN_TUNE, SAMPLE, TUNE, OwnTuneSettings, TuneSettings, check, like, setting
 from ..errors import check_text, short
 from ..files import write_text
 
@@ -91,6 +91,11 @@ class Config(OwnTuneSettings):
     """Hold all settings of a run. The names are the published ones; docstrings mark ours, to which the fields of
     :class:`.OwnTuneSettings` belong."""
 
+    rank: int | None = like(
+        OWN_TUNE["rank"],
+        default=None,
+        help=f"Without it: full tuning for SD 1.x and 2.x, 16 for SDXL. {OWN_TUNE['rank'].metadata['help']}",
+    )
     pretrained_model_path: str = ""
     """A diffusers folder, or a single-file ``.safetensors`` checkpoint."""
     output_dir: str = "outputs"

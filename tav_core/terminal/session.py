@@ -19,7 +19,7 @@ from ..checkpoint.pipeline import Pipeline, check_exists
 from ..diffusion.ddim import Condition
 from ..diffusion.settings import OWN_TUNE, TuneSettings
 from ..network.casting import PRECISIONS
-from ..network.structure import fingerprint
+from ..network.structure import default_rank, fingerprint
 from ..network.video_unet import VideoUNet
 from ..saved.tuned import load_tuned
 from ..video.reading import VideoClip, VideoInfo, load_video, probe_clip, stream_video
@@ -49,7 +49,7 @@ class Session:
         check_exists(Path(config.pretrained_model_path))
         self.config = config
         self.folder = Path(config.output_dir)
-        self.settings = _tune_settings(config)
+        _tune_settings(config, 0)  # checks them before anything is loaded
         self.device = choose_device(config.device)
         self.dtype = _dtype(config.mixed_precision, self.device)
         self.strength = strength
@@ -113,6 +113,12 @@ class Session:
         return pipeline
 
     @cached_property
+    def settings(self) -> TuneSettings:
+        """Return the settings of tuning; without a rank in the configuration, the checkpoint's family decides it."""
+        rank = self.config.rank
+        return _tune_settings(self.config, default_rank(self.pipeline.unet) if rank is None else rank)
+
+    @cached_property
     def contexts(self) -> dict[str, Condition]:
         """Encode the empty prompt and every prompt of the configuration, as :meth:`.Pipeline.encode_prompts` does.
 
@@ -147,8 +153,8 @@ class Session:
     @cached_property
     def video_unet(self) -> VideoUNet:
         """Inflate the U-Net, the way the tuned weights were tuned if there are any, and load these."""
-        names = ("attention", "temporal_attention", "joint_norm", "rank")
-        options = {name: getattr(self.config, name) for name in names}
+        names = ("attention", "temporal_attention", "joint_norm")
+        options = {name: getattr(self.config, name) for name in names} | {"rank": self.settings.rank}
         options |= {name: self.tuned_metadata[name] for name in options if name in self.tuned_metadata}
         pipeline = self.pipeline
         options |= {"window": self.config.window, "overlap": self.config.overlap}
@@ -197,7 +203,7 @@ def peak_memory() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _tune_settings(config: Config) -> TuneSettings:
+def _tune_settings(config: Config, rank: int) -> TuneSettings:
     scale = config.gradient_accumulation_steps * config.train_batch_size if config.scale_lr else 1
     return TuneSettings(
         steps=config.max_train_steps,
@@ -213,7 +219,7 @@ def _tune_settings(config: Config) -> TuneSettings:
         optimizer="adamw8bit" if config.use_8bit_adam else "adamw",
         seed=config.seed,
         trainable_modules=_trainable_modules(config),
-        **{name: getattr(config, name) for name in OWN_TUNE},
+        **{name: getattr(config, name) for name in OWN_TUNE} | {"rank": rank},
     )
 
 

@@ -5,7 +5,7 @@ import torch
 
 pytest.importorskip("diffusers")
 
-from diffusers import StableDiffusionPipeline
+from diffusers import DDIMScheduler, StableDiffusionPipeline
 from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
 from networks import LAYOUTS, assert_clean, call, copy_of, inputs, relative_error, small_unet, tune
 from safetensors.torch import load_file
@@ -65,7 +65,16 @@ def test_round_trip_through_a_file(tuned, layout, tmp_path):
     torch.testing.assert_close(prediction(other), untuned)
 
 
-def test_the_spatial_part_is_a_lora_of_diffusers(tuned, tmp_path):
+@pytest.fixture(scope="module")
+def spatial_part(tuned) -> torch.Tensor:
+    """The prediction for one frame with the spatial part of the motion alone."""
+    image = tav_core.inflate(small_unet(), attention="spatial")
+    image.load_tuned_state_dict(tuned.tuned_state_dict())
+    image.temporal_of.clear()
+    return image(*inputs(frames=1))[:, :, 0]
+
+
+def test_the_spatial_part_is_a_lora_of_diffusers(tuned, spatial_part, tmp_path):
     """Its loader takes the file, and the factors it finds, added to the network's weights, give what ours gives."""
     path = tmp_path / "motion.safetensors"
     tav_core.save_tuned(path, tuned.tuned_state_dict(), {}, torch.float32)
@@ -79,12 +88,26 @@ def test_the_spatial_part_is_a_lora_of_diffusers(tuned, tmp_path):
     with torch.no_grad():
         for name in names:
             unet.get_submodule(name).weight += found[f"{name}.lora_B.weight"] @ found[f"{name}.lora_A.weight"]
-    image = tav_core.inflate(small_unet(), attention="spatial")
-    image.load_tuned_state_dict(tuned.tuned_state_dict())
-    image.temporal_of.clear()  # the spatial part alone
+    assert relative_error(spatial_part, predicted_alone(unet)) < 1e-5
+
+
+def test_diffusers_loads_the_spatial_part(tuned, spatial_part, tmp_path):
+    pytest.importorskip("peft")
+    path = tmp_path / "motion.safetensors"
+    tav_core.save_tuned(path, tuned.tuned_state_dict(), {}, torch.float32)
+    unet = small_unet()
+    untuned = predicted_alone(unet)
+    none = dict.fromkeys(("vae", "text_encoder", "tokenizer", "safety_checker", "feature_extractor"))
+    scheduler = DDIMScheduler(steps_offset=1, clip_sample=False)
+    pipeline = StableDiffusionPipeline(unet=unet, scheduler=scheduler, requires_safety_checker=False, **none)
+    pipeline.load_lora_weights(tmp_path, weight_name=path.name)
+    assert relative_error(predicted_alone(unet), spatial_part) < 1e-5 < relative_error(untuned, spatial_part)
+
+
+def predicted_alone(unet: torch.nn.Module) -> torch.Tensor:
     x, timesteps, context = inputs(frames=1)
-    expected = call(unet, x[:, :, 0], timesteps, context)
-    assert relative_error(image(x, timesteps, context)[:, :, 0], expected) < 1e-5
+    with torch.no_grad():
+        return call(unet, x[:, :, 0], timesteps, context)
 
 
 def test_tuning_goes_on_in_the_form_that_the_weights_have(tuned):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
@@ -92,3 +93,20 @@ def test_the_whole_run(folder: Path, file: Path, tmp_path: Path):
     assert cli.main([str(part) for part in sample]) == 0
     evaluate = ["evaluate", "--run", output, "--device", "cpu", "--reconstruction"]
     assert cli.main([str(part) for part in evaluate]) == 0
+
+
+def test_ablation_and_sweep(folder: Path, file: Path, tmp_path: Path):
+    """From the folder and from the file; where no rank is given, SDXL is tuned at rank 16."""
+    tav_core.save_video(tmp_path / "clip.gif", FRAMES, 8)
+    clip = {"video_path": str(tmp_path / "clip.gif"), "prompt": "a square", "n_sample_frames": 3}
+    steps = {"prompts": ["a circle"], "num_inference_steps": 1, "num_inv_steps": 1}
+    settings = {"train_data": clip | {"width": SIZE[1], "height": SIZE[0]}, "validation_data": steps}
+    (tmp_path / "items").mkdir()
+    (tmp_path / "items" / "one.yaml").write_text(yaml.safe_dump(settings | {"max_train_steps": 1}))
+    ablate = ["ablate", "--config", tmp_path / "items" / "one.yaml", "--model", folder, "--rows", "untuned", "full"]
+    assert cli.main([*map(str, ablate), "--output", str(tmp_path / "rows"), "--device", "cpu"]) == 0
+    sweep = ["sweep", tmp_path / "items", "--model", file, "--tokenizer", folder / "tokenizer", "--device", "cpu"]
+    assert cli.main([*map(str, sweep), "--output", str(tmp_path / "sweep")]) == 0
+    for tuned in (tmp_path / "rows" / "full", tmp_path / "sweep" / "one"):
+        assert tav_core.load_tuned(tuned / "tuned.safetensors")[1]["rank"] == 16
+        assert list(tuned.glob("a-circle*.mp4"))

@@ -13,36 +13,29 @@ import argparse
 import math
 import os
 import zlib
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
 import torch
+from parameter_shapes import (
+    CHANNELS,
+    FULL,
+    FULL_XL,
+    LATENT,
+    SMALL,
+    SMALL_UNCLIP,
+    SMALL_V2,
+    SMALL_XL,
+    UNetSize,
+    autoencoder,
+    text_encoder,
+    tiny_autoencoder,
+    unet,
+    unet_encoder,
+    weights,
+)
 from safetensors.torch import save_file
-
-CHANNELS = 320
-TIME = 4 * CHANNELS
-CONTEXT = 768
-LATENT = 4
-Shapes = Iterator[tuple[str, tuple[int, ...]]]
-
-
-@dataclass(frozen=True)
-class UNetSize:
-    """Per resolution, from fine to coarse: the width as a multiple of 320, and whether there are transformers."""
-
-    widths: tuple[int, ...]
-    transformers: tuple[bool, ...]
-    residual_blocks: int
-    context: int = CONTEXT
-    linear: bool = False
-    """Linear layers around the transformers instead of convolutions."""
-
-
-SMALL = UNetSize(widths=(1, 1, 1), transformers=(True, True, False), residual_blocks=1)
-SMALL_V2 = replace(SMALL, context=1024, linear=True)
-FULL = UNetSize(widths=(1, 2, 4, 4), transformers=(True, True, True, False), residual_blocks=2)
 
 
 def make_checkpoint(path: Path, full: bool = False, seed: int = 0) -> Path:
@@ -52,9 +45,9 @@ def make_checkpoint(path: Path, full: bool = False, seed: int = 0) -> Path:
     seed: the same seed gives the same file.
     """
     state = {}
-    for name, shape in _unet(FULL if full else SMALL):
+    for name, shape in unet(FULL if full else SMALL):
         state[f"model.diffusion_model.{name}"] = _random(name, shape, seed).half()
-    for name, shape in _text_encoder():
+    for name, shape in text_encoder():
         weight = _random(name, shape, seed).half()
         to_uint8 = not full and len(shape) == 2
         state[f"cond_stage_model.transformer.text_model.{name}"] = (
@@ -62,7 +55,7 @@ def make_checkpoint(path: Path, full: bool = False, seed: int = 0) -> Path:
         )
     position_ids = torch.arange(77).unsqueeze(0)
     state["cond_stage_model.transformer.text_model.embeddings.position_ids"] = position_ids
-    for name, shape in _autoencoder() if full else _tiny_autoencoder():
+    for name, shape in autoencoder() if full else tiny_autoencoder():
         state[f"first_stage_model.{name}"] = _random(name, shape, seed).half()
     if not full:
         # latents as wide as SD 1.5 expects them (measured on a real clip), and decoded images neither black nor white
@@ -72,15 +65,44 @@ def make_checkpoint(path: Path, full: bool = False, seed: int = 0) -> Path:
     return _save(state, path)
 
 
-def make_v2_unet(path: Path, seed: int = 0) -> Path:
-    """Write the smallest U-Net, alone in its file, that ComfyUI takes for SD 2.x."""
-    return _save({name: _random(name, shape, seed).half() for name, shape in _unet(SMALL_V2)}, path)
+def make_unet(path: Path, size: UNetSize, marks: Iterable[str] = (), seed: int = 0) -> Path:
+    """Write a U-Net, alone in its file.
+
+    marks: names of empty tensors by which ComfyUI recognises how SDXL was trained: v_pred, ztsnr.
+    """
+    state = {name: _random(name, shape, seed).half() for name, shape in unet(size)}
+    return _save(state | {mark: torch.zeros(0) for mark in marks}, path)
+
+
+def make_v2_unet(path: Path) -> Path:
+    """Write the smallest U-Net that ComfyUI takes for SD 2.x."""
+    return make_unet(path, SMALL_V2)
+
+
+def make_unclip_unet(path: Path) -> Path:
+    """Write the smallest U-Net that ComfyUI takes for unCLIP, which makes variations of a picture."""
+    return make_unet(path, SMALL_UNCLIP)
+
+
+def make_sdxl_unet(path: Path) -> Path:
+    """Write the smallest U-Net that ComfyUI takes for SDXL (with the depths of Segmind's Vega)."""
+    return make_unet(path, SMALL_XL)
+
+
+def make_sdxl_velocity_unet(path: Path) -> Path:
+    """Write the same, marked as one that predicts velocity with zero terminal SNR, as NoobAI's does."""
+    return make_unet(path, SMALL_XL, ("v_pred", "ztsnr"))
+
+
+def make_full_sdxl_unet(path: Path) -> Path:
+    """Write a U-Net of SDXL's full size: 2.6 billion weights, 5.1 GB."""
+    return make_unet(path, FULL_XL)
 
 
 def make_fp8_unet(path: Path, seed: int = 0) -> Path:
     """Write the small U-Net of SD 1.5, alone in its file, its transformers' linear layers in scaled 8 bit."""
     state = {"scaled_fp8": torch.zeros(0, dtype=torch.float8_e4m3fn)}
-    for name, shape in _unet(SMALL):
+    for name, shape in unet(SMALL):
         weight = _random(name, shape, seed)
         if "transformer_blocks" in name and len(shape) == 2:
             scale = weight.abs().max() / 448
@@ -91,10 +113,24 @@ def make_fp8_unet(path: Path, seed: int = 0) -> Path:
     return _save(state, path)
 
 
-def make_inpainting_unet(path: Path, seed: int = 0) -> Path:
+def make_inpainting_unet(path: Path) -> Path:
     """Write the small U-Net of SD 1.5, alone in its file, that also takes a mask and the masked picture."""
-    state = {name: _random(name, shape, seed).half() for name, shape in _unet(SMALL)}
-    more = _random("more", (CHANNELS, LATENT + 1, 3, 3), seed).half()
+    return _with_more_channels(path, SMALL, LATENT + 1)
+
+
+def make_editing_unet(path: Path) -> Path:
+    """Write one that also takes the picture to edit (instruct-pix2pix)."""
+    return _with_more_channels(path, SMALL, LATENT)
+
+
+def make_depth_unet(path: Path) -> Path:
+    """Write one of SD 2.x that also takes a depth map."""
+    return _with_more_channels(path, SMALL_V2, 1)
+
+
+def _with_more_channels(path: Path, size: UNetSize, channels: int, seed: int = 0) -> Path:
+    state = {name: _random(name, shape, seed).half() for name, shape in unet(size)}
+    more = _random("more", (CHANNELS, channels, 3, 3), seed).half()
     state["input_blocks.0.0.weight"] = torch.cat([state["input_blocks.0.0.weight"], more], dim=1)
     return _save(state, path)
 
@@ -118,12 +154,12 @@ def make_lora(path: Path, modules: list[str], rank: int = 4, size: float = 0.5, 
 def make_controlnet(path: Path, seed: int = 0) -> Path:
     """Write a ControlNet for the small checkpoint, in the layout of the original code, with random weights."""
     hints = (3, 16, 16, 32, 32, 96, 96, 256, CHANNELS)
-    shapes = list(_unet_encoder(SMALL))
+    shapes = list(unet_encoder(SMALL))
     blocks = {name.split(".")[1] for name, _ in shapes if name.startswith("input_blocks.")}
     for number, (before, after) in enumerate(pairwise(hints)):
-        shapes += _layer(f"input_hint_block.{2 * number}", after, before, 3, 3)
+        shapes += weights(f"input_hint_block.{2 * number}", after, before, 3, 3)
     for output in (*(f"zero_convs.{block}.0" for block in blocks), "middle_block_out.0"):
-        shapes += _layer(output, CHANNELS, CHANNELS, 1, 1)
+        shapes += weights(output, CHANNELS, CHANNELS, 1, 1)
     return _save({name: _random(name, shape, seed).half() for name, shape in shapes}, path)
 
 
@@ -169,160 +205,6 @@ def _save(state: dict[str, torch.Tensor], path: Path) -> Path:
     save_file(state, temporary)
     os.replace(temporary, path)
     return path
-
-
-def _layer(name: str, *shape: int, bias: bool = True) -> Shapes:
-    yield f"{name}.weight", shape
-    if bias:
-        yield f"{name}.bias", shape[:1]
-
-
-def _unet(size: UNetSize) -> Shapes:
-    """Return the U-Net's parameters as the original Stable Diffusion code names them."""
-    last = len(size.widths) - 1
-    channels, skips = yield from _unet_encoder(size)
-    block = 0
-    for level in range(last, -1, -1):
-        for number in range(size.residual_blocks + 1):
-            yield from _residual(f"output_blocks.{block}.0", channels + skips.pop(), size.widths[level] * CHANNELS)
-            channels = size.widths[level] * CHANNELS
-            if size.transformers[level]:
-                yield from _transformer(f"output_blocks.{block}.1", channels, size)
-            if level > 0 and number == size.residual_blocks:
-                place = 2 if size.transformers[level] else 1
-                yield from _layer(f"output_blocks.{block}.{place}.conv", channels, channels, 3, 3)
-            block += 1
-    yield from _layer("out.0", channels)
-    yield from _layer("out.2", LATENT, channels, 3, 3)
-
-
-def _unet_encoder(size: UNetSize) -> Generator[tuple[str, tuple[int, ...]], None, tuple[int, list[int]]]:
-    """Add the half that a ControlNet shares; return the channels at its end, and those of each input block."""
-    last = len(size.widths) - 1
-    yield from _layer("time_embed.0", TIME, CHANNELS)
-    yield from _layer("time_embed.2", TIME, TIME)
-    yield from _layer("input_blocks.0.0", CHANNELS, LATENT, 3, 3)
-    channels, skips, block = CHANNELS, [CHANNELS], 1
-    for level, width in enumerate(size.widths):
-        for _ in range(size.residual_blocks):
-            yield from _residual(f"input_blocks.{block}.0", channels, width * CHANNELS)
-            channels = width * CHANNELS
-            if size.transformers[level]:
-                yield from _transformer(f"input_blocks.{block}.1", channels, size)
-            skips.append(channels)
-            block += 1
-        if level < last:
-            yield from _layer(f"input_blocks.{block}.0.op", channels, channels, 3, 3)
-            skips.append(channels)
-            block += 1
-    yield from _residual("middle_block.0", channels, channels)
-    yield from _transformer("middle_block.1", channels, size)
-    yield from _residual("middle_block.2", channels, channels)
-    return channels, skips
-
-
-def _residual(name: str, before: int, after: int) -> Shapes:
-    yield from _layer(f"{name}.in_layers.0", before)
-    yield from _layer(f"{name}.in_layers.2", after, before, 3, 3)
-    yield from _layer(f"{name}.emb_layers.1", after, TIME)
-    yield from _layer(f"{name}.out_layers.0", after)
-    yield from _layer(f"{name}.out_layers.3", after, after, 3, 3)
-    if before != after:
-        yield from _layer(f"{name}.skip_connection", after, before, 1, 1)
-
-
-def _transformer(name: str, channels: int, size: UNetSize) -> Shapes:
-    block, kernel = f"{name}.transformer_blocks.0", () if size.linear else (1, 1)
-    yield from _layer(f"{name}.norm", channels)
-    yield from _layer(f"{name}.proj_in", channels, channels, *kernel)
-    for attention, source in (("attn1", channels), ("attn2", size.context)):
-        yield from _layer(f"{block}.{attention}.to_q", channels, channels, bias=False)
-        yield from _layer(f"{block}.{attention}.to_k", channels, source, bias=False)
-        yield from _layer(f"{block}.{attention}.to_v", channels, source, bias=False)
-        yield from _layer(f"{block}.{attention}.to_out.0", channels, channels)
-    yield from _layer(f"{block}.ff.net.0.proj", 8 * channels, channels)
-    yield from _layer(f"{block}.ff.net.2", channels, 4 * channels)
-    for norm in ("norm1", "norm2", "norm3"):
-        yield from _layer(f"{block}.{norm}", channels)
-    yield from _layer(f"{name}.proj_out", channels, channels, *kernel)
-
-
-def _text_encoder() -> Shapes:
-    """Return CLIP ViT-L/14's text encoder, as transformers names its parameters."""
-    yield "embeddings.token_embedding.weight", (49408, CONTEXT)
-    yield "embeddings.position_embedding.weight", (77, CONTEXT)
-    for number in range(12):
-        layer = f"encoder.layers.{number}"
-        for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            yield from _layer(f"{layer}.self_attn.{projection}", CONTEXT, CONTEXT)
-        yield from _layer(f"{layer}.mlp.fc1", 4 * CONTEXT, CONTEXT)
-        yield from _layer(f"{layer}.mlp.fc2", CONTEXT, 4 * CONTEXT)
-        yield from _layer(f"{layer}.layer_norm1", CONTEXT)
-        yield from _layer(f"{layer}.layer_norm2", CONTEXT)
-    yield from _layer("final_layer_norm", CONTEXT)
-
-
-def _tiny_autoencoder() -> Shapes:
-    """Return TAESD: rows of 64 channels; each entry is the place of a layer in its sequence, and what stands there."""
-    encoder = "conv3 block half block block block half block block block half block block block conv4"
-    decoder = "clamp conv4 relu " + "block block block double free " * 3 + "block conv3"
-    for side, layers in (("taesd_encoder", encoder), ("taesd_decoder", decoder)):
-        for number, layer in enumerate(layers.split()):
-            name = f"{side}.{number}"
-            if layer == "block":
-                for place in (0, 2, 4):
-                    yield from _layer(f"{name}.conv.{place}", 64, 64, 3, 3)
-            elif layer in ("half", "free"):
-                yield from _layer(name, 64, 64, 3, 3, bias=False)
-            elif layer.startswith("conv"):
-                outer = int(layer[-1])
-                opens = number < 2
-                yield from _layer(name, *((64, outer) if opens else (outer, 64)), 3, 3)
-
-
-def _autoencoder() -> Shapes:
-    """Return the KL autoencoder of SD 1.x, as the original code names its parameters."""
-    widths = (128, 256, 512, 512)
-    yield from _layer("encoder.conv_in", 128, 3, 3, 3)
-    channels = 128
-    for level, width in enumerate(widths):
-        for number in range(2):
-            yield from _plain_residual(f"encoder.down.{level}.block.{number}", channels, width)
-            channels = width
-        if level < 3:
-            yield from _layer(f"encoder.down.{level}.downsample.conv", width, width, 3, 3)
-    yield from _middle("encoder.mid", channels)
-    yield from _layer("encoder.norm_out", channels)
-    yield from _layer("encoder.conv_out", 2 * LATENT, channels, 3, 3)
-    yield from _layer("quant_conv", 2 * LATENT, 2 * LATENT, 1, 1)
-    yield from _layer("post_quant_conv", LATENT, LATENT, 1, 1)
-    yield from _layer("decoder.conv_in", channels, LATENT, 3, 3)
-    yield from _middle("decoder.mid", channels)
-    for level in (3, 2, 1, 0):
-        for number in range(3):
-            yield from _plain_residual(f"decoder.up.{level}.block.{number}", channels, widths[level])
-            channels = widths[level]
-        if level > 0:
-            yield from _layer(f"decoder.up.{level}.upsample.conv", channels, channels, 3, 3)
-    yield from _layer("decoder.norm_out", channels)
-    yield from _layer("decoder.conv_out", 3, channels, 3, 3)
-
-
-def _plain_residual(name: str, before: int, after: int) -> Shapes:
-    yield from _layer(f"{name}.norm1", before)
-    yield from _layer(f"{name}.conv1", after, before, 3, 3)
-    yield from _layer(f"{name}.norm2", after)
-    yield from _layer(f"{name}.conv2", after, after, 3, 3)
-    if before != after:
-        yield from _layer(f"{name}.nin_shortcut", after, before, 1, 1)
-
-
-def _middle(name: str, channels: int) -> Shapes:
-    yield from _plain_residual(f"{name}.block_1", channels, channels)
-    yield from _layer(f"{name}.attn_1.norm", channels)
-    for projection in ("q", "k", "v", "proj_out"):
-        yield from _layer(f"{name}.attn_1.{projection}", channels, channels, 1, 1)
-    yield from _plain_residual(f"{name}.block_2", channels, channels)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ import urllib.parse
 
 import pytest
 from chain import FRAMES, SIZE, Chain
-from checkpoint import CONTEXT, make_lora
+from checkpoint import make_lora
 from comfy_server import ComfyError, Node
+from parameter_shapes import CONTEXT
 from PIL import Image
 
 from tav_core import load_tuned, save_tuned

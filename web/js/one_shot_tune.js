@@ -106,7 +106,11 @@ app.registerExtension({
             growToContent(node)
         }
         chain(every, "callback", expect)
-        chain(node, "onConfigure", expect)
+        chain(node, "onConfigure", ({ widgets_values: values }) => {
+            const rank = widgetOf(node, "rank")
+            if (values && values.length <= node.widgets.indexOf(rank)) rank.value = 0 // saved before there were ranks
+            expect()
+        })
         expect()
     },
 

@@ -95,7 +95,9 @@ class RandomText:
         return {"required": {"width": ("INT", {"default": 1024}), "seed": ("INT", {"default": 0})}, "optional": text}
 
     def encode(self, width, seed, text_g=""):
-        return ([[torch.randn(1, 77, width, generator=torch.Generator().manual_seed(seed)), {}]],)
+        generator = torch.Generator().manual_seed(seed)
+        text, pooled = (torch.randn(1, *shape, generator=generator) for shape in ((77, width), (1280,)))
+        return ([[text, {"pooled_output": pooled}]],)
 
 
 class TextPerFrame:

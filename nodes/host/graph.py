@@ -1,4 +1,4 @@
-"""The prompt behind a CONDITIONING, read from the graph."""
+"""Read the graph: the prompt behind a CONDITIONING, and the files behind a MODEL."""
 
 from __future__ import annotations
 
@@ -43,6 +43,20 @@ def sampled_prompts(graph: dict, node_id: str, name: str) -> list[str]:
         seen |= {given[0] for given in waiting}
         value = waiting.pop(0) if waiting else None
     return []
+
+
+def model_files(graph: dict, node_id: str, name: str) -> list[str]:
+    """Return the names of the checkpoint and LoRA files behind a MODEL input of a node, nearest first."""
+    waiting, seen, files = [graph.get(node_id, {}).get("inputs", {}).get(name)], set(), []
+    while waiting:
+        link = waiting.pop(0)
+        if not is_link(link) or link[0] in seen:
+            continue
+        seen.add(link[0])
+        inputs = graph.get(link[0], {}).get("inputs", {})
+        files += [value for key, value in inputs.items() if key.endswith("_name") and isinstance(value, str)]
+        waiting += [value for key, value in inputs.items() if key.startswith("model")]
+    return files
 
 
 def prompt_lines(text: str) -> list[str]:
