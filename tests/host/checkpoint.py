@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 from parameter_shapes import (
     CHANNELS,
+    CONTEXT,
     FULL,
     FULL_XL,
     LATENT,
@@ -165,22 +166,22 @@ def make_controlnet(path: Path, seed: int = 0) -> Path:
 
 def make_gligen(path: Path, seed: int = 0) -> Path:
     """Write a GLIGEN model (boxes with words) for the small checkpoint, in its original layout, with random weights."""
-    names = [name for name, _ in _unet(SMALL) if "transformer_blocks" in name]
+    names = [name for name, _ in unet(SMALL) if "transformer_blocks" in name]
     blocks = sorted({name.split(".1.transformer_blocks")[0] for name in names})
     shapes = []
     for block in blocks:
         fuser = f"{block}.1.transformer_blocks.0.fuser"
-        shapes += _layer(f"{fuser}.linear", CHANNELS, CONTEXT)
+        shapes += weights(f"{fuser}.linear", CHANNELS, CONTEXT)
         for projection in ("to_q", "to_k", "to_v"):
-            shapes += _layer(f"{fuser}.attn.{projection}", CHANNELS, CHANNELS, bias=False)
-        shapes += _layer(f"{fuser}.attn.to_out.0", CHANNELS, CHANNELS)
-        shapes += _layer(f"{fuser}.ff.net.0.proj", 8 * CHANNELS, CHANNELS)
-        shapes += _layer(f"{fuser}.ff.net.2", CHANNELS, 4 * CHANNELS)
+            shapes += weights(f"{fuser}.attn.{projection}", CHANNELS, CHANNELS, bias=False)
+        shapes += weights(f"{fuser}.attn.to_out.0", CHANNELS, CHANNELS)
+        shapes += weights(f"{fuser}.ff.net.0.proj", 8 * CHANNELS, CHANNELS)
+        shapes += weights(f"{fuser}.ff.net.2", CHANNELS, 4 * CHANNELS)
         for norm in ("norm1", "norm2"):
-            shapes += _layer(f"{fuser}.{norm}", CHANNELS)
+            shapes += weights(f"{fuser}.{norm}", CHANNELS)
     box = 8 * 2 * 4  # sines and cosines of 8 frequencies, of four coordinates
     for number, (before, after) in enumerate(pairwise((CONTEXT + box, 512, 512, CONTEXT))):
-        shapes += _layer(f"position_net.linears.{2 * number}", after, before)
+        shapes += weights(f"position_net.linears.{2 * number}", after, before)
     shapes += [("position_net.null_positive_feature", (CONTEXT,)), ("position_net.null_position_feature", (box,))]
     state = {name: _random(name, shape, seed) for name, shape in shapes}
     for name in list(state):
