@@ -15,6 +15,10 @@ from .ddim import Condition, Model, OnStep, ddim_invert
 from .masks import blur, grow
 from .schedule import NoiseSchedule
 
+RIDGE = 0.1
+"""Weight of the classifier's penalty, in variances of a feature."""
+ROUNDS = 5
+"""How often the classifier learns from the map that it made."""
 _ARTICLES = ("a", "an", "the")
 
 
@@ -30,9 +34,10 @@ def word_map(
 ) -> Tensor:
     """Find where in a clip some tokens of its prompt are seen.
 
-    The clip is inverted with its own prompt, up to half the noise. Meanwhile cross-attention tells how much of its
-    attention every place gives to the tokens (Prompt-to-Prompt, arXiv 2208.01626; FateZero, arXiv 2303.09535), summed
-    over all blocks; self-attention then carries that to the places that belong together.
+    The clip is inverted with its own prompt, up to half the noise. Meanwhile cross-attention shows how much every place
+    attends to the tokens (Prompt-to-Prompt, arXiv 2208.01626; FateZero, arXiv 2303.09535), averaged over all heads,
+    blocks and steps. A linear classifier then learns from that map which features of the network the places have in
+    common, and draws it again for all frames.
 
     Args:
         model: a :class:`VideoUNet` or another :data:`Model` that calls the network of ``blocks``.
@@ -45,14 +50,14 @@ def word_map(
         on_step: called with (step counted from 1, latents); returning False stops after that step.
 
     Returns:
-        ``[f, h, w]``, 0 to 1 over the clip.
+        ``[f, h, w]``, 0 to 1 over the clip, and 0.5 where Otsu's threshold divides it.
     """
     frames, height, width = latents.shape[2:]
     with recorded_attention(blocks, tokens) as maps:
-        maps.with_self_attention = steps == 1
+        maps.with_features = steps == 1
 
         def stop_halfway(step: int, above: Tensor) -> bool:
-            maps.with_self_attention = step == steps - 1
+            maps.with_features = step == steps - 1
             return (on_step is None or on_step(step, above) is not False) and step < steps
 
         ddim_invert(model, schedule, latents, context, 2 * steps, stop_halfway)
@@ -109,13 +114,38 @@ def _seen(maps: AttentionMaps, frames: int, height: int, width: int) -> Tensor:
         h, w = _grid(each.shape[1], height, width)
         each = rearrange(each, "f (h w) -> f 1 h w", h=h, w=w)
         total += F.interpolate(each, (height, width), mode="bilinear")
-    links = maps.self_attention()
-    if links is not None:
-        h, w = _grid(links.shape[1], height, width)
-        places = rearrange(F.interpolate(_scaled(total), (h, w), mode="area"), "f 1 h w -> f (h w) 1")
-        carried = rearrange(links @ (links @ places), "f (h w) 1 -> f 1 h w", h=h)
-        total = F.interpolate(carried, (height, width), mode="bilinear")
+    features = maps.features()
+    if features is not None:
+        h, w = _grid(features.shape[1], height, width)
+        seen = rearrange(F.interpolate(total, (h, w), mode="area"), "f 1 h w -> (f h w)")
+        told = _told_apart(rearrange(features, "f n c -> (f n) c"), seen)
+        total = F.interpolate(rearrange(told, "(f h w) -> f 1 h w", f=frames, h=h), (height, width), mode="bilinear")
     return _scaled(total)[:, 0]
+
+
+def _told_apart(features: Tensor, seen: Tensor) -> Tensor:
+    """Return what a linear classifier of features ``[n, c]`` makes of a map ``[n]``.
+
+    It learns to tell the places above the map's own threshold from the others (ridge regression), makes a map of them
+    all, and learns from that one again: places of the clip that look alike end on the same side.
+    """
+    features = features - features.mean(dim=0)
+    features /= features.std().clamp(min=1e-12)
+    covariance = features.T @ features / len(features) + RIDGE * torch.eye(features.shape[1])
+    for _ in range(ROUNDS):
+        inside = (seen > _otsu(seen)).float()
+        seen = features @ torch.linalg.solve(covariance, features.T @ (inside - inside.mean()) / len(features))
+    return seen
+
+
+def _otsu(seen: Tensor) -> Tensor:
+    """Return the threshold that splits values into two groups with the least variance within them (Otsu, 1979)."""
+    values = seen.flatten().double().sort().values
+    below, total = torch.arange(1, len(values)), values.cumsum(0)
+    above = len(values) - below
+    between = below * above * (total[:-1] / below - (total[-1] - total[:-1]) / above) ** 2
+    split = int(between.argmax())
+    return values[split : split + 2].mean().to(seen)
 
 
 def _grid(places: int, height: int, width: int) -> tuple[int, int]:
@@ -126,4 +156,7 @@ def _grid(places: int, height: int, width: int) -> tuple[int, int]:
 
 
 def _scaled(x: Tensor) -> Tensor:
-    return (x - x.min()) / (x.max() - x.min()).clamp(min=1e-12)
+    """Scale values to 0..1, Otsu's threshold to 0.5."""
+    middle = _otsu(x)
+    below, above = ((side.abs().max()).clamp(min=1e-12) for side in (x.min() - middle, x.max() - middle))
+    return 0.5 + 0.5 * (x - middle) / torch.where(x < middle, below, above)

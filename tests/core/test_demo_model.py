@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from einops import rearrange
@@ -9,10 +10,10 @@ from einops import rearrange
 import tav_core
 from tav_core.checkpoint.pipeline import Pipeline
 from tav_core.demo import MODEL
-from tav_core.demo.clips import draw_clip
+from tav_core.demo.clips import clip_scenes, draw_clip
 from tav_core.demo.demo import BESIDE, CLIP, EDITS, SEED, WAYS, demo_config
 from tav_core.demo.judge import WEIGHTS, compare, read
-from tav_core.demo.world import all_words
+from tav_core.demo.world import Words, all_words, mask
 from tav_core.terminal import cli
 
 
@@ -97,3 +98,19 @@ def test_tuning_fits_the_clip_and_edits_follow_their_words_and_its_poses(pipelin
     seen = [compare(video, source, words, CLIP) for words, video in zip(EDITS, videos)]
     assert sum(one.frames_right for one in seen) / len(seen) >= 0.6, seen
     assert sum(one.pose_distance for one in seen) / len(seen) < 0.1, seen
+
+
+def test_the_figure_is_found_by_its_word(pipeline):
+    """Within the true mask, as far as a network of 12x12 places tells a thin figure from what is behind it."""
+    tokenizer, found = pipeline.text_encoders[0].tokenizer, []
+    for words in (CLIP, Words("frog", "running", "desert"), Words("robot", "jumping", "beach")):
+        context = pipeline.encode_prompts([words.caption])[0]
+        tokens = tav_core.word_tokens(tokenizer(words.caption).input_ids, [tokenizer(words.figure).input_ids[1:-1]])
+        video_unet = pipeline.inflate()
+        latents = pipeline.encode_video(draw_clip(words, 6, SEED))
+        seen = tav_core.word_map(video_unet, video_unet.blocks, pipeline.schedule, latents, context, tokens)
+        video_unet.deflate()
+        inside = tav_core.mask_from_map(seen, 96, 96) > 0.5
+        true = torch.from_numpy(np.stack([mask(scene) for scene in clip_scenes(words, 6, SEED)])) > 0.5
+        found.append(float((inside & true).sum() / (inside | true).sum()))
+    assert sorted(found)[1] > 0.4 and min(found) > 0.3, found
