@@ -2,12 +2,12 @@
 
 python tools/judge_demo_edits.py                       # every row on 16 clips x 4 edits x 2 seeds; prints the tables
 python tools/judge_demo_edits.py --rows full per-frame --clips 4 --seeds 1 --steps 60 --guidance 4
-python tools/judge_demo_edits.py --rows full --steps 30 --work outputs/judged-30     # a point of a curve over steps
+python tools/judge_demo_edits.py --rows full --steps 480 --starts noise --work outputs/judged-480
 
 Every clip is learned, inverted and rendered with four captions: another figure (subject), another place (background), a
-shirt (attribute) and a style; from the inverted clip, from the clip with new noise in it ("mix"), and from noise. The
-videos are kept in --work, and a second start goes on from there; two processes on the same folder share the work. A
-picture per clip shows what each row made of it.
+shirt (attribute) and a style; once from the inverted clip, which is all that decides that video, and with every seed
+from the clip with new noise in it ("mix") and from noise. The videos are kept in --work, and a second start goes on
+from there; two processes on the same folder share the work. A picture per clip shows what each row made of it.
 """
 
 from __future__ import annotations
@@ -102,11 +102,10 @@ class Renderer:
         self.contexts.update(zip(new, self.pipeline.encode_prompts(new)))
         return torch.cat([self.contexts[c] for c in captions])
 
-    def __call__(self, clip: Clip, row: Row, seed: int) -> dict[str, Tensor]:
-        """Return uint8 [f, 96, 96, 3] by "start/edit"."""
+    def __call__(self, clip: Clip, row: Row) -> dict[str, Tensor]:
+        """Return uint8 [f, 96, 96, 3] by "seed/start/edit"."""
         args, pipeline = self.args, self.pipeline
         latents = pipeline.encode_video(clip.frames)
-        torch.manual_seed(seed)
         alone = row.attention == "spatial" and not row.tuned  # the checkpoint as it is, with its own norms
         video_unet = pipeline.inflate(
             attention=row.attention, temporal_attention=row.temporal_attention, joint_norm=not alone
@@ -114,10 +113,15 @@ class Renderer:
         try:
             if row.tuned:
                 settings = tav_core.TuneSettings(
-                    steps=args.steps, learning_rate=args.learning_rate, gradient_checkpointing=False, seed=seed
+                    steps=args.steps, learning_rate=args.learning_rate, gradient_checkpointing=False, seed=clip.seed
                 )
                 tav_core.tune(video_unet, pipeline.schedule, latents, self.context([clip.words.caption]), settings)
-            return self.render(video_unet, clip, latents, seed)
+            videos = {}
+            for seed in range(args.seeds):
+                starts = [name for name in args.starts if NEW_NOISE[name] or seed == 0]
+                rendered = self.render(video_unet, clip, latents, seed, starts)
+                videos |= {f"{seed}/{name}": video for name, video in rendered.items()}
+            return videos
         finally:
             video_unet.deflate()
 
@@ -149,7 +153,7 @@ class Renderer:
 def judged(videos: dict[str, Tensor], clip: Clip) -> Iterator[dict]:
     """Return the figures of every video."""
     for name, video in videos.items():
-        start, edit = name.split("/")
+        *_, start, edit = name.split("/")
         video = video / 255
         figures = asdict(compare(video, clip.frames, clip.edits[edit], clip.words))
         figures["motion_fidelity"] = motion_fidelity(clip.frames, video)
@@ -159,8 +163,8 @@ def judged(videos: dict[str, Tensor], clip: Clip) -> Iterator[dict]:
 def render_all(args: argparse.Namespace, rows: Sequence[Row]) -> None:
     """Render what nobody has taken yet."""
     renderer = Renderer(args)
-    for (i, clip), seed, row in product(enumerate(clips(args.clips)), range(args.seeds), rows):
-        file = video_file(args, row, i, seed)
+    for (i, clip), row in product(enumerate(clips(args.clips)), rows):
+        file = video_file(args, row, i)
         taken = file.with_suffix(".taken")
         try:
             taken.touch(exist_ok=False)
@@ -168,7 +172,7 @@ def render_all(args: argparse.Namespace, rows: Sequence[Row]) -> None:
             continue
         try:
             with replacing(file) as partial:
-                save_file(renderer(clip, row, seed), partial)
+                save_file(renderer(clip, row), partial)
         except BaseException:
             taken.unlink()
             raise
@@ -177,7 +181,7 @@ def render_all(args: argparse.Namespace, rows: Sequence[Row]) -> None:
 
 def keep_settings(args: argparse.Namespace) -> None:
     """Note what the videos in the folder are rendered with; raise ValueError when others there were made otherwise."""
-    names = ("model", "steps", "learning_rate", "sampling_steps", "guidance")
+    names = ("model", "steps", "learning_rate", "sampling_steps", "guidance", "starts", "seeds")
     settings, file = {name: str(getattr(args, name)) for name in names}, args.work / "settings.json"
     if file.exists() and json.loads(file.read_text()) != settings:
         raise ValueError(f"{args.work} holds videos of other settings ({file.read_text()}): give another --work.")
@@ -185,21 +189,21 @@ def keep_settings(args: argparse.Namespace) -> None:
         partial.write_text(json.dumps(settings))
 
 
-def video_file(args: argparse.Namespace, row: Row, clip: int, seed: int) -> Path:
-    return args.work / f"{row.name}-{clip:02}-{seed}.safetensors"
+def video_file(args: argparse.Namespace, row: Row, clip: int) -> Path:
+    return args.work / f"{row.name}-{clip:02}.safetensors"
 
 
 def judge_all(args: argparse.Namespace, rows: Sequence[Row]) -> dict[str, list[dict]]:
     """Return the figures of every video there is, by label of the row."""
     done: dict[str, list[dict]] = {}
     missing = 0
-    for row, (i, clip), seed in product(rows, enumerate(clips(args.clips)), range(args.seeds)):
-        file = video_file(args, row, i, seed)
+    for row, (i, clip) in product(rows, enumerate(clips(args.clips))):
+        file = video_file(args, row, i)
         if not file.exists():
             missing += 1
             continue
         entries = judged(load_file(file), clip)
-        done.setdefault(row.label, []).extend({"clip": i, "seed": seed} | entry for entry in entries)
+        done.setdefault(row.label, []).extend({"clip": i} | entry for entry in entries)
     if missing:
         print(f"{missing} files are missing: another process is at them, or broke off and left its .taken files.")
     return done
@@ -209,13 +213,13 @@ def draw_sheets(args: argparse.Namespace, rows: Sequence[Row]) -> None:
     """Draw a picture per clip and start, of every row's four edits with the first seed, three frames each."""
     some = [0, FRAMES // 2, FRAMES - 1]
     for i, clip in enumerate(clips(args.clips)):
-        files = [video_file(args, row, i, 0) for row in rows]
+        files = [video_file(args, row, i) for row in rows]
         if not all(file.exists() for file in files):
             continue
         captions = " | ".join(words.caption for words in (clip.words, *clip.edits.values()))
         rendered = [load_file(file) for file in files]
-        for start in sorted({name.split("/")[0] for name in rendered[0]}):
-            edited = [torch.cat([videos[f"{start}/{edit}"][some] for edit in EDITS]) / 255 for videos in rendered]
+        for start in args.starts:
+            edited = [torch.cat([videos[f"0/{start}/{edit}"][some] for edit in EDITS]) / 255 for videos in rendered]
             contact_sheet(
                 args.work / f"clip-{i:02}-{start}.png",
                 [clip.frames[some].repeat(len(EDITS), 1, 1, 1), *edited],
@@ -232,6 +236,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=names, default=names, metavar="ROW", help=", ".join(names))
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
     parser.add_argument("--steps", type=int, default=demo.max_train_steps, help="of tuning")
     parser.add_argument("--learning-rate", type=float, default=demo.learning_rate)
     parser.add_argument("--sampling-steps", type=int, default=demo.validation_data.num_inference_steps)
