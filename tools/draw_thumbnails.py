@@ -1,4 +1,6 @@
-"""Draw the templates' thumbnails from the demo's results: python tools/draw_thumbnails.py outputs/demo
+"""Draw the templates' thumbnails, and README's and docs' pictures, of the demo's results.
+
+python tools/draw_thumbnails.py outputs/demo
 
 The folder is the output of ``tav demo``: its clip, its edits with and without tuning, and its loss curve.
 """
@@ -10,21 +12,34 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from einops import rearrange
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from torch import Tensor
+from torch.nn.functional import interpolate
 
-from tav_core import load_video, probe_video
-from tav_core.demo.demo import EDITS, PLOT, SOURCE, UNTUNED
+from tav_core import load_video, probe_video, save_video
+from tav_core.demo.demo import EDITS, FPS, PLOT, SOURCE, UNTUNED
 from tav_core.files import file_name
 from tav_core.pictures.image import to_pil
+from tav_core.pictures.side_by_side import side_by_side
+from tav_core.terminal.run_folder import SHEET
 
 SIZE, CAPTION, COLUMNS = 512, 26, 3
-WORKFLOWS = Path(__file__).parents[1] / "workflows"
+REPOSITORY = Path(__file__).parents[1]
+WORKFLOWS, IMAGES = REPOSITORY / "workflows", REPOSITORY / "docs" / "images"
+SIDE = 240
+"""Width of a video in README's picture, pixels."""
+
+
+def video(path: Path) -> Tensor:
+    """Return all frames of a video, [f, h, w, 3] in 0..1."""
+    info = probe_video(path)
+    return load_video(path, info.frames, width=info.width, height=info.height).frames
 
 
 def frames(path: Path) -> list[Image.Image]:
     """Return frames of a video, spread over its length."""
-    info = probe_video(path)
-    clip = load_video(path, info.frames, width=info.width, height=info.height).frames
+    clip = video(path)
     return [to_pil(clip[round(i * (len(clip) - 1) / (COLUMNS - 1))]) for i in range(COLUMNS)]
 
 
@@ -75,7 +90,22 @@ def draw_all(folder: Path) -> dict[str, Image.Image]:
     }
 
 
+def moving_picture(folder: Path) -> Tensor:
+    """Return the clip, the untuned and the tuned edit side by side for the first two prompts, one above the other."""
+    rows = []
+    for words in EDITS[:2]:
+        name = f"{file_name(words.caption)}.mp4"
+        videos = [video(path) for path in (folder / SOURCE, folder / UNTUNED / name, folder / name)]
+        larger = [interpolate(rearrange(v, "f h w c -> f c h w"), (SIDE, SIDE), mode="bicubic") for v in videos]
+        labels = ["the clip", "frame by frame", "tuned"]
+        rows.append(side_by_side([rearrange(v, "f c h w -> f h w c").clamp(0, 1) for v in larger], labels))
+    return torch.cat(rows, dim=1)
+
+
 if __name__ == "__main__":
     for number, picture in draw_all(Path(sys.argv[1])).items():
         (workflow,) = WORKFLOWS.glob(f"{number} *.json")
         picture.save(workflow.with_suffix(".jpg"), quality=88)
+    save_video(IMAGES / "demo.gif", moving_picture(Path(sys.argv[1])), FPS)
+    sheet = Image.open(Path(sys.argv[1]) / SHEET).convert("RGB")
+    ImageOps.contain(sheet, (1100, 4000), Image.Resampling.LANCZOS).save(IMAGES / "demo_world.jpg", quality=88)
