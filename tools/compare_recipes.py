@@ -5,7 +5,8 @@
 
 Every clip of tools/judge_demo_edits.py is tuned once per recipe, and rendered with its four other captions at several
 points along that run, from the inverted clip with new noise in it. What the judge sees is kept in --work, one file per
-recipe and clip, and a second start goes on from there.
+recipe and clip, and a second start goes on from there. The videos of the tuned file, which is float16, are compared
+with those of the weights as they were learned.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +34,7 @@ from tav_core.files import replacing
 SEED, START = 0, "mix"
 DECAY = 0.9
 """Of the running average of weights, per step."""
-POINTS = (10, 20, 40, 80, 120)
+POINTS = (20, 40, 80, 120)
 CURVES = ("motion fidelity", "pose off, % of the height", "drift above the clip's own", "frames right, %")
 
 
@@ -48,13 +49,15 @@ class Recipe(NamedTuple):
     """Draw timesteps toward the noisy end: their density rises in proportion to the timestep."""
     averaged: bool = False
     """Render with a running average of the weights."""
+    curve: bool = True
+    """Judge at every point, not only at the last."""
 
 
 RECIPES = {
     "published": Recipe("published (full)"),
-    "rank-4": Recipe("rank 4", rank=4),
+    "rank-4": Recipe("rank 4", rank=4, curve=False),
     "rank-16": Recipe("rank 16", rank=16),
-    "rank-64": Recipe("rank 64", rank=64),
+    "rank-64": Recipe("rank 64", rank=64, curve=False),
     "rate-3": Recipe("three times the learning rate", rate=3.0),
     "noisy": Recipe("timesteps toward the noisy end", noisy=True),
     "rate-3-averaged": Recipe("three times the rate, averaged weights", rate=3.0, averaged=True),
@@ -113,7 +116,7 @@ def learn(renderer: Renderer, clip: Clip, recipe: Recipe, points: Sequence[int])
         average.add(step)
 
     try:
-        for point in points:
+        for point in points if recipe.curve else points[-1:]:
             settings = tav_core.TuneSettings(
                 steps=point,
                 learning_rate=args.learning_rate * recipe.rate,
@@ -121,47 +124,53 @@ def learn(renderer: Renderer, clip: Clip, recipe: Recipe, points: Sequence[int])
                 seed=SEED,
                 rank=recipe.rank,
             )
-            began = time.process_time()
             watch = on_step if recipe.averaged else None
+            began = time.process_time()
             result = tav_core.tune(
                 video_unet, pipeline.schedule, latents, prompt, settings, drawn_steps, watch, state=state
             )
             seconds, state = seconds + time.process_time() - began, result.state
-            if recipe.averaged:
-                with average.applied():
-                    videos = renderer.render(video_unet, clip, latents, SEED, [START])
-            else:
+            with average.applied() if recipe.averaged else nullcontext():
                 videos = renderer.render(video_unet, clip, latents, SEED, [START])
             entries += [{"step": point} | entry for entry in judged(videos, clip)]
         with TemporaryDirectory() as folder:
             file = Path(folder) / "tuned.safetensors"
             tav_core.save_tuned(file, video_unet.tuned_state_dict(), {})
             size = file.stat().st_size
+            video_unet.load_tuned_state_dict(tav_core.load_tuned(file)[0])
+        rounded = renderer.render(video_unet, clip, latents, SEED, [START])
+        apart = torch.stack([(rounded[name].int() - videos[name].int()).abs() for name in videos])
     finally:
         video_unet.deflate()
-    return {"entries": entries, "seconds_per_step": seconds / points[-1], "file_bytes": size}
+    return {
+        "entries": entries,
+        "seconds_per_step": seconds / points[-1],
+        "file_bytes": size,
+        "float16": float(apart.float().mean()),
+    }
 
 
 def tables(done: dict[str, dict[int, dict]]) -> str:
     """Return Markdown: ranks beside each other at the last point, and every recipe at every point."""
     lines: list[str] = []
     last = max(entry["step"] for runs in done.values() for run in runs.values() for entry in run["entries"])
-    names = ("frames right, %", "motion fidelity", "pose off, % of the height", "drift above the clip's own")
-    lines += head(f"rank, after {last} steps", [*names, "file", "CPU seconds per step"])
+    lines += head(f"rank, after {last} steps", [*CURVES, "file", "CPU seconds per step", "float16 changes, of 255"])
     for name in (name for name in RANKS if name in done):
         runs = done[name].values()
         size = np.mean([run["file_bytes"] for run in runs]) / 1e6
         seconds = np.array([[run["seconds_per_step"]] for run in runs])
-        values = [interval(at(done[name], last, figure)) for figure in names]
-        lines.append(line(RECIPES[name].label, [*values, f"{size:.2f} MB", interval(seconds)]))
+        values = [interval(at(done[name], last, figure)) for figure in CURVES]
+        rounding = np.mean([run["float16"] for run in runs])
+        lines.append(line(RECIPES[name].label, [*values, f"{size:.2f} MB", interval(seconds), f"{rounding:.3f}"]))
+    curves = [name for name in done if RECIPES[name].curve]
+    points = sorted({e["step"] for runs in done.values() for run in runs.values() for e in run["entries"]})
     for figure in CURVES:
-        points = sorted({e["step"] for runs in done.values() for run in runs.values() for e in run["entries"]})
         lines += ["", *head(f"{figure}, after steps", [*map(str, points)])]
-        lines += [line(RECIPES[name].label, [interval(at(done[name], p, figure)) for p in points]) for name in done]
+        lines += [line(RECIPES[name].label, [interval(at(done[name], p, figure)) for p in points]) for name in curves]
     if "published" in done:
         for point in (p for p in points if p <= last / 3):
             lines += ["", *head(f"after {point} steps, less published after {last}", CURVES)]
-            for name in done:
+            for name in curves:
                 pairs = [(at(done[name], point, f), at(done["published"], last, f)) for f in CURVES]
                 lines.append(line(RECIPES[name].label, [difference(*pair) for pair in pairs]))
     return "\n".join(lines)
@@ -179,7 +188,7 @@ def draw_curves(done: dict[str, dict[int, dict]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, panels = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
-    shown = [name for name in done if name not in ("rank-4", "rank-64")]
+    shown = [name for name in done if RECIPES[name].curve]
     for title, panel in zip(CURVES, panels.flat):
         for i, name in enumerate(shown):
             points = sorted({e["step"] for run in done[name].values() for e in run["entries"]})
@@ -221,11 +230,11 @@ def main() -> None:
             with replacing(file) as partial:
                 partial.write_text(json.dumps(run))
             print(file.name, flush=True)
-    done = {
-        name: {i: json.loads(run_file(args.work, name, i).read_text()) for i in range(args.clips)}
-        for name in args.recipes
-    }
-    draw_curves(done, args.work / "curves.png")
+    done: dict[str, dict[int, dict]] = {}
+    for i, name in product(range(args.clips), args.recipes):
+        done.setdefault(name, {})[i] = json.loads(run_file(args.work, name, i).read_text())
+    if any(RECIPES[name].curve for name in done):
+        draw_curves(done, args.work / "curves.png")
     print(f"\n{json.dumps(vars(args), default=str)}\n\n{tables(done)}")
 
 
