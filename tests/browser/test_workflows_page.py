@@ -17,6 +17,10 @@ VALUES = """() => Object.fromEntries(app.graph.nodes.filter(node => node.type !=
     [`${node.id} ${node.type}`, (node.widgets ?? []).filter(it => it.serialize !== false).map(it => it.value)]))"""
 
 
+RANKS = """() => app.graph.nodes.filter(node => node.type === 'TAVOneShotTune').map(node =>
+    node.widgets.find(widget => widget.name === 'rank').value)"""
+
+
 def use_small_settings(page) -> None:
     page.set("TAVLoadVideo", frames=FRAMES, width=SIZE, height=SIZE)
     page.set("TAVOneShotTune", steps=2)
@@ -100,6 +104,7 @@ def test_a_workflow_saved_with_version_0_1_0_keeps_its_values_and_runs(server, p
     for node in json.loads(Path(file).read_text())["nodes"]:
         expected = [value for value in node["widgets_values"] if value != "image"]  # the upload button's
         assert loaded[f"{node['id']} {node['type']}"][: len(expected)] == expected, node["type"]
+    assert page.page.evaluate(RANKS) == [0]  # whole weights, where a new node leaves the rank to the checkpoint
     run_small(page)
 
 
