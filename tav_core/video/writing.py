@@ -138,6 +138,8 @@ class _Gif:
             return
         self._times.append(due)
         self._source.push(self._frame(picture, due))
+        with suppress(av.error.BlockingIOError):  # FFmpeg queues frames until somebody asks for the palette
+            self._palette.pull()
         self._raw.write(picture.tobytes())
 
     @staticmethod

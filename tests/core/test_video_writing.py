@@ -1,5 +1,7 @@
 """Writing clips: what is written plays, loops at its speed, and reads back."""
 
+import subprocess
+import sys
 from fractions import Fraction
 
 import av
@@ -88,3 +90,32 @@ def test_saving_leaves_nothing_behind_when_it_fails(tmp_path, monkeypatch):
         save_video(path, frames, 8)
     assert [entry.name for entry in tmp_path.iterdir()] == ["clip.mp4"]
     assert path.read_bytes() == b"what was there"
+
+
+GROWTH = """
+import resource, sys
+import torch
+from tav_core.video.writing import stream_videos
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+def frames():
+    picture = torch.linspace(0, 1, 256)[:, None, None].expand(256, 256, 3)
+    for number in range(300):
+        if number == 80:
+            peaks.append(peak())
+        yield picture
+
+peaks = []
+stream_videos(sys.argv[1:], frames(), 25)
+print(peak() - peaks[0])
+"""
+
+
+def test_writers_hold_a_few_frames(tmp_path):
+    """Where 220 more frames are 43 MB of pixels, the memory does not grow with them."""
+    pytest.importorskip("resource")
+    command = [sys.executable, "-c", GROWTH, str(tmp_path / "a.mp4"), str(tmp_path / "a.gif")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 15
