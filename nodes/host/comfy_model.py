@@ -27,9 +27,14 @@ _UNSUPPORTED_CONDS = {"area", "mask", "start_percent", "end_percent", "control",
 
 
 def check_weights(model: ModelPatcher) -> None:
-    """Raise ValueError when the U-Net's weights are quantized: they can neither be tuned nor patched."""
-    weight = find_blocks(model.model.diffusion_model)[0].module.attn1.to_q.weight
-    if not weight.is_floating_point():
+    """Raise ValueError when the U-Net's weights are quantized in a way that can neither be tuned nor patched."""
+    projection = find_blocks(model.model.diffusion_model)[0].module.attn1.to_q
+    if hasattr(projection, "scale_weight"):  # as ComfyUI 0.3.64 has it; later ones keep the scale in the weight
+        raise ValueError(
+            "The weights of this MODEL are scaled fp8, which can be tuned in a newer ComfyUI only: update it, or load "
+            "the checkpoint in 16 bit."
+        )
+    if not projection.weight.is_floating_point():
         raise ValueError(
             "The weights of this MODEL are quantized, and can neither be tuned nor take a tuned motion: load the "
             "checkpoint itself, or a GGUF file of F16."

@@ -13,6 +13,7 @@ from checkpoint import (
     make_unclip_unet,
     make_v2_unet,
 )
+from comfy_server import ComfyError
 
 from tav_core import load_tuned
 
@@ -34,6 +35,10 @@ def test_scaled_fp8(server, clip, rank):
     graph, model = unet(server, clip, make_fp8_unet)
     inflated = graph.inflate(model)
     tuned = graph.tune(inflated[0], rank=rank)
+    if server.install.version == "0.3.64":
+        with pytest.raises(ComfyError, match="update it, or load the checkpoint in 16 bit"):
+            server.run(graph)
+        return
     inverted = graph.invert(tuned[0])
     graph.save(graph.sample(tuned[0], inverted[0])[0])
     results = [graph.save(graph.ksample(m[0], inverted[0], noise="disable")[0]) for m in (tuned, inflated)]
