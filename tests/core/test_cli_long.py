@@ -16,6 +16,7 @@ from tav_core.video.writing import stream_videos
 CAT = file_name("a cat")
 
 
+@pytest.mark.slow
 def test_all_frames_through_windows(cli_world: Path, capsys):
     """Tuned, inverted and sampled three frames at a time; the progress says at which window it is."""
     changes = {"validation_data": {"prompts": ["a cat"], "num_inference_steps": 2, "num_inv_steps": 2}}

@@ -32,6 +32,7 @@ def test_the_model_is_small_and_in_stable_diffusions_layout(pipeline):
     assert pipeline.encode_prompts([CLIP.caption])[0].shape == (1, 24, 96)
 
 
+@pytest.mark.slow
 def test_it_draws_what_captions_say(pipeline):
     words = [w for w in all_words() if not w.held_out][::70]
     context = torch.cat(pipeline.encode_prompts([w.caption for w in words]))
@@ -49,6 +50,7 @@ def test_it_draws_what_captions_say(pipeline):
     assert sum(worn) >= 0.7 * len(worn)
 
 
+@pytest.mark.slow
 def test_the_demo_writes_what_it_tells(tmp_path, capsys):
     few = ["train_data.n_sample_frames=4", "validation_data.num_inv_steps=2", "validation_data.num_inference_steps=2"]
     prompts = ["--prompt", EDITS[0].caption, "--prompt", "a cat"]
@@ -65,6 +67,7 @@ def test_the_demo_writes_what_it_tells(tmp_path, capsys):
     assert tav_core.probe_video(tmp_path / "source.mp4").frames == 4
 
 
+@pytest.mark.slow
 def test_tuning_fits_the_clip_and_edits_follow_their_words_and_its_poses(pipeline):
     """Another subject, background, attribute and style: as `make demo` shows it, with a third of the steps."""
     config, frames = demo_config(), 6

@@ -70,6 +70,7 @@ def test_a_folder_is_written_by_one_run_at_a_time(cli_world: Path, capsys):
     assert {".in-use"} & {path.name for path in folder.iterdir()} == set()
 
 
+@pytest.mark.slow
 def test_samples_of_the_step_that_a_run_was_killed_at_are_made_when_it_resumes(cli_world: Path, monkeypatch):
     def killed(*arguments, **options):
         raise KeyboardInterrupt
