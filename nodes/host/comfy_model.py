@@ -29,7 +29,7 @@ _UNSUPPORTED_CONDS = {"area", "mask", "start_percent", "end_percent", "control",
 def check_weights(model: ModelPatcher) -> None:
     """Raise ValueError when the U-Net's weights are quantized in a way that can neither be tuned nor patched."""
     projection = find_blocks(model.model.diffusion_model)[0].module.attn1.to_q
-    if hasattr(projection, "scale_weight"):  # as ComfyUI 0.3.64 has it; later ones keep the scale in the weight
+    if getattr(projection, "scale_weight", None) is not None:  # in ComfyUI 0.3.64; later the weight holds its scale
         raise ValueError(
             "The weights of this MODEL are scaled fp8, which can be tuned in a newer ComfyUI only: update it, or load "
             "the checkpoint in 16 bit."
