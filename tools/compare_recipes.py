@@ -33,7 +33,7 @@ from tav_core.files import replacing
 
 SEED, START = 0, "mix"
 DECAY = 0.9
-"""Of the running average of weights, per step."""
+"""Decay of the running average of the weights, per step."""
 POINTS = (20, 40, 80, 120)
 CURVES = ("motion fidelity", "pose off, % of the height", "drift above the clip's own", "frames right, %")
 

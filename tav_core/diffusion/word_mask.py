@@ -18,7 +18,7 @@ from .schedule import NoiseSchedule
 RIDGE = 0.1
 """Weight of the classifier's penalty, in variances of a feature."""
 ROUNDS = 5
-"""How often the classifier learns from the map that it made."""
+"""Rounds in which the classifier learns from the map that it made."""
 _ARTICLES = ("a", "an", "the")
 
 
