@@ -6,7 +6,7 @@
 Every clip of tools/judge_demo_edits.py is tuned once per recipe, and rendered with its four other captions at several
 points along that run, from the inverted clip with new noise in it. What the judge sees is kept in --work, one file per
 recipe and clip, and a second start goes on from there. The videos of the tuned file, which is float16, are compared
-with those of the weights as they were learned.
+with those of the weights as they were learned. With --third, recipes that are no rank end after a third of the steps.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def learn(renderer: Renderer, clip: Clip, recipe: Recipe, points: Sequence[int])
         average.add(step)
 
     try:
-        for point in points if recipe.curve else points[-1:]:
+        for point in points:
             settings = tav_core.TuneSettings(
                 steps=point,
                 learning_rate=args.learning_rate * recipe.rate,
@@ -138,7 +138,8 @@ def learn(renderer: Renderer, clip: Clip, recipe: Recipe, points: Sequence[int])
             tav_core.save_tuned(file, video_unet.tuned_state_dict(), {})
             size = file.stat().st_size
             video_unet.load_tuned_state_dict(tav_core.load_tuned(file)[0])
-        rounded = renderer.render(video_unet, clip, latents, SEED, [START])
+        measured = recipe in (RECIPES[name] for name in RANKS)  # the others learn the same weights at another pace
+        rounded = renderer.render(video_unet, clip, latents, SEED, [START]) if measured else videos
         apart = torch.stack([(rounded[name].int() - videos[name].int()).abs() for name in videos])
     finally:
         video_unet.deflate()
@@ -153,7 +154,7 @@ def learn(renderer: Renderer, clip: Clip, recipe: Recipe, points: Sequence[int])
 def tables(done: dict[str, dict[int, dict]]) -> str:
     """Return Markdown: ranks beside each other at the last point, and every recipe at every point."""
     lines: list[str] = []
-    last = max(entry["step"] for runs in done.values() for run in runs.values() for entry in run["entries"])
+    last = steps_of(done)[-1]
     lines += head(f"rank, after {last} steps", [*CURVES, "file", "CPU seconds per step", "float16 changes, of 255"])
     for name in (name for name in RANKS if name in done):
         runs = done[name].values()
@@ -163,10 +164,12 @@ def tables(done: dict[str, dict[int, dict]]) -> str:
         rounding = np.mean([run["float16"] for run in runs])
         lines.append(line(RECIPES[name].label, [*values, f"{size:.2f} MB", interval(seconds), f"{rounding:.3f}"]))
     curves = [name for name in done if RECIPES[name].curve]
-    points = sorted({e["step"] for runs in done.values() for run in runs.values() for e in run["entries"]})
+    points = steps_of(done)
     for figure in CURVES:
         lines += ["", *head(f"{figure}, after steps", [*map(str, points)])]
-        lines += [line(RECIPES[name].label, [interval(at(done[name], p, figure)) for p in points]) for name in curves]
+        for name in curves:
+            values = [at(done[name], point, figure) for point in points]
+            lines.append(line(RECIPES[name].label, [interval(v) if len(v) else "" for v in values]))
     if "published" in done:
         for point in (p for p in points if p <= last / 3):
             lines += ["", *head(f"after {point} steps, less published after {last}", CURVES)]
@@ -174,6 +177,11 @@ def tables(done: dict[str, dict[int, dict]]) -> str:
                 pairs = [(at(done[name], point, f), at(done["published"], last, f)) for f in CURVES]
                 lines.append(line(RECIPES[name].label, [difference(*pair) for pair in pairs]))
     return "\n".join(lines)
+
+
+def steps_of(done: dict[str, dict[int, dict]]) -> list[int]:
+    """Return the numbers of steps after which something was judged."""
+    return sorted({e["step"] for runs in done.values() for run in runs.values() for e in run["entries"]})
 
 
 def at(runs: dict[int, dict], step: int, figure: str) -> np.ndarray:
@@ -191,14 +199,15 @@ def draw_curves(done: dict[str, dict[int, dict]], path: Path) -> None:
     shown = [name for name in done if RECIPES[name].curve]
     for title, panel in zip(CURVES, panels.flat):
         for i, name in enumerate(shown):
-            points = sorted({e["step"] for run in done[name].values() for e in run["entries"]})
+            points = steps_of({name: done[name]})
             values = [at(done[name], point, title) for point in points]
             means = np.array([np.nanmean(v) for v in values])
             draws = [np.nanmean(v[resampled(len(v))], axis=(1, 2)) for v in values]
             low, high = np.array([np.percentile(d, (2.5, 97.5)) for d in draws]).T
             places = np.array(points) * 1.02 ** (i - len(shown) / 2)  # bars beside each other
             panel.errorbar(places, means, [means - low, high - means], label=RECIPES[name].label, capsize=2, lw=1.5)
-        panel.set(title=title, xlabel="tuning steps", xscale="log", xticks=points, xticklabels=points)
+        ticks = steps_of(done)
+        panel.set(title=title, xlabel="tuning steps", xscale="log", xticks=ticks, xticklabels=ticks)
         panel.minorticks_off()
         panel.grid(alpha=0.3)
     panels[0, 0].legend(fontsize=8)
@@ -214,6 +223,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES), metavar="RECIPE")
     parser.add_argument("--clips", type=int, default=4)
     parser.add_argument("--points", type=int, nargs="+", default=POINTS, help="tuning steps to judge after, rising")
+    parser.add_argument("--third", action="store_true", help="judge the quick recipes up to a third of the steps only")
     parser.add_argument("--learning-rate", type=float, default=demo.learning_rate)
     parser.add_argument("--sampling-steps", type=int, default=demo.validation_data.num_inference_steps)
     parser.add_argument("--guidance", type=float, default=demo.validation_data.guidance_scale)
@@ -226,7 +236,7 @@ def main() -> None:
     for (i, clip), name in product(enumerate(clips(args.clips)), args.recipes):
         file = run_file(args.work, name, i)
         if not file.exists():
-            run = learn(renderer, clip, RECIPES[name], args.points)
+            run = learn(renderer, clip, RECIPES[name], points_of(name, args))
             with replacing(file) as partial:
                 partial.write_text(json.dumps(run))
             print(file.name, flush=True)
@@ -236,6 +246,13 @@ def main() -> None:
     if any(RECIPES[name].curve for name in done):
         draw_curves(done, args.work / "curves.png")
     print(f"\n{json.dumps(vars(args), default=str)}\n\n{tables(done)}")
+
+
+def points_of(name: str, args: argparse.Namespace) -> list[int]:
+    """Return the numbers of steps to judge a recipe after."""
+    if not RECIPES[name].curve:
+        return args.points[-1:]
+    return [p for p in args.points if p <= args.points[-1] / 3 or not args.third or name in RANKS]
 
 
 def run_file(work: Path, name: str, clip: int) -> Path:

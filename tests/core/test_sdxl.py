@@ -59,7 +59,11 @@ def test_single_file_computes_what_the_folder_does(folder: Path, file: Path):
         made.append(torch.tensor(tav_core.tune(video_unet, pipeline.schedule, latents, prompt, settings).losses))
         inverted = tav_core.ddim_invert(video_unet, pipeline.schedule, latents, empty, 3)[-1]
         sampled = tav_core.ddim_sample(video_unet, pipeline.schedule, inverted, prompt, empty, 3)
-        results.append([*made, inverted, sampled, pipeline.decode_video(sampled)])
+        made += [inverted, sampled, pipeline.decode_video(sampled)]
+        video_unet.deflate()
+        low = tav_core.TuneSettings(steps=3, learning_rate=1e-2, rank=2)
+        tuned = tav_core.tune(pipeline.inflate(), pipeline.schedule, latents, prompt, low)
+        results.append([*made, torch.tensor(tuned.losses)])
     assert max(map(relative_error, *results)) < 1e-5
 
 
