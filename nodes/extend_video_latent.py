@@ -37,6 +37,7 @@ class ExtendVideoLatent(io.ComfyNode):
                     default=0,
                     min=0,
                     max=2**64 - 1,
+                    control_after_generate=False,
                     tooltip="Seed of the new noise; no matter in the other modes.",
                 ),
             ],

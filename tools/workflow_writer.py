@@ -1,6 +1,6 @@
 """Write workflow files as ComfyUI's page saves them, from short descriptions: nodes in columns, links, groups, notes.
 
-    workflow = Workflow(object_info)
+    workflow = Workflow(object_info, chinese={})
     workflow.column("1 · Model and clip", 320)
     model = workflow.add("TAVLoadDemoModel")
     clip = workflow.add("TAVDemoClip", change=True, frames=8)
@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 TITLE, SLOT, WIDGET, TEXT, BADGE = 30, 20, 28, 76, 24  # heights in pixels, those of the renderer that needs more
+ADVANCED = 24
+"""Height of the line that shows and hides advanced inputs."""
 GAP, BETWEEN_COLUMNS, GROUP_TITLE, GROUP_MARGIN = 16, 40, 40, 12
 PANELS = {
-    "TAVLoadVideo": 390,
-    "TAVOneShotTune": 350,
+    "TAVLoadVideo": 236,
+    "TAVOneShotTune": 332,
     "TAVCompareVideos": 320,
     "TAVEvaluateVideo": 130,
-    "TAVLoadTuned": 120,
+    "TAVLoadTuned": 132,
     "TAVSaveTuned": 50,
 }
 """Height of what a node shows below its widgets."""
@@ -73,10 +75,11 @@ class Workflow:
 
     Args:
         object_info: ComfyUI's answer to ``/object_info``.
+        chinese: titles and notes in Chinese, for the page to show in place of these.
     """
 
-    def __init__(self, object_info: dict[str, dict]) -> None:
-        self._info = object_info
+    def __init__(self, object_info: dict[str, dict], chinese: dict[str, str]) -> None:
+        self._info, self._chinese = object_info, chinese
         self._nodes: list[dict] = []
         self._links: list[list] = []
         self._groups: list[dict] = []
@@ -156,6 +159,10 @@ class Workflow:
     def content(self) -> dict:
         """Return the workflow as the page saves it. Without an id: the page gives each opening one of its own."""
         extra: dict[str, Any] = {"ds": {"scale": 0.6, "offset": [200, 150]}, "workflowRendererVersion": "LG"}
+        notes = [value for node in self._nodes if "Note" in node["type"] for value in node["widgets_values"]]
+        groups = [group["title"].split(" · ")[1] for group in self._groups]
+        texts = {*notes, *groups, *(node["title"] for node in self._nodes if "title" in node)}
+        extra["tune_a_video_zh"] = {text: chinese for text, chinese in self._chinese.items() if text in texts}
         if self._app:
             extra |= {"linearMode": True, "linearData": self._app}
         return {
@@ -221,7 +228,8 @@ def _height(type: str, specs: dict, sockets: int, outputs: int, values: dict) ->
     lines = [name for name in values if not options.get(name, {}).get("advanced")]
     texts = [name for name in lines if options.get(name, {}).get("multiline")]
     height = max(sockets, outputs) * SLOT + (len(lines) - len(texts)) * WIDGET + len(texts) * TEXT
-    return height + 14 + PANELS.get(type, 0) + (BADGE if type.startswith("TAV") else 0)
+    advanced = any(option.get("advanced") for option in options.values())
+    return height + 14 + PANELS.get(type, 0) + type.startswith("TAV") * (BADGE + advanced * ADVANCED)
 
 
 def _properties(type: str, values: dict) -> dict:

@@ -44,7 +44,8 @@ def test_workflow(object_info, path):
     workflow = content(path)
     assert "id" not in workflow, "the page gives each opening one of its own, by which it knows its runs"
     types = {node["type"] for node in workflow["nodes"]}
-    assert "MarkdownNote" in types
+    notes = {node["widgets_values"][0] for node in workflow["nodes"] if node["type"] == "MarkdownNote"}
+    assert notes and notes <= workflow["extra"]["tune_a_video_zh"].keys(), "each has its text in Chinese"
     for kind in types - NOTES:
         module = object_info[kind]["python_module"]
         assert kind.startswith("TAV") or not module.startswith("custom_nodes"), f"{kind} is neither core's nor ours"

@@ -95,10 +95,12 @@ const CHINESE = {
     "The file has no metadata; it may be a published one.": "文件不含元数据；可能是已发布的模型文件。",
 }
 
+/** Return true if ComfyUI is set to Chinese. */
+export const chinese = () => app.extensionManager.setting.get("Comfy.Locale") === "zh"
+
 /** Return `text` in the user's language, with values in place of their names in braces. */
 export function t(text, values = {}) {
-    const chinese = app.extensionManager.setting.get("Comfy.Locale") === "zh"
-    const translated = chinese ? (CHINESE[text] ?? text) : text
+    const translated = chinese() ? (CHINESE[text] ?? text) : text
     const filled = translated.replace(/{(\w+)}/g, (_, name) => values[name])
     return filled.replace(/\b1 (frame|step)s\b/g, "1 $1")
 }
