@@ -19,8 +19,8 @@ from .folders import KEY
 
 _SECONDS_BETWEEN_MESSAGES = 0.1
 _MOST_RUNS = 50
-_runs: OrderedDict[tuple[str | None, str], Run] = OrderedDict()
-"""The last run of each node of each workflow, oldest first."""
+_runs: OrderedDict[str, Run] = OrderedDict()
+"""The last runs by their ids, oldest first."""
 _stops: Counter[str] = Counter()
 """Count of stopped tunings, by node."""
 
@@ -172,11 +172,13 @@ def live_run(node: str, extra_pnginfo: dict | None, steps: int, preview_every: i
         extra_pnginfo: ComfyUI's metadata for pictures; holds the workflow if a page queued it.
     """
     workflow = extra_pnginfo.get("workflow") if isinstance(extra_pnginfo, dict) else None
-    workflow = workflow.get("id") if isinstance(workflow, dict) else None
+    content = workflow if isinstance(workflow, dict) else {}
+    workflow = content.get("id")
     workflow = workflow if isinstance(workflow, str) else None
     run = Run(node, workflow, steps, preview_every)
-    _runs.pop((workflow, node), None)
-    _runs[workflow, node] = run
+    if isinstance(content.get("extra"), dict):  # files that this prompt saves with it name the run
+        content["extra"][f"{KEY}_runs"] = {**content["extra"].get(f"{KEY}_runs", {}), node: run.id}
+    _runs[run.id] = run
     if len(_runs) > _MOST_RUNS:
         _runs.popitem(last=False)
     try:
@@ -199,12 +201,12 @@ def runs_of(workflow: str | None) -> list[Run]:
     ``--multi-user`` may be another user's and are not given."""
     if workflow is None and args.multi_user:
         return []
-    return [run for run in list(_runs.values()) if run.workflow == workflow]
+    return list({run.node: run for run in list(_runs.values()) if run.workflow == workflow}.values())
 
 
 def find_run(run_id: str) -> Run | None:
     """Return a run of any workflow by its id, if it is still known."""
-    return next((run for run in list(_runs.values()) if run.id == run_id), None)
+    return _runs.get(run_id)
 
 
 def stops(node: str) -> int:

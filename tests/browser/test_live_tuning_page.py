@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 from comfy_server import Graph
-from workflow_page import RENDERERS, WATCH
+from workflow_page import DROP, RENDERERS, WATCH
 
 SEEDS = count()
 LOOK = """() => {
@@ -17,6 +17,12 @@ COPY = """() => {
     const graph = app.graph.serialize()
     graph.id = crypto.randomUUID()
     return app.loadGraphData(graph)
+}"""
+INTO_SUBGRAPH = """() => {
+    const { node } = app.graph.convertToSubgraph(new Set(app.graph.nodes.filter(it => it.type === 'TAVOneShotTune')))
+    app.canvas.ds.scale = 0.8
+    app.canvas.ds.offset = [300 - node.pos[0], 120 - node.pos[1]]
+    app.graph.setDirtyCanvas(true, true)
 }"""
 OPEN_SOON = """() => Promise.race([
     app.loadGraphData(app.graph.serialize()).then(() => 'open'),
@@ -114,6 +120,36 @@ def test_a_copy_of_the_workflow_shows_the_run_that_comfyui_answers_it_with(serve
     page.page.evaluate("() => app.loadGraphData(app.graph.serialize())")  # as undo does, and a change of tabs
     wait_for(page, "done")
     assert page.page.evaluate(POINTS) == 4
+    assert page.own_errors() == []
+
+
+def test_curve_and_buttons_are_on_the_subgraph_around_the_node(tuning):
+    open_graph(tuning, steps=100_000, preview_every=0, preview_steps=1)
+    tuning.page.evaluate(INTO_SUBGRAPH)
+    tuning.queue()
+    panel = tuning.page.locator(".tav-tune:visible")
+    panel.locator(".tav-raw").wait_for(state="attached")
+    panel.get_by_role("button", name="Stop and keep").click()
+    tuning.page.locator(".tav-tune[data-state=stopped]:visible").wait_for()
+    assert "and kept" in panel.inner_text()
+    assert tuning.own_errors() == []
+
+
+def test_a_dropped_result_shows_the_run_that_it_comes_from(page):
+    open_graph(page, steps=3, preview_every=0, preview_steps=1)
+    results = []
+    for steps in (3, 5):
+        page.set("TAVOneShotTune", steps=steps, seed=next(SEEDS))
+        assert page.run()[0] == "execution_success"
+        page.wait_until(f"steps => ({POINTS})() === steps", arg=steps)
+        results += [address for address in page.shown("PreviewImage") if address not in results]
+    page.page.evaluate(DROP, results[0])
+    page.wait_until(f"() => ({POINTS})() === 3")
+    page.reload()
+    wait_for(page, "done")
+    assert page.page.evaluate(POINTS) == 3
+    page.page.evaluate(DROP, results[1])
+    page.wait_until(f"() => ({POINTS})() === 5")
     assert page.own_errors() == []
 
 

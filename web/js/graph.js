@@ -23,6 +23,14 @@ export function allNodes() {
     return [rootGraph(), ...rootGraph().subgraphs.values()].flatMap(({ nodes }) => nodes)
 }
 
+/** Return [execution id, node] of all nodes of the open workflow; several ids where several nodes stand for a subgraph. */
+export function executions(graph = rootGraph(), outside = "") {
+    return graph.nodes.flatMap((node) => {
+        const id = `${outside}${node.id}`
+        return [[id, node], ...(node.subgraph ? executions(node.subgraph, `${id}:`) : [])]
+    })
+}
+
 /** Return the node behind an execution id: "12:5" is node 5 within the subgraph of node 12. */
 export function nodeByExecutionId(executionId) {
     let graph = rootGraph(), node = null

@@ -42,7 +42,9 @@ export function addPanel(node, name, element, minHeight, onRemove = () => {}) {
         panels.delete(node)
         onRemove()
     }
-    chain(node, "onAdded", () => panels.set(node, { element, remove }))
+    const enter = () => panels.set(node, { element, remove })
+    if (node.graph) enter()
+    else chain(node, "onAdded", enter)
     chain(widget, "onRemove", remove)
     passToCanvas(element)
     // the height it will have anyway: a node that grows later is an edit to undo

@@ -2,15 +2,29 @@
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
-import { allNodes, chain, nodeByExecutionId, rootGraph, widgetOf } from "./graph.js"
+import { allNodes, chain, executions, nodeByExecutionId, rootGraph, widgetOf } from "./graph.js"
 import { addPanel } from "./node_panel.js"
 import { TunePanel } from "./tune_panel.js"
 
 const NODE = "TAVOneShotTune"
-const panels = new WeakMap() // node -> its panel
+const RUNS = "tune_a_video_runs" // in `extra` of the workflow in a saved file: execution id -> run that it comes from
+const panels = new WeakMap() // node -> its panel; a subgraph node shows the run of a node inside
 
-function panelOf({ node, workflow }) {
-    return workflow === rootGraph().id ? panels.get(nodeByExecutionId(node)) : undefined
+const panelOf = (id) => panels.get(nodeByExecutionId(id))
+
+/** Return the panels that show a run of this workflow: its node's own, and those of the subgraph nodes around it. */
+function panelsOf({ node, workflow }) {
+    if (workflow !== rootGraph().id || !panelOf(node)) return []
+    const ids = node.split(":")
+    const outside = ids.slice(1).map((_, i) => nodeByExecutionId(ids.slice(0, i + 1).join(":")))
+    return [panelOf(node), ...outside.map((it) => panels.get(it) ?? addTunePanel(it))]
+}
+
+function addTunePanel(node) {
+    const panel = new TunePanel(actions)
+    panels.set(node, panel)
+    addPanel(node, "tuning", panel.root, () => panel.height, () => panel.destroy())
+    return panel
 }
 
 /** Make a node on the classic canvas as high as its content; the Vue renderer does so by itself. */
@@ -30,9 +44,13 @@ async function refresh() {
     refreshing = workflow
     try {
         const runs = await (await api.fetchApi(`/tune_a_video/runs?${new URLSearchParams({ workflow })}`)).json()
-        const shown = new Map(runs.map((run) => [panelOf(run), run]))
-        for (const [panel, run] of await borrowed(workflow)) shown.set(panel, run)
+        const last = new Map(runs.map((run) => [run.node, run]))
+        for (const [node, run] of await borrowed(workflow)) if (last.get(node)?.state !== "running") last.set(node, run)
         if (workflow !== rootGraph().id) return // another was opened meanwhile
+        const shown = new Map()
+        for (const [node, run] of last) {
+            if (run) for (const panel of panelsOf({ node, workflow })) shown.set(panel, run)
+        }
         for (const panel of openPanels()) panel.show(shown.get(panel) ?? null)
     } catch (error) {
         console.warn("Tune-A-Video: could not read the tuning runs:", error)
@@ -51,12 +69,37 @@ async function fetchRun(id) {
 // a reload: the server does not know that this node shows it.
 const keyOf = ({ workflow, node }) => `TuneAVideo.run ${workflow} ${node}`
 
-/** Return the panels of this workflow that show such a run, with the runs. */
+/** Return such nodes of this workflow, by their execution ids, with the runs; null for one that is to show none. */
 async function borrowed(workflow) {
     const start = keyOf({ workflow, node: "" })
     const kept = Object.entries(sessionStorage).filter(([key]) => key.startsWith(start))
-    const runs = await Promise.all(kept.map(async ([key, id]) => [key.slice(start.length), await fetchRun(id)]))
-    return runs.flatMap(([node, run]) => (run ? [[panels.get(nodeByExecutionId(node)), run]] : []))
+    return Promise.all(kept.map(async ([key, id]) => [key.slice(start.length), id ? await fetchRun(id) : null]))
+}
+
+// So it does when the workflow comes from a file: later runs of it are not those that the file comes from.
+let fromFile = false
+const { graphToPrompt, handleFile } = app
+app.handleFile = async function (...args) {
+    fromFile = true
+    try {
+        return await handleFile.apply(this, args)
+    } finally {
+        fromFile = false
+    }
+}
+app.graphToPrompt = async function (...args) {
+    const prompt = await graphToPrompt.apply(this, args)
+    const shown = tuneNodes().flatMap(([id, node]) => (panels.get(node)?.run ? [[id, panels.get(node).run.run]] : []))
+    prompt.workflow.extra = { ...prompt.workflow.extra, [RUNS]: Object.fromEntries(shown) }
+    return prompt
+}
+
+const tuneNodes = () => executions().filter(([, { comfyClass }]) => comfyClass === NODE)
+
+/** Show the runs that the file names, and none where it names none. */
+function keepRunsOfFile() {
+    const { id: workflow, extra } = rootGraph()
+    for (const [node] of tuneNodes()) sessionStorage.setItem(keyOf({ workflow, node }), extra[RUNS]?.[node] ?? "")
 }
 
 /**
@@ -65,13 +108,13 @@ async function borrowed(workflow) {
  */
 async function showResult({ node, display_node: shown = node, output, prompt_id: prompt }) {
     const [id] = output?.tav_run ?? []
-    const panel = panels.get(nodeByExecutionId(shown))
+    const panel = panelOf(shown)
     if (!id || !panel || panel.run?.run === id) return
     const workflow = rootGraph().id
     const run = await fetchRun(id)
-    if (!run || (run.prompt === prompt && panelOf(run) !== panel)) return
+    if (!run || (run.prompt === prompt && !panelsOf(run).includes(panel))) return
     sessionStorage.setItem(keyOf({ workflow, node: shown }), id)
-    panel.show(run)
+    for (const it of panelsOf({ node: shown, workflow })) it.show(run)
 }
 
 const actions = {
@@ -82,11 +125,11 @@ const actions = {
 
 api.addEventListener("tune_a_video.start", ({ detail }) => {
     sessionStorage.removeItem(keyOf(detail))
-    panelOf(detail)?.show(detail)
+    for (const panel of panelsOf(detail)) panel.show(detail)
 })
 for (const kind of ["step", "preview", "end"]) {
     api.addEventListener(`tune_a_video.${kind}`, ({ detail }) => {
-        if (panelOf(detail)?.apply(detail) === false) refresh()
+        if (panelsOf(detail).some((panel) => panel.apply(detail) === false)) refresh()
     })
 }
 api.addEventListener("executed", ({ detail }) => showResult(detail))
@@ -97,9 +140,7 @@ app.registerExtension({
 
     nodeCreated(node) {
         if (node.comfyClass !== NODE) return
-        const panel = new TunePanel(actions)
-        panels.set(node, panel)
-        addPanel(node, "tuning", panel.root, () => panel.height, () => panel.destroy())
+        const panel = addTunePanel(node)
         const every = widgetOf(node, "preview_every")
         const expect = () => {
             panel.expectPreviews(every.value)
@@ -115,6 +156,7 @@ app.registerExtension({
     },
 
     afterConfigureGraph() {
+        if (fromFile) keepRunsOfFile()
         refresh() // not awaited: ComfyUI (frontend 1.49) would wait for it with the previous workflow still the active one
     },
 })
