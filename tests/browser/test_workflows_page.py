@@ -130,8 +130,8 @@ def test_every_template_opens_large_enough_and_without_overlaps(page, renderer):
     page.page.set_viewport_size({"width": 1600, "height": 1000})
     try:
         with page.renderer(renderer):
-            assert page.template_titles() == names
-            page.open_template(names[0])
+            if renderer == "classic":
+                assert page.template_titles() == names
             for name in names:
                 page.page.evaluate(OPEN_TEMPLATE, [page.pack, name])  # as the template browser does
                 page.page.wait_for_timeout(1000)  # ComfyUI fits the view, and nodes get their contents
@@ -206,7 +206,7 @@ def test_nodes_speak_the_language_of_the_page(page):
         page.page.evaluate("() => app.graph.add(window.added = LiteGraph.createNode('TAVOneShotTune'))")
         assert page.page.evaluate("() => [added.title, added.widgets[0].label]") == ["单视频微调", "步数"]
         assert page.page.evaluate("() => added.outputs.map(output => output.localized_name)[2]") == "损失曲线"
-        assert page.page.locator(".tav-tune button").nth(1).text_content() == "取消"
+        assert page.page.locator(".tav-tune .tav-buttons button").nth(1).text_content() == "取消"
         said = page.page.evaluate(SAY, [f"/extensions/{page.pack}/js/i18n.js", said_on_our_elements()])
         assert [words for words in said if not re.search("[\u4e00-\u9fff]", words)] == []
         page.open_template("1 Start here, no checkpoint needed")
