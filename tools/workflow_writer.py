@@ -161,8 +161,10 @@ class Workflow:
         extra: dict[str, Any] = {"ds": {"scale": 0.6, "offset": [200, 150]}, "workflowRendererVersion": "LG"}
         notes = [value for node in self._nodes if "Note" in node["type"] for value in node["widgets_values"]]
         groups = [group["title"].split(" · ")[1] for group in self._groups]
-        texts = {*notes, *groups, *(node["title"] for node in self._nodes if "title" in node)}
-        extra["tune_a_video_zh"] = {text: chinese for text, chinese in self._chinese.items() if text in texts}
+        titles = [node["title"] for node in self._nodes if "title" in node]
+        chinese = {text: self._chinese[text] for text in [*notes, *groups]}
+        chinese |= {title: "：".join(self._chinese.get(it, it) for it in title.split(": ")) for title in titles}  # noqa: RUF001
+        extra["tune_a_video_zh"] = chinese
         if self._app:
             extra |= {"linearMode": True, "linearData": self._app}
         return {
