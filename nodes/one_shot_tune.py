@@ -140,4 +140,4 @@ class OneShotTune(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, **_: object) -> int:
         """Return a number that changes when the user stops the tuning, so that the next run continues it."""
-        return host.stops(cls.hidden.unique_id)
+        return host.stops()

@@ -209,9 +209,10 @@ def find_run(run_id: str) -> Run | None:
     return _runs.get(run_id)
 
 
-def stops(node: str) -> int:
-    """Return how often a tuning of this node was stopped: ComfyUI runs it again when that changes."""
-    return _stops[node]
+def stops() -> int:
+    """Return how often a tuning of the node at work was stopped: ComfyUI runs it again when that changes."""
+    # ComfyUI 0.3.64 gives a node no hidden inputs when it asks for its fingerprint
+    return _stops[get_executing_context().node_id]
 
 
 def _short(loss: float) -> float:
