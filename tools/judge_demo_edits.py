@@ -179,12 +179,11 @@ def render_all(args: argparse.Namespace, rows: Sequence[Row]) -> None:
         print(file.name, flush=True)
 
 
-def keep_settings(args: argparse.Namespace) -> None:
-    """Note what the videos in the folder are rendered with; raise ValueError when others there were made otherwise."""
-    names = ("model", "steps", "learning_rate", "sampling_steps", "guidance", "starts", "seeds")
+def keep_settings(args: argparse.Namespace, names: Sequence[str]) -> None:
+    """Note what the results in the folder are made with; raise ValueError when others there were made otherwise."""
     settings, file = {name: str(getattr(args, name)) for name in names}, args.work / "settings.json"
     if file.exists() and json.loads(file.read_text()) != settings:
-        raise ValueError(f"{args.work} holds videos of other settings ({file.read_text()}): give another --work.")
+        raise ValueError(f"{args.work} holds results of other settings ({file.read_text()}): give another --work.")
     with replacing(file) as partial:
         partial.write_text(json.dumps(settings))
 
@@ -247,7 +246,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     args.work.mkdir(parents=True, exist_ok=True)
     try:
-        keep_settings(args)
+        keep_settings(args, ("model", "steps", "learning_rate", "sampling_steps", "guidance", "starts", "seeds"))
     except ValueError as error:
         parser.error(str(error))
     rows = choose_rows(args.rows)

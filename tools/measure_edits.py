@@ -1,11 +1,12 @@
 """Measure how well edits keep what they should not change, on clips of the demo world.
 
-python tools/measure_edits.py --clips 16 --seeds 2            # prints the tables of docs/edits.md
-python tools/measure_edits.py --part reconstruction --clips 4
+python tools/measure_edits.py                                     # 16 clips x 4 edits x 2 seeds; prints the tables
+python tools/measure_edits.py --clips 2 --seeds 1 --tuning-steps 20 --reconstructed 1
 
 Every clip is learned, and edited in four ways with and without a mask. The subject, attribute and style are edited
-inside the true mask of the figure, grown by a latent, the background outside of it. Rows are kept in --work as they
-come, and a second start goes on from there.
+inside the true mask of the figure, grown by a latent, the background outside of it. The first clips are reconstructed,
+too, from every kind of inversion. What is measured is kept in --work, and a second start goes on from there; --collect
+prints the tables of what there is. Intervals are over the clips.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import torch
-from judge_demo_edits import Clip, clips
+from judge_demo_edits import EDITS, Clip, clips, keep_settings
 from torch import Tensor
 
 import tav_core
@@ -27,9 +29,11 @@ from tav_core import Pipeline
 from tav_core.demo.clips import clip_scenes
 from tav_core.demo.demo import FRAMES, MODEL, demo_config
 from tav_core.demo.judge import compare, read
+from tav_core.demo.places import PLACES
 from tav_core.demo.world import mask
 from tav_core.diffusion.masks import grow
 from tav_core.diffusion.word_mask import named
+from tav_core.files import replacing
 from tav_core.scoring.motion import motion_fidelity
 from tav_core.text_table import text_table
 
@@ -39,7 +43,6 @@ WAYS = {
     "mask": {"mask": True, "refine": 2},
     "mask from words": {"mask": "words", "refine": 2},
     "structure 0.5": {"structure": 0.5, "refine": 2},
-    "mask, structure 0.5": {"mask": True, "structure": 0.5, "refine": 2},
 }
 
 
@@ -53,9 +56,14 @@ def psnr(a: Tensor, b: Tensor, where: Tensor) -> float:
     return float(-10 * torch.log10(error))
 
 
+def iou(a: Tensor, b: Tensor) -> float:
+    a, b = a > 0.5, b > 0.5
+    return float((a & b).sum() / (a | b).sum())
+
+
 def reconstruction(net: tav_core.VideoUNet, pipeline: Pipeline, clip: Clip, latents: Tensor) -> Iterator[dict]:
     empty, everywhere = pipeline.encode_prompts([""])[0], torch.ones(clip.frames.shape[:3])
-    yield {"row": "autoencoder", "psnr": psnr(pipeline.decode_video(latents), clip.frames, everywhere)}
+    yield {"row": "autoencoder alone", "psnr": psnr(pipeline.decode_video(latents), clip.frames, everywhere)}
     for steps in STEPS:
         for refine in REFINE:
             start = time.process_time()
@@ -85,8 +93,9 @@ def edits(
     truth = true_mask(clip)
     decoded = pipeline.decode_video(latents)
     found = found_mask(net, pipeline, clip, latents, clip.words.figure)
-    both, either = (found > 0.5) & (truth > 0.5), (found > 0.5) | (truth > 0.5)
-    yield {"row": "mask from words", "iou": float(both.sum() / either.sum())}
+    behind = found_mask(net, pipeline, clip, latents, PLACES[clip.words.place].split()[-1])
+    yield {"row": "word of the figure", "IoU": iou(found, truth)}
+    yield {"row": "word of the place", "IoU": iou(behind, 1 - truth)}
     empty = pipeline.encode_prompts([""])[0]
     trajectories = {
         refine: tav_core.ddim_invert(net, pipeline.schedule, latents, empty, steps, refine=refine) for refine in (0, 2)
@@ -131,65 +140,104 @@ def _changed(reading: object, words: object, edit: str) -> bool:
     return reading.right(words)[part]
 
 
-def measured(args: argparse.Namespace) -> list[dict]:
-    """Return all rows, those of earlier starts included."""
-    args.work.mkdir(parents=True, exist_ok=True)
+def measure(args: argparse.Namespace) -> None:
+    """Measure what nobody has taken yet, all clips of a seed before the next."""
     pipeline, config = Pipeline.load(args.model, "cpu"), demo_config()
-    rows = []
-    for number, clip in enumerate(clips(args.clips)):
-        for seed in range(args.seeds):
-            file = args.work / f"{args.part}-{number}-{seed}.json"
-            if not file.exists():
-                latents = pipeline.encode_video(clip.frames)
-                torch.manual_seed(seed)
-                net = pipeline.inflate()
-                settings = tav_core.TuneSettings(
-                    args.tuning_steps, config.learning_rate, seed=seed, gradient_checkpointing=False
-                )
-                context = pipeline.encode_prompts([clip.words.caption])[0]
-                tav_core.tune(net, pipeline.schedule, latents, context, settings)
-                if args.part == "reconstruction":
-                    new = list(reconstruction(net, pipeline, clip, latents))
-                else:
-                    new = list(edits(net, pipeline, clip, latents, args.steps, args.guidance))
-                net.deflate()
-                file.write_text(json.dumps(new))
-            rows += json.loads(file.read_text())
-            print(f"clip {number}, seed {seed}", flush=True)
-    return rows
+    for seed, (number, clip) in product(range(args.seeds), enumerate(clips(args.clips))):
+        file = rows_file(args, number, seed)
+        taken = file.with_suffix(".taken")
+        try:
+            taken.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        try:
+            latents = pipeline.encode_video(clip.frames)
+            torch.manual_seed(seed)
+            net = pipeline.inflate()
+            settings = tav_core.TuneSettings(
+                args.tuning_steps, config.learning_rate, seed=seed, gradient_checkpointing=False
+            )
+            tav_core.tune(
+                net, pipeline.schedule, latents, pipeline.encode_prompts([clip.words.caption])[0], settings
+            )
+            rows = list(edits(net, pipeline, clip, latents, args.steps, args.guidance))
+            if number < args.reconstructed and not seed:
+                rows += reconstruction(net, pipeline, clip, latents)
+            net.deflate()
+            with replacing(file) as partial:
+                partial.write_text(json.dumps(rows))
+        except BaseException:
+            taken.unlink()
+            raise
+        print(file.name, flush=True)
 
 
-def table(rows: list[dict]) -> str:
-    """Return the mean of every figure by row, with the half-width of its 95 % interval over clips and seeds."""
-    names = list(dict.fromkeys(row["row"] for row in rows))
-    columns = list(dict.fromkeys(key for row in rows for key in row if key != "row"))
-    lines = [["", *columns]]
-    for name in names:
-        cells = []
-        for column in columns:
-            values = torch.tensor([row[column] for row in rows if row["row"] == name and column in row])
-            values = values[values.isfinite()]
-            half = 1.96 * float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
-            middle = f", median {float(values.median()):.2f}" if column == "iou" and len(values) else ""
-            cells.append(f"{float(values.mean()):.2f} ± {half:.2f}{middle}" if len(values) else "")
-        lines.append([name, *cells])
-    return "\n".join(text_table(lines))
+def rows_file(args: argparse.Namespace, clip: int, seed: int) -> Path:
+    return args.work / f"{clip:02}-{seed}.json"
+
+
+def collected(args: argparse.Namespace) -> dict[str, dict[str, list[list[float]]]]:
+    """By row and column, the figures of every clip, one for each seed."""
+    done: dict[str, dict[str, list[list[float]]]] = {}
+    for number in range(args.clips):
+        of_clip: dict[tuple[str, str], list[float]] = {}
+        files = [file for seed in range(args.seeds) if (file := rows_file(args, number, seed)).exists()]
+        for row in (row for file in files for row in json.loads(file.read_text())):
+            for column, value in row.items():
+                if column != "row" and math.isfinite(value):
+                    of_clip.setdefault((row["row"], column), []).append(value)
+        for (name, column), values in of_clip.items():
+            done.setdefault(name, {}).setdefault(column, []).append(values)
+    for way in WAYS:  # all edits together
+        for name in [f"{edit}: {way}" for edit in EDITS if f"{edit}: {way}" in done]:
+            for column, values in done[name].items():
+                of_way = done.setdefault(f"all: {way}", {}).setdefault(column, [[] for _ in values])
+                for clip, more in zip(of_way, values):
+                    clip.extend(more)
+    return done
+
+
+def tables(done: dict[str, dict[str, list[list[float]]]]) -> str:
+    """Return the means over the clips with the half-width of their 95 % interval, a table for each set of columns."""
+    by_columns: dict[tuple[str, ...], list[str]] = {}
+    for name, columns in done.items():
+        by_columns.setdefault(tuple(columns), []).append(name)
+    parts = []
+    for columns, names in by_columns.items():
+        lines = [["", *columns, "clips"]]
+        for name in names:
+            cells = []
+            for column in columns:
+                means = torch.tensor([sum(values) / len(values) for values in done[name][column]])
+                half = 1.96 * float(means.std()) / math.sqrt(len(means)) if len(means) > 1 else math.nan
+                median = f", median {float(means.quantile(0.5)):.2f}" if column == "IoU" else ""
+                cells.append(f"{float(means.mean()):.2f} ± {half:.2f}{median}")
+            lines.append([name, *cells, str(len(means))])
+        parts.append("\n".join(text_table(lines)))
+    return "\n\n".join(parts)
 
 
 def main() -> None:
+    demo = demo_config()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("edits", "reconstruction"), default="edits")
-    parser.add_argument("--model", default=str(MODEL))
+    parser.add_argument("--model", type=Path, default=MODEL, help="folder of the demo model")
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--tuning-steps", type=int, default=demo_config().max_train_steps)
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--guidance", type=float, default=4.0)
-    parser.add_argument("--work", type=Path, default=Path("outputs/measured-edits"))
+    parser.add_argument("--reconstructed", type=int, default=4, help="clips to reconstruct from every inversion")
+    parser.add_argument("--tuning-steps", type=int, default=demo.max_train_steps)
+    parser.add_argument("--steps", type=int, default=demo.validation_data.num_inference_steps, help="of sampling")
+    parser.add_argument("--guidance", type=float, default=demo.validation_data.guidance_scale)
+    parser.add_argument("--work", type=Path, default=Path("outputs/measured-edits"), help="folder of what is done")
+    parser.add_argument("--collect", action="store_true", help="measure nothing more")
     args = parser.parse_args()
-    rows = measured(args)
-    print(f"{args.clips} clips of {FRAMES} frames, {args.seeds} seeds, {args.part}")
-    print(table(rows))
+    args.work.mkdir(parents=True, exist_ok=True)
+    try:
+        keep_settings(args, ("model", "tuning_steps", "steps", "guidance"))
+    except ValueError as error:
+        parser.error(str(error))
+    if not args.collect:
+        measure(args)
+    print(f"\n{json.dumps(vars(args), default=str)}\n\n{tables(collected(args))}")
 
 
 if __name__ == "__main__":
