@@ -1,12 +1,12 @@
 """Measure how well edits keep what they should not change, on clips of the demo world.
 
 python tools/measure_edits.py                                     # 16 clips x 4 edits x 2 seeds; prints the tables
-python tools/measure_edits.py --clips 2 --seeds 1 --tuning-steps 20 --reconstructed 1
+python tools/measure_edits.py --parts reconstruction --clips 4 --seeds 1 --work outputs/reconstructed
 
 Every clip is learned, and edited in four ways with and without a mask. The subject, attribute and style are edited
-inside the true mask of the figure, grown by a latent, the background outside of it. The first clips are reconstructed,
-too, from every kind of inversion. What is measured is kept in --work, and a second start goes on from there; --collect
-prints the tables of what there is. Intervals are over the clips.
+inside the true mask of the figure, grown by a latent, the background outside of it; and the clip is reconstructed from
+every kind of inversion. What is measured is kept in --work, and a second start goes on from there; --collect prints the
+tables of what there is. Intervals are over the clips.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from tav_core.scoring.motion import motion_fidelity
 from tav_core.text_table import text_table
 
 REFINE, STEPS = (0, 1, 2, 3, 5), (8, 20, 50)
+PARTS = ("edits", "reconstruction")
 WAYS = {
     "no mask": {},
     "mask": {"mask": True, "refine": 2},
@@ -160,8 +161,10 @@ def measure(args: argparse.Namespace) -> None:
             tav_core.tune(
                 net, pipeline.schedule, latents, pipeline.encode_prompts([clip.words.caption])[0], settings
             )
-            rows = list(edits(net, pipeline, clip, latents, args.steps, args.guidance))
-            if number < args.reconstructed and not seed:
+            rows = []
+            if "edits" in args.parts:
+                rows += edits(net, pipeline, clip, latents, args.steps, args.guidance)
+            if "reconstruction" in args.parts:
                 rows += reconstruction(net, pipeline, clip, latents)
             net.deflate()
             with replacing(file) as partial:
@@ -223,7 +226,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL, help="folder of the demo model")
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--reconstructed", type=int, default=4, help="clips to reconstruct from every inversion")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--tuning-steps", type=int, default=demo.max_train_steps)
     parser.add_argument("--steps", type=int, default=demo.validation_data.num_inference_steps, help="of sampling")
     parser.add_argument("--guidance", type=float, default=demo.validation_data.guidance_scale)
@@ -232,7 +235,7 @@ def main() -> None:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     try:
-        keep_settings(args, ("model", "tuning_steps", "steps", "guidance"))
+        keep_settings(args, ("model", "parts", "tuning_steps", "steps", "guidance"))
     except ValueError as error:
         parser.error(str(error))
     if not args.collect:
