@@ -1,5 +1,7 @@
 """Edits that keep what was not asked to change: refined inversion, masks and structure."""
 
+import weakref
+
 import pytest
 import torch
 
@@ -91,6 +93,22 @@ def test_the_trajectory_lies_in_main_memory_in_half_the_size(video_unet, clip, c
     for half, latents in zip(trajectory[1:-1], full[1:-1], strict=True):
         assert half.dtype == torch.float16 and half.device.type == "cpu"
         assert relative_error(half, latents) < 1e-3
+
+
+@pytest.mark.parametrize("window", [0, 1])
+def test_the_trajectory_takes_two_bytes_a_value_and_holds_no_step_at_full_size(clip, contexts, window):
+    """With windows, too."""
+    net, steps_seen = tuned(tav_core.inflate(small_unet(), window=window)), []
+
+    def at_full_size(step: int, latents: torch.Tensor) -> None:
+        steps_seen.append(weakref.ref(latents))
+        assert sum(latents() is not None for latents in steps_seen) == 1
+
+    trajectory = tav_core.ddim_invert(
+        net, SCHEDULE, clip, contexts[1], STEPS, at_full_size, refine=1, in_main_memory=True
+    )
+    assert len(steps_seen) == STEPS
+    assert sum(latents.nbytes for latents in trajectory) == clip.numel() * (2 * 4 + 2 * (STEPS - 1))
 
 
 def test_structure_follows_the_reconstruction(video_unet, clip, contexts, trajectory):
