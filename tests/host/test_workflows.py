@@ -69,8 +69,10 @@ def test_workflow(object_info, path):
     assert Image.open(path.with_suffix(".jpg")).size == (512, 512)
 
 
-def test_files_are_as_their_descriptions_say(object_info):
+def test_files_are_as_their_descriptions_say(server, object_info):
     """After a change of a node or a description: python tools/build_workflows.py (see there)."""
+    if server.install.version == "0.3.64":
+        pytest.skip("the files are written with a newer ComfyUI, whose nodes have more inputs")
     differing = [
         name
         for name, written in build(object_info).items()
