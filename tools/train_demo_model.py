@@ -1,7 +1,7 @@
 """Train the demo model and its judge from nothing, on pictures the project draws itself.
 
     pip install -e . && python tools/train_demo_model.py      # everything, into tav_core/demo/model
-    python tools/train_demo_model.py --part denoiser --steps 9000
+    python tools/train_demo_model.py --part denoiser --steps 20000
 
 Three parts, one after the other: the judge, which needs none of the others, the autoencoder, and the denoiser (U-Net
 and text encoder together) on its latents. Each writes its state to --work every two minutes and goes on from it when
@@ -81,7 +81,7 @@ def train_autoencoder(args: argparse.Namespace) -> None:
     """Train on crops, with noise on the latents, as sampled ones have some, and a penalty on their mean and spread."""
     torch.manual_seed(SEED)
     vae = new_autoencoder().to(args.device, memory_format=torch.channels_last)
-    run = Run("autoencoder", nn.ModuleDict({"vae": vae}), args.steps or 3600, 1e-3, args.work, decay=0.998)
+    run = Run("autoencoder", nn.ModuleDict({"vae": vae}), args.steps or 6600, 1e-3, args.work, decay=0.998)
     size, batch = 64, 16
     held_back = as_input([draw(training_scene(i, salt=3)) for i in range(64)]).to(args.device)
     while run.step < run.steps:
@@ -169,7 +169,7 @@ def train_denoiser(args: argparse.Namespace) -> None:
     if args.start_from:
         for name, module in modules.items():
             module.load_state_dict(type(module).from_pretrained(args.start_from / name).state_dict())
-    run = Run("denoiser", modules, args.steps or 9000, 1e-3, args.work, decay=0.998)
+    run = Run("denoiser", modules, args.steps or 12_600, 1e-3, args.work, decay=0.998)
     schedule = tav_core.NoiseSchedule.stable_diffusion()
     print(f"denoiser: {sum(p.numel() for p in run.parameters) / 1e6:.2f} M parameters, {run.steps} steps", flush=True)
     pictures = Pictures(args)
@@ -243,7 +243,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("demo_model_training"), help="folder of the states")
     parser.add_argument("--steps", type=int, help="training steps of the part (needs --part)")
     parser.add_argument("--batch", type=int, default=32, help="pictures per step of the denoiser")
-    parser.add_argument("--pictures", type=int, default=38400, help="how many different pictures there are")
+    parser.add_argument("--pictures", type=int, default=24_000, help="how many different pictures there are")
     parser.add_argument("--start-from", type=Path, help="folder of a model whose denoiser to go on with")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
