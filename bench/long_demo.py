@@ -75,7 +75,7 @@ class TunedDemo:
         self.video_unet.window, self.video_unet.kept.overlap = window, overlap
 
     def invert(self) -> Tensor:
-        steps = self.data.num_inv_steps
+        steps = self.args.ddim_steps
         return tav_core.ddim_invert(self.video_unet, self.schedule, self.latents, self.nothing, steps)[-1]
 
     def decode(self, latents: Tensor, name: str) -> Tensor:
@@ -84,7 +84,7 @@ class TunedDemo:
         return frames
 
     def conditions(self) -> tuple:
-        return self.edit, self.nothing, self.data.num_inference_steps, self.data.guidance_scale
+        return self.edit, self.nothing, self.args.ddim_steps, self.data.guidance_scale
 
 
 def seam_ratio(frames: Tensor, window: int) -> float:
@@ -98,7 +98,7 @@ def seam_ratio(frames: Tensor, window: int) -> float:
 
 def windows(demo: TunedDemo, name: str, window: int, overlap: int) -> Figures:
     demo.set_window(window, overlap)
-    noise, steps = demo.invert(), demo.data.num_inference_steps
+    noise, steps = demo.invert(), demo.args.ddim_steps
     back = tav_core.ddim_sample(demo.video_unet, demo.schedule, noise, demo.said, None, steps, guidance_scale=1)
     edited = tav_core.ddim_sample(demo.video_unet, demo.schedule, noise, *demo.conditions())
     edited = demo.decode(edited, name)
@@ -173,6 +173,7 @@ def main() -> None:
     parser.add_argument("--extend", type=int, default=144, help="frames of the extended videos to compare")
     parser.add_argument("--long", type=int, default=600, help="frames of the longest videos, of seed 0")
     parser.add_argument("--steps", type=int, default=120, help="tuning steps")
+    parser.add_argument("--ddim-steps", type=int, default=demo_config().validation_data.num_inference_steps)
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
