@@ -1,10 +1,12 @@
 """Render the pictures of edits in the help pages, and the thumbnails of the workflows with masks, with the demo model.
 
-python tools/render_edit_pictures.py            # about two minutes on a laptop
+python tools/render_edit_pictures.py                                      # about two minutes on a laptop
+python tools/render_edit_pictures.py --tuned outputs/demo/tuned.safetensors    # from what `tav demo` has learned
 """
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import torch
@@ -16,6 +18,7 @@ import tav_core
 from tav_core import Pipeline
 from tav_core.demo.clips import draw_clip
 from tav_core.demo.demo import CLIP, EDITS, FRAMES, MODEL, SEED, demo_config
+from tav_core.diffusion.masks import blur
 from tav_core.diffusion.word_mask import named
 from tav_core.pictures.contact_sheet import contact_sheet
 from tav_core.pictures.image import to_pil
@@ -28,9 +31,12 @@ SHOWN, SCALE = 4, 2
 
 
 class Editor:
-    """The demo model, tuned on the demo clip, and the clip inverted."""
+    """The demo model, tuned on the demo clip, and the clip inverted.
 
-    def __init__(self) -> None:
+    tuned: file of tuned weights of the demo's clip; None tunes.
+    """
+
+    def __init__(self, tuned: Path | None) -> None:
         config = demo_config()
         self.data = config.validation_data
         self.pipeline = Pipeline.load(str(MODEL), "cpu")
@@ -40,8 +46,11 @@ class Editor:
         self.contexts = dict(zip(captions, self.pipeline.encode_prompts(captions)))
         torch.manual_seed(config.seed)
         self.net = self.pipeline.inflate()
-        settings = tav_core.TuneSettings(config.max_train_steps, config.learning_rate, gradient_checkpointing=False)
-        tav_core.tune(self.net, self.pipeline.schedule, self.latents, self.contexts[CLIP.caption], settings)
+        if tuned:
+            self.net.load_tuned_state_dict(tav_core.load_tuned(tuned)[0])
+        else:
+            settings = tav_core.TuneSettings(config.max_train_steps, config.learning_rate, gradient_checkpointing=False)
+            tav_core.tune(self.net, self.pipeline.schedule, self.latents, self.contexts[CLIP.caption], settings)
         self.trajectory = self.invert(refine=2)
         tokenizer = self.pipeline.text_encoders[0].tokenizer
         ids = tokenizer(CLIP.caption).input_ids
@@ -78,6 +87,11 @@ def sheet(name: str, rows: dict[str, Tensor]) -> None:
     contact_sheet(HELP / name, [_larger(video[chosen], SCALE) for video in rows.values()], list(rows))
 
 
+def darkened(clip: Tensor, mask: Tensor) -> Tensor:
+    """Darken a clip outside of a mask, as Video Mask from Prompt does."""
+    return clip * (0.25 + 0.75 * mask[..., None])
+
+
 def thumbnail(name: str, clip: Tensor, edit: Tensor) -> None:
     """Write a workflow's thumbnail: two frames of the clip above the same frames of its edit."""
     chosen = [FRAMES // 4, 3 * FRAMES // 4]
@@ -92,7 +106,9 @@ def _larger(video: Tensor, scale: int) -> Tensor:
 
 
 def main() -> None:
-    editor = Editor()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tuned", type=Path, help="tuned weights of the demo's clip, instead of tuning")
+    editor = Editor(parser.parse_args().tuned)
     clip, subject = editor.clip, editor.mask(growth=8)
     background = 1 - editor.mask()
     new_subject, new_background = editor.edit(SUBJECT_EDIT, subject), editor.edit(BACKGROUND_EDIT, background)
@@ -111,8 +127,10 @@ def main() -> None:
         "the clip": clip, **{f"reconstructed, refine {k}": editor.reconstruct(k) for k in (0, 2, 5)},
     })  # fmt: skip
     shown = {
-        f"'{SUBJECT}', threshold {t:g}": clip * (0.25 + 0.75 * editor.mask(t)[..., None]) for t in (0.3, 0.5, 0.7)
+        f"'{SUBJECT}', threshold {t:g}, grow {grow}": darkened(clip, editor.mask(t, grow))
+        for t, grow in ((0.3, 0), (0.5, 0), (0.7, 0), (0.5, 8))
     }
+    shown["grow 8, feather 8"] = darkened(clip, blur(editor.mask(growth=8)[:, None], 8)[:, 0])
     sheet("mask_from_prompt.png", {"the clip": clip, **shown})
     thumbnail("9 Change the subject, keep the background", clip, new_subject)
     thumbnail("10 Change the background, keep the subject", clip, new_background)
