@@ -17,7 +17,9 @@ from .timeline import Timeline, constant_rate
 FPS = 8
 """Frames per second of pictures, which have no rate of their own."""
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
-_PATTERN = re.compile(r"%0?\d*d")
+_DAMAGED = (OSError, ValueError, SyntaxError)
+"""Errors by which Pillow reports a damaged file."""
+_PATTERN = re.compile(r"%0?\d?d")
 
 
 def are_stills(path: str | os.PathLike) -> bool:
@@ -65,19 +67,34 @@ def frames_of(path: str | os.PathLike) -> Iterator[av.VideoFrame]:
     for file in _pictures(path):
         with _opened(file) as image:
             try:
-                frame = ImageOps.exif_transpose(image).convert("RGB")
-            except OSError as error:
-                raise ValueError(f"{file} is not a picture that can be read ({error}): replace or remove it.") from None
+                frame = _eight_bits(ImageOps.exif_transpose(image)).convert("RGB")
+            except _DAMAGED as error:
+                raise _unreadable(file, error) from None
         yield av.VideoFrame.from_image(frame)
 
 
 def _opened(file: Path) -> Image.Image:
+    if not file.is_file():  # opening a pipe would wait for its writer
+        raise _unreadable(file, "not a file")
     try:
         return Image.open(file)
     except PermissionError:
         raise
-    except (OSError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} is not a picture that can be read ({error}): replace or remove it.") from None
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
+        raise _unreadable(file, error) from None
+
+
+def _unreadable(file: Path, reason: object) -> ValueError:
+    return ValueError(f"{file} is not a picture that can be read ({reason}): replace or remove it.")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return greys of 16 bits in 8, which Pillow's own conversion clips to white; others as they are."""
+    if image.mode == "F":
+        raise ValueError("its values are floating-point numbers, without a white")
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
 
 
 def _timeline(shown: np.ndarray, fps: float, complete: bool) -> Timeline:
@@ -98,13 +115,14 @@ def _pictures(path: str | os.PathLike) -> list[Path]:
     if not files and path.is_dir():
         raise ValueError(f"{path} is not a video that can be read (a folder without pictures): give a file.")
     if not files:
-        raise FileNotFoundError(f"There are no frames {path}: expected files such as {path.name % 1}.")
+        example = _PATTERN.sub("0001", path.name, count=1)
+        raise FileNotFoundError(f"There are no frames {path}: expected files such as {example}.")
     return files
 
 
 def _by_number(name: str) -> list[int | str]:
     """Sort key by which frame10 comes after frame9."""
-    return [int(part) if part.isdigit() else part.lower() for part in re.split(r"(\d+)", name)]
+    return [int(part) if part.isdecimal() else part.lower() for part in re.split(r"(\d+)", name)]
 
 
 def _webp_durations(path: Path) -> tuple[list[int], bool]:

@@ -97,12 +97,38 @@ def test_numbered_pictures_that_are_missing_or_damaged_are_named(tmp_path):
         load_video(tmp_path, 1)
 
 
+def test_any_name_of_a_picture_is_sorted_and_any_pattern_is_named(tmp_path):
+    for name in ("a²10.png", "²2.png", "a²9.png"):  # a digit for str.isdigit, but no number
+        Image.fromarray(flat(1)).save(tmp_path / name)
+    assert len(load_video(tmp_path, 3, width=64, height=48).frames) == 3
+    for name in ("100%_%04d.png", "%04d_%s.png"):
+        with pytest.raises(FileNotFoundError, match=r"expected files such as .*0001"):
+            load_video(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="no video file"):  # written out, a gigabyte
+        load_video(tmp_path / "%0999999999d.png")
+
+
+def test_pictures_of_16_bits_keep_their_greys(tmp_path):
+    """As masks and depth maps have them."""
+    Image.fromarray(np.full((48, 64), 40_000, np.uint16)).save(tmp_path / "a.png")
+    for path in (tmp_path, tmp_path / "a.png"):
+        assert load_video(path, 1, width=64, height=48).frames.mean() == pytest.approx(40_000 / 65_535, abs=0.004)
+    (tmp_path / "a.png").unlink()
+    Image.fromarray(np.ones((48, 64), np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"a\.tif is not a picture that can be read \(its values are floating"):
+        load_video(tmp_path, 1)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_pipes_and_devices_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "a.mp4")
     for path in (tmp_path / "a.mp4", Path("/dev/zero")):
         with pytest.raises(ValueError, match="is not a file but a pipe or a device"):
             load_video(path)
+    (tmp_path / "frames").mkdir()
+    os.mkfifo(tmp_path / "frames" / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png is not a picture that can be read \(not a file\)"):
+        load_video(tmp_path / "frames", 1)
 
 
 @pytest.mark.skipif(
