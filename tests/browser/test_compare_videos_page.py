@@ -160,6 +160,20 @@ def test_frame_and_video_are_saved_and_full_screen(compared, tmp_path):
     assert compared.own_errors() == []
 
 
+def test_a_right_click_on_the_player_offers_what_comfyui_does_for_a_picture(compared):
+    press(compared, "Home")
+    compared.page.locator(".tav-stage canvas").first.click(button="right")
+    menu = compared.page.locator(".litecontextmenu, .p-contextmenu, [role=menu]").last
+    menu.wait_for()
+    for action in ("Copy this frame", "Save this frame", "Save as a video", "Full screen"):
+        assert menu.get_by_text(action, exact=True).count() == 1
+    with compared.page.expect_popup() as opened:
+        menu.get_by_text("Open this frame", exact=True).click()
+    assert opened.value.url.startswith("blob:")
+    opened.value.close()
+    assert compared.own_errors() == []
+
+
 def test_it_plays_far_out_and_is_as_wide_beside_the_properties_panel(compared):
     before = compared.page.evaluate(WIDTH)
     compared.page.evaluate(FAR_OUT)

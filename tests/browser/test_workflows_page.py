@@ -196,6 +196,24 @@ def said_on_our_elements() -> list[str]:
 
 
 NOTE = "() => app.graph.nodes.find(node => node.type === 'MarkdownNote').widgets[0].value"
+def said_by_the_server() -> list[str]:
+    """Return the server's sentences that the page translates, cut at the values in them."""
+    source = (REPOSITORY / "web" / "js" / "i18n.js").read_text(encoding="utf-8")
+    sentences = re.findall(r'"([^"]+)":', source.split("const SERVER")[1].split("\n}")[0])
+    return [part.strip() for sentence in sentences for part in re.split(r"{\w+}", sentence) if len(part) > 12]
+
+
+def server_sources() -> str:
+    """Return the sources of the core and the nodes with the parts of their strings joined, and values left out."""
+    files = [file for room in ("tav_core", "nodes") for file in (REPOSITORY / room).rglob("*.py")]
+    return re.sub(r'"\s+f?"', "", " ".join(file.read_text(encoding="utf-8") for file in files))
+
+
+def test_sentences_that_are_translated_are_those_of_the_server():
+    sources = server_sources()
+    assert [part for part in said_by_the_server() if part not in sources] == []
+
+
 SAY = "async ([module, all]) => { const { t } = await import(module); return all.map(words => t(words)) }"
 
 

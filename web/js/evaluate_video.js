@@ -5,7 +5,7 @@ import { app } from "../../../scripts/app.js"
 import { addStyle, h } from "./dom.js"
 import { chain, widgetOf } from "./graph.js"
 import { growInputs } from "./growing_inputs.js"
-import { t } from "./i18n.js"
+import { fromServer, t } from "./i18n.js"
 import { onOutput } from "./node_outputs.js"
 import { addPanel } from "./node_panel.js"
 
@@ -38,7 +38,7 @@ async function askMeasurable(node) {
     return (await api.fetchApi(`/tune_a_video/scores?${query}`)).json()
 }
 
-const notes = (sentences) => sentences.map((sentence) => h("p", {}, sentence))
+const notes = (sentences) => sentences.map((sentence) => h("p", {}, fromServer(sentence)))
 
 function scoreTable({ columns, rows }) {
     const head = h("tr", {}, h("th"), ...columns.map((column) => h("th", { scope: "col" }, t(column))))

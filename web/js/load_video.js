@@ -4,7 +4,7 @@ import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
 import { addStyle, h } from "./dom.js"
 import { chain, widgetOf } from "./graph.js"
-import { t } from "./i18n.js"
+import { fromServer, t } from "./i18n.js"
 import { inputValue } from "./linked_values.js"
 import { addPanel } from "./node_panel.js"
 import { Playback, clear, fit, readSpriteSheet } from "./player.js"
@@ -87,11 +87,11 @@ class ClipPreview {
         if (open) return this.without(t("No preview: {input} comes from another node.", { input: open[0] }))
         const query = new URLSearchParams(choice)
         const facts = await (await send(`/tune_a_video/clip?${query}`, { signal })).json()
-        if (facts.error) return this.fail(facts.error)
+        if (facts.error) return this.fail(fromServer(facts.error))
         this.describe(facts, Number(query.get("frames")))
 
         const response = await send(`/tune_a_video/clip/frames?${query}`, { signal })
-        if (response.headers.get("Content-Type") !== "image/jpeg") return this.fail((await response.json()).error)
+        if (response.headers.get("Content-Type") !== "image/jpeg") return this.fail(fromServer((await response.json()).error))
         const layout = {}
         for (const name of LAYOUT) layout[name] = Number(response.headers.get(`Sheet-${name}`))
         const sheet = await readSpriteSheet(response, layout, [facts.clip.width, facts.clip.height])

@@ -1,5 +1,6 @@
 // The bar below a player: play, scrub, speed, loop, save, full screen.
 
+import { app } from "../../../scripts/app.js"
 import { h } from "./dom.js"
 import { chain } from "./graph.js"
 import { t } from "./i18n.js"
@@ -90,11 +91,19 @@ export class PlayerBar {
         ]
     }
 
-    /** Offer the same in the node's context menu. */
+    /** Offer the same in the node's context menu, with what ComfyUI has there for a picture; the player opens it, too. */
     addToMenu(node) {
+        const open = { title: t("Open this frame"), run: () => this.openFrame() }
+        const copy = { title: t("Copy this frame"), run: () => this.copyFrame() }
         chain(node, "getExtraMenuOptions", (_, options) => {
             if (!this.playback.count) return
-            options.unshift(...this.actions().map(({ title, run }) => ({ content: title, callback: run })), null)
+            const actions = [open, copy, ...this.actions()]
+            options.unshift(...actions.map(({ title, run }) => ({ content: title, callback: run })), null)
+        })
+        this.panel.addEventListener("contextmenu", (event) => {
+            if (LiteGraph.vueNodesMode) return // the node has it
+            event.preventDefault()
+            app.canvas.processContextMenu(node, event)
         })
     }
 
@@ -114,9 +123,22 @@ export class PlayerBar {
         else this.panel.requestFullscreen()
     }
 
-    saveFrame() {
-        const { frame } = this.playback
-        this.picture(frame).toBlob((blob) => download(blob, `frame_${String(frame + 1).padStart(4, "0")}.png`))
+    /** Return the frame in sight as a PNG. */
+    png() {
+        return new Promise((resolve) => this.picture(this.playback.frame).toBlob(resolve))
+    }
+
+    async openFrame() {
+        open(URL.createObjectURL(await this.png()), "_blank")
+    }
+
+    copyFrame() {
+        navigator.clipboard.write([new ClipboardItem({ "image/png": this.png() })])
+    }
+
+    async saveFrame() {
+        const number = String(this.playback.frame + 1).padStart(4, "0")
+        download(await this.png(), `frame_${number}.png`)
     }
 
     /** Record all frames, in as long as they take to play. */

@@ -2,7 +2,7 @@
 
 import { addStyle, h } from "./dom.js"
 import { FILM_HEIGHT, FILM_STYLE, Filmstrip } from "./filmstrip.js"
-import { t } from "./i18n.js"
+import { fromServer, t } from "./i18n.js"
 import { CURVE_STYLE, LossCurve, runningMean, short } from "./loss_curve.js"
 
 const HEIGHT = 190 // of the panel without previews: the same before, during and after a run
@@ -106,12 +106,12 @@ export class TunePanel {
         for (const part of [this.head, this.details]) part.hidden = !run
         this.curve.root.hidden = !run || (failed && !run.losses.length)
         this.empty.hidden = Boolean(run) && !failed
-        this.empty.textContent = run?.reason || t("The loss curve appears here while tuning.")
+        this.empty.textContent = fromServer(run?.reason ?? "") || t("The loss curve appears here while tuning.")
         this.buttons.hidden = !running && run?.state !== "stopped"
         this.stop.hidden = this.cancel.hidden = !running
         this.resume.hidden = running
         this.note.hidden = !run?.note
-        this.note.textContent = this.note.title = run?.note ?? ""
+        this.note.textContent = this.note.title = fromServer(run?.note ?? "")
         const every = running ? run.preview_every : this.every
         this.film.root.hidden = !every && !run?.previews.length
         this.root.style.minHeight = `${this.height}px`
