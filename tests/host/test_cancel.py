@@ -34,6 +34,22 @@ def masked(graph: Chain, model: list) -> Node:
     return graph.sample(model, inverted[0], 40, mask=mask[0], structure=1.0)
 
 
+def held(graph: Chain, model: list) -> Node:
+    return graph.sample(model, graph.invert(model, 1)[0], 1000, structure=1.0)
+
+
+def in_the_latent(graph: Chain, model: list) -> Node:
+    mask = graph.add("SolidMask", value=0.5, width=SIZE, height=SIZE)
+    inverted = graph.invert(model, 40, keep_trajectory=True)
+    latent = graph.add("SetLatentNoiseMask", samples=inverted[0], mask=mask[0])
+    return graph.sample(model, latent[0], 40, feather=8, seed=1, variation=0.5)
+
+
+def several(graph: Chain, model: list) -> Node:
+    inverted, prompts = graph.invert(model, 1)[0], "a square\na circle"
+    return graph.sample(model, inverted, 1000, prompts=prompts, clip=graph.checkpoint[1], spacing="trailing")
+
+
 def found(graph: Chain, model: list) -> Node:
     return graph.add(
         "TAVMaskFromPrompt", model=model, clip=graph.checkpoint[1], latent=graph.latents[0], words="square",
@@ -46,6 +62,9 @@ CANCELLED = {
     "DDIM Invert, refined": refined,
     "Sample Video": lambda graph, model: graph.sample(model, graph.invert(model, 1)[0], 1000),
     "Sample Video, masked": masked,
+    "Sample Video, structure": held,
+    "Sample Video, mask of the latent, feather and variation": in_the_latent,
+    "Sample Video, prompts and spacing": several,
     "Video Mask from Prompt": found,
 }
 
