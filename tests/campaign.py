@@ -1,10 +1,11 @@
 """Look for faults at random: kills, cancels, damaged clips and files, hostile requests. Not part of ``make test``.
 
     python tests/campaign.py --seed 1
+    python tests/campaign.py --seed 1 --only kills comfyui
 
 The same seed and counts give the same damage; when a process is killed depends on the machine. It prints, per kind of
-trial, how many there were and how they ended. Its exit status is 1 where anything ended as it must not (the columns
-after "bad:").
+trial, how many there were, how they ended, and the CPU seconds that they took. Its exit status is 1 where anything
+ended as it must not (after "bad:").
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,10 +26,13 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "core")]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / name) for name in ("", "core", "host"))]
 
-GOOD = ("read", "refused", "finished", "resumed", "answered")
+GOOD = re.compile(r"read|refused|resumed \(\w+\)|answered|closed|cancelled [\w ]+|status [234]\d\d")
 """Allowed endings of a trial; everything else is a fault."""
+COUNTS = {"requests": 400, "files": 600, "clips": 600, "cancels": 20, "kills": 30, "comfyui": 600, "stops": 12}
+SHARES = {"requests": 0.3, "files": 2, "clips": 3, "cancels": 2, "kills": 3, "comfyui": 1.5, "stops": 2}
+"""Minutes that a kind of trial takes at most, setting up left out."""
 MEMORY = 2 * 2**30
 """Bytes that reading a damaged file of a few kilobytes may take above what the process had."""
 SECONDS = 20
@@ -96,69 +100,7 @@ def damaged(kind: str, seed: int, count: int, seconds: float) -> Counter:
     return ends
 
 
-def interrupted(kind: str, seed: int, count: int, seconds: float) -> Counter:
-    """Kill or cancel runs of the command line at a random moment, and resume them."""
-    import torch
-    from cli_runs import PROMPTS, settings
-    from tiny_checkpoint import make_folder
-
-    import tav_core
-    from tav_core.files import file_name
-    from tav_core.saved.inverted import load_inverted
-
-    ends, chance = Counter(), random.Random(f"{seed} {kind}")
-    with tempfile.TemporaryDirectory() as folder:
-        world = Path(folder)
-        make_folder(world / "model")
-        tav_core.save_video(world / "clip.mp4", torch.rand(8, 32, 32, 3), 10)
-        changes = {"checkpointing_steps": 1, "validation_steps": 2, "max_train_steps": 4}
-        began = time.monotonic()
-        run = [sys.executable, "-m", "tav_core", "run"]
-        quiet = {"cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run([*run, settings(world, "first", **changes), "--device", "cpu"], check=True, **quiet)
-        whole = time.monotonic() - began
-        deadline = time.monotonic() + seconds
-        for number in range(count):
-            if time.monotonic() > deadline:
-                break
-            output = world / str(number)
-            command = [*run, settings(world, str(number), **changes), "--device", "cpu"]
-            with subprocess.Popen(command, **quiet) as process:
-                time.sleep(chance.uniform(0.3, 1) * whole)
-                number_of_signal = signal.SIGKILL if kind == "kills" else chance.choice((signal.SIGINT, signal.SIGTERM))
-                process.send_signal(number_of_signal)
-            try:
-                for reader, pattern in (
-                    (tav_core.load_tuned, "tuned.safetensors"),
-                    (tav_core.load_tune_state, "tune-state.safetensors"),
-                    (load_inverted, "inverted.safetensors"),
-                    (tav_core.probe_video, "**/*.mp4"),
-                ):
-                    for path in output.glob(pattern):
-                        reader(path)
-            except ValueError:
-                ends["corrupt file"] += 1
-                continue
-            if kind == "cancels" and process.returncode not in (130, 0, -signal.SIGTERM, -signal.SIGINT):
-                ends[f"status {process.returncode}"] += 1
-                continue
-            time.sleep(2)  # a folder that was just made may still become someone's
-            resumed = subprocess.run([*command, "--resume"], **quiet).returncode
-            names = [file_name(prompt) for prompt in PROMPTS]
-            wanted = [output / "tuned.safetensors", *(output / f"{name}.mp4" for name in names)]
-            wanted += [output / "samples" / "step-2" / f"{name}.mp4" for name in names]
-            if resumed:
-                ends[f"not resumed ({resumed})"] += 1
-            elif not all(path.is_file() for path in wanted):
-                ends["lost work"] += 1
-            elif list(output.rglob(".*")):
-                ends["leftovers"] += 1
-            else:
-                ends["resumed"] += 1
-    return ends
-
-
-def requests(seed: int, count: int, seconds: float) -> Counter:
+def requests(seed: int, count: int, deadline: float) -> Counter:
     """Ask a study's server for what it must not do, and for nonsense; it must answer, and go on."""
     import torch
 
@@ -174,7 +116,6 @@ def requests(seed: int, count: int, seconds: float) -> Counter:
         (Path(folder) / "prompts.json").write_text('{"cat": "a cat"}')
         with StudyServer(Study(read_results(folder)), port=0) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
-            deadline = time.monotonic() + seconds
             for number in range(count):
                 if time.monotonic() > deadline:
                     break
@@ -221,9 +162,8 @@ def _hostile(server: object, chance: random.Random) -> str:
         content = response.read()
     except (HTTPException, OSError) as error:
         # a body that nobody reads is cut off, which is right
-        return (
-            "answered" if isinstance(error, (ConnectionError, HTTPException)) else f"no answer: {type(error).__name__}"
-        )
+        dropped = isinstance(error, (ConnectionError, HTTPException))
+        return "answered" if dropped else f"no answer: {type(error).__name__}"
     finally:
         connection.close()
     if response.status >= 500 and response.status != 501:
@@ -231,12 +171,35 @@ def _hostile(server: object, chance: random.Random) -> str:
     return "traceback sent" if b"Traceback" in content else "answered"
 
 
+def in_comfyui(kind: str, seed: int, count: int, seconds: float) -> Counter:
+    """Ask or cancel a real ComfyUI."""
+    import campaign_comfyui
+
+    with tempfile.TemporaryDirectory() as folder, campaign_comfyui.started(Path(folder)) as server:
+        trial = campaign_comfyui.requests if kind == "comfyui" else campaign_comfyui.cancels
+        return trial(server, seed, count, time.monotonic() + seconds)
+
+
+def try_all(kind: str, seed: int, count: int, seconds: float) -> Counter:
+    """Make the trials of a kind, and count how they ended."""
+    if kind in ("clips", "files"):
+        return damaged(kind, seed, count, seconds)
+    if kind in ("comfyui", "stops"):
+        return in_comfyui(kind, seed, count, seconds)
+    if kind == "requests":
+        return requests(seed, count, time.monotonic() + seconds)
+    from campaign_runs import interrupted
+
+    return interrupted(kind, seed, count, time.monotonic() + seconds)
+
+
 def main() -> int:
     """Run the campaign; see the docstring of the module."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=12, help="shared by the kinds of trials; setting up is extra")
-    for name, default in (("kills", 20), ("cancels", 12), ("clips", 600), ("files", 600), ("requests", 400)):
+    parser.add_argument("--only", nargs="+", choices=COUNTS, default=list(COUNTS), help="kinds of trials")
+    parser.add_argument("--slower", type=float, default=1, help="multiply the time limits, on a busy machine")
+    for name, default in COUNTS.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"at most so many (default {default})")
     parser.add_argument("--work", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -244,26 +207,26 @@ def main() -> int:
         kind, *numbers = arguments.work
         work(kind, *map(int, numbers))
         return 0
-    shares = {"requests": 0.05, "files": 0.2, "clips": 0.25, "cancels": 0.2, "kills": 0.3}
     faults = 0
-    print(f"seed {arguments.seed}, at most {arguments.minutes:g} minutes of trials\n")
-    for kind, share in shares.items():
-        began, count = time.monotonic(), getattr(arguments, kind)
-        if not count:
-            continue
-        seconds = 60 * arguments.minutes * share
-        if kind == "requests":
-            ends = requests(arguments.seed, count, seconds)
-        else:
-            ends = (damaged if kind in ("clips", "files") else interrupted)(kind, arguments.seed, count, seconds)
-        bad = {end: times for end, times in ends.items() if end not in GOOD}
+    print(f"seed {arguments.seed}", flush=True)
+    for kind in arguments.only:
+        began, before = time.monotonic(), _cpu_seconds()
+        ends = try_all(kind, arguments.seed, getattr(arguments, kind), 60 * SHARES[kind] * arguments.slower)
+        bad = {end: times for end, times in ends.items() if not GOOD.fullmatch(end)}
         faults += sum(bad.values())
-        good = ", ".join(f"{times} {end}" for end, times in sorted(ends.items()) if end in GOOD)
+        good = ", ".join(f"{times} {end}" for end, times in sorted(ends.items()) if end not in bad)
         print(
-            f"{kind:9} {sum(ends.values()):4} in {time.monotonic() - began:4.0f} s: {good}; bad: {bad or 'none'}",
+            f"{kind:9} {sum(ends.values()):4} in {time.monotonic() - began:4.0f} s, {_cpu_seconds() - before:.0f} s of "
+            f"CPU: {good}; bad: {bad or 'none'}",
             flush=True,
         )
     return int(faults > 0)
+
+
+def _cpu_seconds() -> float:
+    """Return the CPU time of this process and of those that it has waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 if __name__ == "__main__":
