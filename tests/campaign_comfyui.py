@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -39,8 +40,10 @@ NUMBERS = ("", "-1", "0", "1", "9" * 5000, "999999999", "1e400", "NaN", "0x10", 
 BODIES = (
     b"", b"{", b"[]", b"null", b"[" * 100_000, b'{"a":' * 100_000, b'{"run": "\\ud800"}', b'{"run": ["x"]}',
     b'{"run": null}', b'{"run": {"a": 1e400}}', b'{"run": "../x"}', b"\xff" * 100, b"x" * 10**6,
-    b'{"free_memory": "\\ud800"}', b'{"run": ' + b"9" * 5000 + b"}",
+    b'{"run": ' + b"9" * 5000 + b"}",
 )  # fmt: skip
+FREE_BODIES = (b"{}", b'{"free_memory": "\\ud800"}', b'{"free_memory": []}')
+"""For ComfyUI's own route that the pack listens to; to what is not JSON it answers with status 500."""
 ORIGINS = ("http://elsewhere.example", "https://127.0.0.1.elsewhere.example", "http://localhost:1")
 
 
@@ -85,9 +88,10 @@ def requests(server: ComfyServer, seed: int, count: int, deadline: float) -> Cou
         ends[_ask(server, random.Random(f"{seed} comfyui {number}"))] += 1
     with server.log.open("rb") as file:
         file.seek(log)
-        tracebacks = file.read().count(b"Traceback")
-    if tracebacks:
-        ends["traceback in the log"] += tracebacks
+        for error in re.findall(
+            r"(?m)^(\w+(?:\.\w+)*(?:Error|Exception): .{0,80})", file.read().decode(errors="replace")
+        ):
+            ends[f"traceback in the log: {error}"] += 1
     if _files(server.folder) != before:
         ends["changed files"] += 1
     return ends
@@ -103,10 +107,10 @@ def _ask(server: ComfyServer, chance: random.Random) -> str:
     method = "POST" if route in ("stop", "free") else "GET"
     if chance.random() < 0.1:
         method = chance.choice(("GET", "POST", "PUT", "DELETE", "HEAD"))
-    body = chance.choice(BODIES) if method == "POST" else None
+    body = chance.choice(BODIES if route != "free" else FREE_BODIES) if method == "POST" else None
     path = f"/tune_a_video/{route}" if route != "free" else "/free"
     if route == "runs/x":
-        path = f"/tune_a_video/runs/{quote(chance.choice(NAMES)[:2000], safe='')}"
+        path = f"/tune_a_video/runs/{quote(chance.choice(NAMES)[:1000], safe='')}"
     if chance.random() < 0.3:
         path = f"/api{path}"
     path += _query(route, chance)
@@ -148,7 +152,7 @@ def _query(route: str, chance: random.Random) -> str:
     pairs = [f"{name}={quote(value, safe='')[:7000]}" for name, value in values.items()]
     if chance.random() < 0.1:
         pairs.append(f"{chance.choice(names or ('x',))}=%ED%A0%80")
-    return f"?{'&'.join(pairs)}" if pairs else ""
+    return f"?{'&'.join(pairs)[:7800]}" if pairs else ""  # aiohttp refuses longer lines itself
 
 
 def cancels(server: ComfyServer, seed: int, count: int, deadline: float) -> Counter:

@@ -16,6 +16,7 @@ from comfy_execution.utils import get_executing_context
 from server import PromptServer
 
 from ... import tav_core
+from ...tav_core.errors import short
 from ...tav_core.files import replacing
 from ...tav_core.video.reading import clip_bytes
 from ...tav_core.video.stills import PICTURES, are_stills, is_animated_webp
@@ -52,8 +53,8 @@ def input_path(video: str) -> Path:
     name, folder = folder_paths.annotated_filepath(video)
     folder = os.path.abspath(folder or folder_paths.get_input_directory())
     path = Path(os.path.abspath(os.path.join(folder, name)))
-    if not str(path).startswith(os.path.join(folder, "")) or not (path.exists() or are_stills(path)):
-        raise FileNotFoundError(f"There is no video {video} in the input folder: upload it or choose another.")
+    if not str(path).startswith(os.path.join(folder, "")) or not (os.path.exists(path) or are_stills(path)):
+        raise FileNotFoundError(f"There is no video {short(video)} in the input folder: upload it or choose another.")
     return path
 
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ..diffusion.masks import latent_mask
 from ..diffusion.word_mask import mask_from_map, named, word_map, word_tokens
+from ..files import replacing
 from ..pictures.contact_sheet import contact_sheet, shown_frames
 from ..pictures.image import to_pil
 from ..video.reading import load_video, probe_video
@@ -93,9 +94,11 @@ def write_mask(session: Session) -> None:
     mask = words_mask(session, session.latents, words)
     if not data.change:
         mask = 1 - mask
-    (folder / MASK).mkdir(parents=True, exist_ok=True)
+    for left in (folder / MASK).glob("*.png"):  # of a longer clip
+        left.unlink()
     for number, picture in enumerate(mask):
-        to_pil(picture[..., None].expand(-1, -1, 3)).save(folder / MASK / f"{number:04}.png")
+        with replacing(folder / MASK / f"{number:04}.png") as partial:
+            to_pil(picture[..., None].expand(-1, -1, 3)).save(partial)
     frames = torch.stack(list(session.clip_frames()))
     shown = shown_frames(len(frames))
     darkened = frames * (0.25 + 0.75 * mask[..., None])

@@ -26,12 +26,13 @@ def are_stills(path: str | os.PathLike) -> bool:
     """Return whether a path is a folder, a pattern of numbered files such as ``frame_%04d.png``, or an animated
     WebP."""
     path = Path(path)
-    return path.is_dir() or is_animated_webp(path) or (bool(_PATTERN.search(path.name)) and not path.exists())
+    numbered = bool(_PATTERN.search(path.name)) and not os.path.exists(path)
+    return os.path.isdir(path) or is_animated_webp(path) or numbered
 
 
 def is_animated_webp(path: Path) -> bool:
     """Return whether a file is a WebP with several frames."""
-    if path.suffix.lower() != ".webp" or not path.is_file():
+    if path.suffix.lower() != ".webp" or not os.path.isfile(path):  # unlike a Path's, False for names too long
         return False
     with path.open("rb") as file:
         head = file.read(21)

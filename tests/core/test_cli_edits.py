@@ -46,6 +46,8 @@ def test_a_black_mask_gives_the_clip_and_a_white_one_the_free_edit(kept, tmp_pat
 
 def test_words_make_masks_that_files_hold(kept, capsys):
     arguments = ["--config", str(kept / "config.yaml"), "--device", "cpu"]
+    (kept / "mask").mkdir()
+    (kept / "mask" / "0003.png").touch()  # of a mask of more frames
     assert cli.main(["mask", *arguments, "--change", "the square"]) == 0
     pictures = sorted((kept / "mask").iterdir())
     assert [file.name for file in pictures] == ["0000.png", "0001.png", "0002.png"]

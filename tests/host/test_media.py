@@ -107,6 +107,11 @@ def test_only_files_in_comfyuis_folders_are_read(server, clip, video):
         server.run(graph)
 
 
+def test_a_name_that_no_system_takes_is_a_missing_video(server, clip):
+    for video in ("a" * 5000, "a\0b", "%0999999999d.png"):
+        assert len(ask(server, video=video)["error"]) < 500
+
+
 def test_a_name_of_another_node_is_looked_at_when_that_has_run(server, clip):
     graph = Graph()
     name = graph.add("FileName", file="grey.mp4")
