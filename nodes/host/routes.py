@@ -125,10 +125,9 @@ async def get_run(request: web.Request) -> web.Response:
 async def post_stop(request: web.Request) -> web.Response:
     """End the run ``{"run": id}`` after the current step, and keep what it learned."""
     try:
-        run_id = parse_json(await request.text())["run"]
+        run = find_run(parse_json(await request.text())["run"])
     except (ValueError, TypeError, LookupError):
         return web.json_response({"error": 'Name the run to stop: {"run": its id}.'}, status=400)
-    run = find_run(run_id)
     if run is None or run.state != "running":
         return web.json_response({"error": "No such tuning is running: it has ended already."}, status=404)
     run.stop()

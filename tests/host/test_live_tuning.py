@@ -105,7 +105,8 @@ def test_stop_and_keep(server, clip):
 
     run = last_run(server, tuned)
     assert run["state"] == "running" and run["losses"][: len(told["losses"])] == told["losses"]
-    assert server.send("/tune_a_video/stop", {"run": "another"})["error"]
+    for wrong in ("another", ["another"], {}, None):
+        assert server.send("/tune_a_video/stop", {"run": wrong})["error"]
     assert server.send("/tune_a_video/stop", {"run": run["run"]}) == {"run": run["run"]}
     server.finish(prompt_id)
     run = last_run(server, tuned)
