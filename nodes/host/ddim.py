@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ... import tav_core
-from ...tav_core.checkpoint.distilled import distilled_advice
+from ...tav_core.diffusion.distilled import distilled_advice
 from .advice import advise
 from .comfy_model import latents_of, schedule_of, vae_scale_factor
 from .folders import KEY

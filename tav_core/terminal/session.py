@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..checkpoint.distilled import distilled_advice
 from ..checkpoint.pipeline import Pipeline, check_exists
 from ..diffusion.ddim import Condition
+from ..diffusion.distilled import distilled_advice
 from ..diffusion.settings import OWN_TUNE, TuneSettings
 from ..network.casting import PRECISIONS
 from ..network.structure import default_rank, fingerprint

@@ -15,8 +15,8 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from tiny_checkpoint import make_file, make_folder
 
-from tav_core.checkpoint.distilled import distilled_advice
 from tav_core.checkpoint.pipeline import Pipeline
+from tav_core.diffusion.distilled import distilled_advice
 
 FRAMES = torch.rand(5, 16, 24, 3, generator=torch.Generator().manual_seed(1))
 
