@@ -11,6 +11,7 @@ ended as it must not (after "bad:").
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import random
 import re
@@ -40,14 +41,12 @@ SECONDS = 20
 
 def work(kind: str, seed: int, first: int, last: int) -> None:
     """Try the damage of these numbers, and print how each ended; in a process of its own, which it may bring down."""
-    import av
     import torch
     from campaign_files import SOURCES, BrokenPromise, damage
 
     from tav_core.errors import TuningError
 
     torch.set_num_threads(1)
-    av.logging.set_level(av.logging.PANIC)
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         whole = list(SOURCES[kind](Path(folder)))
@@ -58,6 +57,7 @@ def work(kind: str, seed: int, first: int, last: int) -> None:
             path = Path(folder) / f"damaged{suffix}"
             path.write_bytes(damage(data, chance))
             print(json.dumps([number, "started"]), flush=True)
+            faulthandler.dump_traceback_later(3 * SECONDS, exit=True)  # where it hangs
             began, end = time.monotonic(), "read"
             try:
                 read(path)
