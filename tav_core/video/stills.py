@@ -36,7 +36,7 @@ def is_animated_webp(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         head = file.read(21)
-    return head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
+    return len(head) == 21 and head[8:16] == b"WEBPVP8X" and bool(head[20] & 2)
 
 
 def timeline_of(path: str | os.PathLike) -> Timeline:
