@@ -36,7 +36,7 @@ WAYS = {
     "cancels": (signal.SIGINT, signal.SIGTERM),
 }
 STATUSES = {"kills": (-signal.SIGKILL, 0), "cancels": (130, 0, -signal.SIGINT, -signal.SIGTERM)}
-"""How a process may end: the signals themselves where they come before the run catches them."""
+"""Accepted ends of a process: the signals themselves where they come before the run catches them."""
 
 
 def interrupted(kind: str, seed: int, count: int, deadline: float) -> Counter:

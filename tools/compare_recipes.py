@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from judge_demo_edits import Clip, Renderer, clips, judged
+from judge_demo_edits import Clip, Renderer, clips, judged, keep_settings
 from judged_tables import FIGURES, by_clip, difference, head, interval, line, resampled
 from torch import Tensor, nn
 
@@ -93,7 +93,7 @@ class Average:
 
 
 def draws(latents: Tensor, timesteps: int, noisy: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """Noise and timesteps of every step, the noise the same for every recipe."""
+    """Yield noise and timesteps of every step, the noise the same for every recipe."""
     generator = torch.Generator().manual_seed(SEED)
     while True:
         noise, place = torch.randn(latents.shape, generator=generator), torch.rand(1, generator=generator)
@@ -101,7 +101,7 @@ def draws(latents: Tensor, timesteps: int, noisy: bool) -> Iterator[tuple[Tensor
 
 
 def learn(renderer: Renderer, clip: Clip, recipe: Recipe, points: Sequence[int]) -> dict:
-    """Tune on a clip, render and judge its edits at every one of ``points``; figures, CPU time and file size."""
+    """Tune on a clip, render and judge its edits at every one of ``points``; return figures, CPU time and file size."""
     pipeline, args = renderer.pipeline, renderer.args
     latents, prompt = pipeline.encode_video(clip.frames), renderer.context([clip.words.caption])
     torch.manual_seed(SEED)
@@ -232,6 +232,10 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.work.mkdir(parents=True, exist_ok=True)
+    try:
+        keep_settings(args, ("model", "points", "third", "learning_rate", "sampling_steps", "guidance"))
+    except ValueError as error:
+        parser.error(str(error))
     renderer = Renderer(args)
     for (i, clip), name in product(enumerate(clips(args.clips)), args.recipes):
         file = run_file(args.work, name, i)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -160,23 +161,31 @@ def judged(videos: dict[str, Tensor], clip: Clip) -> Iterator[dict]:
         yield {"start": start, "edit": edit} | figures
 
 
+@contextmanager
+def claimed(file: Path) -> Iterator[Path | None]:
+    """Yield where to write a result, moved to ``file`` in the end; None when it is done or another process is at it."""
+    taken = file.with_suffix(".taken")
+    try:
+        taken.touch(exist_ok=False)
+    except FileExistsError:
+        yield None
+        return
+    try:
+        with replacing(file) as partial:
+            yield partial
+    except BaseException:
+        taken.unlink()
+        raise
+    print(file.name, flush=True)
+
+
 def render_all(args: argparse.Namespace, rows: Sequence[Row]) -> None:
     """Render what nobody has taken yet."""
     renderer = Renderer(args)
     for (i, clip), row in product(enumerate(clips(args.clips)), rows):
-        file = video_file(args, row, i)
-        taken = file.with_suffix(".taken")
-        try:
-            taken.touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        try:
-            with replacing(file) as partial:
+        with claimed(video_file(args, row, i)) as partial:
+            if partial:
                 save_file(renderer(clip, row), partial)
-        except BaseException:
-            taken.unlink()
-            raise
-        print(file.name, flush=True)
 
 
 def keep_settings(args: argparse.Namespace, names: Sequence[str]) -> None:

@@ -21,19 +21,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from judge_demo_edits import EDITS, Clip, clips, keep_settings
+from judge_demo_edits import EDITS, Clip, claimed, clips, keep_settings
 from torch import Tensor
 
 import tav_core
 from tav_core import Pipeline
 from tav_core.demo.clips import clip_scenes
 from tav_core.demo.demo import FRAMES, MODEL, demo_config
-from tav_core.demo.judge import compare, read
+from tav_core.demo.judge import Reading, compare, read
 from tav_core.demo.places import PLACES
-from tav_core.demo.world import mask
+from tav_core.demo.world import Words, mask
 from tav_core.diffusion.masks import grow
 from tav_core.diffusion.word_mask import named
-from tav_core.files import replacing
 from tav_core.scoring.motion import motion_fidelity
 from tav_core.text_table import text_table
 
@@ -136,7 +135,7 @@ def _area(inside: Tensor, edit: str) -> Tensor:
     return 1 - inside if edit == "background" else grow(inside[:, None], 8)[:, 0]
 
 
-def _changed(reading: object, words: object, edit: str) -> bool:
+def _changed(reading: Reading, words: Words, edit: str) -> bool:
     part = {"subject": "figure", "background": "place", "attribute": "clothes", "style": "style"}[edit]
     return reading.right(words)[part]
 
@@ -145,34 +144,23 @@ def measure(args: argparse.Namespace) -> None:
     """Measure what nobody has taken yet, all clips of a seed before the next."""
     pipeline, config = Pipeline.load(args.model, "cpu"), demo_config()
     for seed, (number, clip) in product(range(args.seeds), enumerate(clips(args.clips))):
-        file = rows_file(args, number, seed)
-        taken = file.with_suffix(".taken")
-        try:
-            taken.touch(exist_ok=False)
-        except FileExistsError:
-            continue
-        try:
+        with claimed(rows_file(args, number, seed)) as partial:
+            if not partial:
+                continue
             latents = pipeline.encode_video(clip.frames)
             torch.manual_seed(seed)
             net = pipeline.inflate()
             settings = tav_core.TuneSettings(
                 args.tuning_steps, config.learning_rate, seed=seed, gradient_checkpointing=False
             )
-            tav_core.tune(
-                net, pipeline.schedule, latents, pipeline.encode_prompts([clip.words.caption])[0], settings
-            )
+            tav_core.tune(net, pipeline.schedule, latents, pipeline.encode_prompts([clip.words.caption])[0], settings)
             rows = []
             if "edits" in args.parts:
                 rows += edits(net, pipeline, clip, latents, args.steps, args.guidance)
             if "reconstruction" in args.parts:
                 rows += reconstruction(net, pipeline, clip, latents)
             net.deflate()
-            with replacing(file) as partial:
-                partial.write_text(json.dumps(rows))
-        except BaseException:
-            taken.unlink()
-            raise
-        print(file.name, flush=True)
+            partial.write_text(json.dumps(rows))
 
 
 def rows_file(args: argparse.Namespace, clip: int, seed: int) -> Path:
@@ -180,7 +168,7 @@ def rows_file(args: argparse.Namespace, clip: int, seed: int) -> Path:
 
 
 def collected(args: argparse.Namespace) -> dict[str, dict[str, list[list[float]]]]:
-    """By row and column, the figures of every clip, one for each seed."""
+    """Return the figures of every clip by row and column, one for each seed."""
     done: dict[str, dict[str, list[list[float]]]] = {}
     for number in range(args.clips):
         of_clip: dict[tuple[str, str], list[float]] = {}
