@@ -35,7 +35,14 @@ SEED, START = 0, "mix"
 DECAY = 0.9
 """Decay of the running average of the weights, per step."""
 POINTS = (20, 40, 80, 120)
-CURVES = ("motion fidelity", "pose off, % of the height", "drift above the clip's own", "frames right, %")
+CURVES = (
+    "frames right, %",
+    "motion fidelity",
+    "order of poses",
+    "pose off, % of the height",
+    "drift above the clip's own",
+    "away from the clip",
+)
 
 
 class Recipe(NamedTuple):
@@ -195,7 +202,7 @@ def draw_curves(done: dict[str, dict[int, dict]], path: Path) -> None:
     """Draw every figure of CURVES against tuning steps; bars are 95 % intervals by bootstrap over the clips."""
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(2, 2, figsize=(11, 8), layout="constrained")
+    figure, panels = plt.subplots(2, 3, figsize=(15, 8), layout="constrained")
     shown = [name for name in done if RECIPES[name].curve]
     for title, panel in zip(CURVES, panels.flat):
         for i, name in enumerate(shown):
