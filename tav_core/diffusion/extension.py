@@ -11,6 +11,7 @@ from ..choices import EXTENSION_MODES
 from ..network.windows import split_frames
 from .ddim import Condition, Model, OnStep, ddim_sample
 from .schedule import NoiseSchedule
+from .settings import SampleSettings
 
 
 def extend(latents: Tensor, frames: int, mode: str = "mirror", seed: int = 0) -> Tensor:
@@ -49,8 +50,8 @@ def ddim_sample_autoregressive(
     noise: Tensor,
     context: Condition,
     negative_context: Condition | None = None,
-    steps: int = 50,
-    guidance_scale: float = 12.5,
+    steps: int = SampleSettings.steps,
+    guidance_scale: float = SampleSettings.guidance_scale,
     on_step: OnStep | None = None,
     window: int = 16,
     overlap: int = 4,
