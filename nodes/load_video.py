@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..tav_core import RESIZE_MODES
+from ..tav_core.diffusion.settings import CLIP
 from . import host
 from .schema_compat import search_aliases
+from .setting_inputs import setting_input
 
 
 class LoadVideo(io.ComfyNode):
@@ -27,27 +28,8 @@ class LoadVideo(io.ComfyNode):
                     upload=io.UploadType.video,
                     tooltip="The clip: a video, an animated WebP or a folder of pictures in ComfyUI's input folder.",
                 ),
-                io.Int.Input("start", default=0, min=0, max=1_000_000, tooltip="First frame to take, counted from 0."),
-                io.Int.Input(
-                    "stride", default=1, min=1, max=1000, tooltip="Take every n-th frame: 2 halves the frame rate."
-                ),
-                io.Int.Input(
-                    "frames",
-                    default=24,
-                    min=0,
-                    max=1024,
-                    tooltip="How many frames to take; 0: all from start on. Published: 24. Memory and time grow with "
-                    "it.",
-                ),
-                io.Int.Input("width", default=512, min=64, max=4096, step=8, tooltip="Width in pixels."),
-                io.Int.Input("height", default=512, min=64, max=4096, step=8, tooltip="Height in pixels."),
-                io.Combo.Input(
-                    "resize",
-                    options=list(RESIZE_MODES),
-                    default="crop",
-                    tooltip="How the clip gets that size: crop (fill, cut the edges), pad (fit, black bars), or "
-                    "stretch (published), which distorts it.",
-                ),
+                *(setting_input(CLIP[name]) for name in ("start", "stride", "frames", "width", "height")),
+                setting_input(CLIP["resize"], default="crop"),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The frames, in order."),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from comfy_api.latest import io, ui
 
+from ..tav_core.diffusion.settings import WORD_MASK
 from . import host
 from .schema_compat import search_aliases
+from .setting_inputs import setting_input
 
 
 class MaskFromPrompt(io.ComfyNode):
@@ -28,16 +30,7 @@ class MaskFromPrompt(io.ComfyNode):
                 io.String.Input(
                     "words", default="", tooltip="Words of the prompt to find: man, or red shirt. Name the subject."
                 ),
-                io.Int.Input("steps", default=5, min=1, max=100, tooltip="Passes of the network. 5 are enough."),
-                io.Float.Input(
-                    "threshold",
-                    default=0.5,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    tooltip="Lower: a larger mask. What lies above it is inside.",
-                ),
-                io.Int.Input("grow", default=0, min=-256, max=256, tooltip="Pixels to grow by; below 0: to shrink by."),
+                *(setting_input(WORD_MASK[name]) for name in ("steps", "threshold", "grow")),
                 io.Int.Input("feather", default=0, min=0, max=256, tooltip="Pixels over which the edge is softened."),
                 io.Image.Input("images", optional=True, tooltip="The clip's frames, to show the mask on."),
             ],

@@ -26,9 +26,8 @@ _OWN_HELP = {
         + TUNE["rank"].metadata["help"],
     },
     "validate_every": {
-        "tooltip": "Steps from one validation loss to the next: the loss at a few fixed timesteps and noises, which "
-        "falls while the model learns. Each takes about as long as two steps. 0: with every preview."
-    }
+        "tooltip": TUNE["validate_every"].metadata["help"].removesuffix("0: none.") + "0: with every preview."
+    },
 }
 Tuned = io.Custom("TAV_TUNED")
 

@@ -60,15 +60,7 @@ class SampleVideo(io.ComfyNode):
                 ),
                 io.Clip.Input("clip", optional=True, tooltip="The checkpoint's CLIP, for prompts."),
                 setting_input(SAMPLE["structure"], optional=True),
-                io.Int.Input(
-                    "feather",
-                    default=0,
-                    min=0,
-                    max=512,
-                    optional=True,
-                    **advanced(),
-                    tooltip="Pixels of soft edge, inside the mask. Rounded up.",
-                ),
+                setting_input(SAMPLE["feather"], optional=True, **advanced()),
                 io.Mask.Input(
                     "mask",
                     optional=True,

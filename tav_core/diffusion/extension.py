@@ -11,10 +11,10 @@ from ..choices import EXTENSION_MODES
 from ..network.windows import split_frames
 from .ddim import Condition, Model, OnStep, ddim_sample
 from .schedule import NoiseSchedule
-from .settings import SampleSettings
+from .settings import LongVideoSettings, SampleSettings
 
 
-def extend(latents: Tensor, frames: int, mode: str = "mirror", seed: int = 0) -> Tensor:
+def extend(latents: Tensor, frames: int, mode: str = LongVideoSettings.extension, seed: int = 0) -> Tensor:
     """Return inverted latents that begin with those of a clip and go on to ``frames`` frames.
 
     Args:
@@ -54,7 +54,7 @@ def ddim_sample_autoregressive(
     guidance_scale: float = SampleSettings.guidance_scale,
     on_step: OnStep | None = None,
     window: int = 16,
-    overlap: int = 4,
+    overlap: int = LongVideoSettings.overlap,
 ) -> Iterator[Tensor]:
     """Sample a long video window by window, each through all steps and anchored on the frames before it.
 

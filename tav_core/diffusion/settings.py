@@ -1,4 +1,5 @@
-"""Settings of tuning and sampling: their defaults, ranges and help, each in this one place (Tune-A-Video, section 4).
+"""Settings of the clip, of tuning and of sampling: their defaults, ranges and help, each in this one place
+(Tune-A-Video, section 4).
 
 The terminal's YAML and flags and the inputs of the nodes are made from these fields. A setting that is new here
 becomes, without further code, a key of the YAML, a flag and an input of One-Shot Tune.
@@ -13,8 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from ..choices import EXTENSION_MODES, TIMESTEP_SPACINGS
+from ..choices import EXTENSION_MODES, LARGEST_SIDE, RESIZE_MODES, TIMESTEP_SPACINGS
 
+_SIDE = {"min": 64, "max": 4096, "step": 8}
 _RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
     "among": (lambda value, choices: value in choices, "one of"),
     "least": (operator.ge, "at least"),
@@ -55,6 +57,28 @@ def check(name: str, value: Any, rules: Mapping[str, Any]) -> Any:
             shown = ", ".join(bound) if rule == "among" else bound
             raise ValueError(f"{name} is {reprlib.repr(value)}, but must be {wanted} {shown}.")
     return value
+
+
+@dataclass
+class ClipSettings:
+    """Settings of the clip to learn from; the defaults are the published ones."""
+
+    frames: int = setting(
+        24,
+        "How many frames to take; 0: all from start on. Published: 24. Memory and time grow with it.",
+        least=0,
+        widget={"max": 1024},
+    )
+    start: int = setting(0, "First frame to take, counted from 0.", least=0, widget={"max": 1_000_000})
+    stride: int = setting(1, "Take every n-th frame: 2 halves the frame rate.", least=1, widget={"max": 1000})
+    width: int = setting(512, "Width in pixels.", least=8, most=LARGEST_SIDE, multiple=8, widget=_SIDE)
+    height: int = setting(512, "Height in pixels.", least=8, most=LARGEST_SIDE, multiple=8, widget=_SIDE)
+    resize: str = setting(
+        "stretch",
+        "How the clip gets that size: crop (fill, cut the edges), pad (fit, black bars), or stretch (published), which "
+        "distorts it.",
+        among=RESIZE_MODES,
+    )
 
 
 @dataclass(kw_only=True)
@@ -197,6 +221,26 @@ class SampleSettings:
         most=1.0,
         widget={"step": 0.05},
     )
+    feather: int = setting(
+        0, "Pixels of soft edge, inside the mask. Rounded up.", least=0, most=LARGEST_SIDE, widget={"max": 512}
+    )
+
+
+@dataclass
+class WordMaskSettings:
+    """Settings of masks of what the words of a prompt name."""
+
+    steps: int = setting(5, "Passes of the network. 5 are enough.", least=1, most=500, widget={"max": 100})
+    threshold: float = setting(
+        0.5, "Lower: a larger mask. What lies above it is inside.", least=0.0, most=1.0, widget={"step": 0.05}
+    )
+    grow: int = setting(
+        0,
+        "Pixels to grow by; below 0: to shrink by.",
+        least=-LARGEST_SIDE,
+        most=LARGEST_SIDE,
+        widget={"min": -256, "max": 256},
+    )
 
 
 @dataclass
@@ -224,11 +268,15 @@ class LongVideoSettings:
     )
 
 
+CLIP = {each.name: each for each in fields(ClipSettings)}
+"""The fields of :class:`ClipSettings` by name."""
 TUNE = {each.name: each for each in fields(TuneSettings)}
 """The fields of :class:`TuneSettings` by name."""
 OWN_TUNE = {each.name: each for each in fields(OwnTuneSettings)}
 """The fields of :class:`OwnTuneSettings` by name."""
 SAMPLE = {each.name: each for each in fields(SampleSettings)}
 """The fields of :class:`SampleSettings` by name."""
+WORD_MASK = {each.name: each for each in fields(WordMaskSettings)}
+"""The fields of :class:`WordMaskSettings` by name."""
 LONG = {each.name: each for each in fields(LongVideoSettings)}
 """The fields of :class:`LongVideoSettings` by name."""

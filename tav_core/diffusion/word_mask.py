@@ -14,6 +14,7 @@ from ..network.structure import Block
 from .ddim import Condition, Model, OnStep, ddim_invert
 from .masks import blur, grow
 from .schedule import NoiseSchedule
+from .settings import WordMaskSettings
 
 RIDGE = 0.1
 """Weight of the classifier's penalty, in variances of a feature."""
@@ -29,7 +30,7 @@ def word_map(
     latents: Tensor,
     context: Condition,
     tokens: Sequence[int],
-    steps: int = 5,
+    steps: int = WordMaskSettings.steps,
     on_step: OnStep | None = None,
 ) -> Tensor:
     """Find where in a clip some tokens of its prompt are seen.
@@ -65,7 +66,12 @@ def word_map(
 
 
 def mask_from_map(
-    seen: Tensor, height: int, width: int, threshold: float = 0.5, growth: int = 0, feather: int = 0
+    seen: Tensor,
+    height: int,
+    width: int,
+    threshold: float = WordMaskSettings.threshold,
+    growth: int = WordMaskSettings.grow,
+    feather: int = 0,
 ) -> Tensor:
     """Make a mask of a map.
 
@@ -118,12 +124,12 @@ def _seen(maps: AttentionMaps, frames: int, height: int, width: int) -> Tensor:
     if features is not None:
         h, w = _grid(features.shape[1], height, width)
         seen = rearrange(F.interpolate(total, (h, w), mode="area"), "f 1 h w -> (f h w)")
-        told = _told_apart(rearrange(features, "f n c -> (f n) c"), seen)
-        total = F.interpolate(rearrange(told, "(f h w) -> f 1 h w", f=frames, h=h), (height, width), mode="bilinear")
+        alike = _classified(rearrange(features, "f n c -> (f n) c"), seen)
+        total = F.interpolate(rearrange(alike, "(f h w) -> f 1 h w", f=frames, h=h), (height, width), mode="bilinear")
     return _scaled(total)[:, 0]
 
 
-def _told_apart(features: Tensor, seen: Tensor) -> Tensor:
+def _classified(features: Tensor, seen: Tensor) -> Tensor:
     """Return what a linear classifier of features ``[n, c]`` makes of a map ``[n]``.
 
     It learns to tell the places above the map's own threshold from the others (ridge regression), makes a map of them

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from ..choices import ATTENTION_MODES, EXTENSION_MODES, RESIZE_MODES
 from ..diffusion.settings import OWN_TUNE
 from ..errors import short
 from ..files import check_writable, only_user
-from .config import Config, parse_yaml, setting_names
+from .config import Config, parse_yaml, setting_names, setting_of
 from .run_folder import TUNED
 
 if TYPE_CHECKING:
@@ -121,11 +120,13 @@ def report(session: Session) -> None:
 def flag(parser: Any, name: str, key: str, help: str = "", **options: Any) -> None:
     """Add a flag ``name`` that stands for the configuration key ``key``; ``options`` as for ``add_argument``.
 
-    The help of a number ends with its default.
+    The help is that of the setting where none is given. That of a number or a choice ends with its default.
     """
-    default = attrgetter(key)(Config())
-    if "metavar" in options and type(default) in (int, float) and "default" not in help:
-        help = f"{help} (default {default:g})"
+    setting = setting_of(key)
+    help, default = help or setting.metadata["help"], setting.default
+    number = "metavar" in options and type(default) in (int, float)
+    if (number or "choices" in options) and "default" not in help:
+        help = f"{help} (default {f'{default:g}' if number else default})"
     parser.add_argument(name, dest=key, default=argparse.SUPPRESS, help=help, **options)
 
 
@@ -154,13 +155,7 @@ def add_extension(parser: argparse.ArgumentParser) -> None:
     """Add the flags of videos longer than the clip."""
     group = parser.add_argument_group("longer than the clip")
     flag(group, "--extend", "validation_data.extend", metavar="N", help="render N frames in all; 0: those of the clip")
-    flag(
-        group,
-        "--extension",
-        "validation_data.extension",
-        choices=EXTENSION_MODES,
-        help="how it goes on: forward and back (default), from the beginning again, or with new noise",
-    )
+    flag(group, "--extension", "validation_data.extension", choices=EXTENSION_MODES)
     help = "denoise window after window, anchored on frame 0 and the frames before"
     switch(group, "--autoregressive", "validation_data.autoregressive", True, help)
 
@@ -171,8 +166,8 @@ def add_words(parser: argparse.ArgumentParser) -> Any:
     data = "validation_data"
     flag(group, "--keep", f"{data}.keep", metavar="WORDS", help="protect what words of the clip's prompt name")
     flag(group, "--change", f"{data}.change", metavar="WORDS", help="protect all but what words of its prompt name")
-    flag(group, "--mask-threshold", f"{data}.mask_threshold", metavar="X", help="of the words, 0..1; lower: larger")
-    flag(group, "--mask-grow", f"{data}.mask_grow", metavar="PIXELS", help="by which what is found grows")
+    flag(group, "--mask-threshold", f"{data}.mask_threshold", metavar="X")
+    flag(group, "--mask-grow", f"{data}.mask_grow", metavar="PIXELS")
     return group
 
 
@@ -187,14 +182,14 @@ def add_edits(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="picture, video or folder of pictures, white where the video may change",
     )
-    flag(group, "--feather", f"{data}.feather", metavar="PIXELS", help="soft edge inside the mask")
-    flag(group, "--structure", f"{data}.structure", metavar="X", help="share of the steps that hold the layout, 0..1")
+    flag(group, "--feather", f"{data}.feather", metavar="PIXELS")
+    flag(group, "--structure", f"{data}.structure", metavar="X")
 
 
 def add_inversion(parser: argparse.ArgumentParser, steps: str = "--steps") -> None:
     """Add the flags of the inversion."""
     flag(parser, steps, "validation_data.num_inv_steps", metavar="N", help="DDIM steps of the inversion")
-    flag(parser, "--refine", "validation_data.refine", metavar="N", help="further passes per step of the inversion")
+    flag(parser, "--refine", "validation_data.refine", metavar="N")
     help = "save every step of the inversion, for masks"
     switch(parser, "--keep-trajectory", "validation_data.keep_trajectory", True, help)
 
@@ -212,21 +207,21 @@ def add_clip(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="mp4, webm, GIF or any other that FFmpeg decodes",
     )
-    flag(group, "--frames", "train_data.n_sample_frames", metavar="N", help="how many frames; 0: all")
-    flag(group, "--start", "train_data.sample_start_idx", metavar="N", help="first frame, counted from 0")
-    flag(group, "--stride", "train_data.sample_frame_rate", metavar="N", help="take every N-th frame")
+    flag(group, "--frames", "train_data.n_sample_frames", metavar="N")
+    flag(group, "--start", "train_data.sample_start_idx", metavar="N")
+    flag(group, "--stride", "train_data.sample_frame_rate", metavar="N")
     flag(group, "--width", "train_data.width", metavar="PIXELS", help="a multiple of 8")
     flag(group, "--height", "train_data.height", metavar="PIXELS", help="a multiple of 8")
-    flag(group, "--resize", "train_data.resize", choices=RESIZE_MODES, help="for a clip of another aspect ratio")
+    flag(group, "--resize", "train_data.resize", choices=RESIZE_MODES)
 
 
 def add_tuning(parser: argparse.ArgumentParser) -> Any:
     """Add the flags of every tuning; returns their group, to which more can be added."""
     group = parser.add_argument_group("tuning")
-    flag(group, "--steps", "max_train_steps", metavar="N", help="tuning steps")
-    flag(group, "--learning-rate", "learning_rate", metavar="X", help="how fast to learn")
+    flag(group, "--steps", "max_train_steps", metavar="N")
+    flag(group, "--learning-rate", "learning_rate", metavar="X")
     for each in (each for each in fields(Config) if each.name in OWN_TUNE):
-        flag(group, f"--{each.name.replace('_', '-')}", each.name, metavar="X", help=each.metadata["help"])
+        flag(group, f"--{each.name.replace('_', '-')}", each.name, metavar="X")
     return group
 
 
@@ -284,7 +279,7 @@ def add_general(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "fp32", "fp16", "bf16"),
         help="auto (default): fp16 on CUDA, fp32 elsewhere",
     )
-    flag(group, "--window", "window", metavar="N", help="frames computed at once, which decide the memory; 0: all")
-    flag(group, "--overlap", "overlap", metavar="N", help="frames before a window that temporal attention sees")
+    flag(group, "--window", "window", metavar="N")
+    flag(group, "--overlap", "overlap", metavar="N")
     group.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other key of the YAML")
     parser.epilog = f"{parser.epilog}\n\n{_SETTINGS_NOTE}"

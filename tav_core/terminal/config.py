@@ -7,15 +7,27 @@ import os
 import reprlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import Field, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
-from ..choices import ATTENTION_MODES, LARGEST_SIDE, RESIZE_MODES
-from ..diffusion.settings import LONG, OWN_TUNE, SAMPLE, TUNE, OwnTuneSettings, TuneSettings, check, like, setting
+from ..choices import ATTENTION_MODES, LARGEST_SIDE
+from ..diffusion.settings import (
+    CLIP,
+    LONG,
+    OWN_TUNE,
+    SAMPLE,
+    TUNE,
+    WORD_MASK,
+    OwnTuneSettings,
+    TuneSettings,
+    check,
+    like,
+    setting,
+)
 from ..errors import check_text, short
 from ..files import write_text
 
@@ -26,15 +38,13 @@ class TrainData:
 
     video_path: str = ""
     prompt: str = ""
-    n_sample_frames: int = setting(24, least=0)
-    """0 for all from the first one on."""
-    width: int = setting(512, least=8, most=LARGEST_SIDE, multiple=8)
-    height: int = setting(512, least=8, most=LARGEST_SIDE, multiple=8)
-    sample_start_idx: int = setting(0, least=0)
-    sample_frame_rate: int = setting(1, least=1)
-    """Take every n-th frame."""
-    resize: str = setting("stretch", among=RESIZE_MODES)
-    """Ours. How frames of another aspect ratio are fitted."""
+    n_sample_frames: int = like(CLIP["frames"])
+    width: int = like(CLIP["width"])
+    height: int = like(CLIP["height"])
+    sample_start_idx: int = like(CLIP["start"])
+    sample_frame_rate: int = like(CLIP["stride"])
+    resize: str = like(CLIP["resize"])
+    """Ours."""
 
 
 @dataclass
@@ -42,10 +52,10 @@ class ValidationData:
     """Describe the videos to render."""
 
     prompts: tuple[str, ...] = ()
-    video_length: int | None = setting(None, least=0)
+    video_length: int | None = like(CLIP["frames"], default=None)
     """Frames, width and height: those of the clip when left out (or 0 frames)."""
-    width: int | None = setting(None, least=8, most=LARGEST_SIDE, multiple=8)
-    height: int | None = setting(None, least=8, most=LARGEST_SIDE, multiple=8)
+    width: int | None = like(CLIP["width"], default=None)
+    height: int | None = like(CLIP["height"], default=None)
     num_inference_steps: int = like(SAMPLE["steps"])
     guidance_scale: float = like(SAMPLE["guidance_scale"])
     use_inv_latent: bool = True
@@ -68,11 +78,10 @@ class ValidationData:
     """Words of the clip's prompt: what they name is protected."""
     change: str = ""
     """Words of the clip's prompt: all but what they name is protected."""
-    feather: int = setting(0, least=0, most=LARGEST_SIDE)
-    """Pixels of soft edge inside the mask."""
-    mask_steps: int = setting(5, least=1, most=500)
-    mask_threshold: float = setting(0.5, least=0.0, most=1.0)
-    mask_grow: int = setting(0, least=-LARGEST_SIDE, most=LARGEST_SIDE)
+    feather: int = like(SAMPLE["feather"])
+    mask_steps: int = like(WORD_MASK["steps"])
+    mask_threshold: float = like(WORD_MASK["threshold"])
+    mask_grow: int = like(WORD_MASK["grow"])
 
 
 @dataclass
@@ -254,6 +263,15 @@ def setting_names(kind: type = Config, prefix: str = "") -> Iterator[str]:
         if is_dataclass(hint):
             yield from setting_names(hint, f"{prefix}{name}.")
         yield f"{prefix}{name}"
+
+
+def setting_of(name: str) -> Field:
+    """Return the field of a configuration key such as ``train_data.width``."""
+    kind: type = Config
+    *groups, key = name.split(".")
+    for group in groups:
+        kind = get_type_hints(kind)[group]
+    return next(each for each in fields(kind) if each.name == key)
 
 
 def _nearest(key: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..diffusion.settings import ClipSettings
 from ..files import file_name
 from ..scoring.scores import VideoResult
 from ..video.reading import load_video, probe_video
@@ -23,9 +24,9 @@ class SourceClip:
     ``resize`` ("stretch", "crop" or "pad")."""
 
     path: str | os.PathLike
-    start: int = 0
-    stride: int = 1
-    resize: str = "stretch"
+    start: int = ClipSettings.start
+    stride: int = ClipSettings.stride
+    resize: str = ClipSettings.resize
 
 
 def read_result(

@@ -13,6 +13,7 @@ import torch
 from av.video.reformatter import VideoReformatter
 
 from ..choices import LARGEST_SIDE, RESIZE_MODES
+from ..diffusion.settings import ClipSettings
 from ..text_table import counted
 from .container import open_video
 from .decoding import decode, numbered_frames, pick, video_stream
@@ -54,12 +55,12 @@ class VideoInfo:
 
 def load_video(
     path: str | os.PathLike,
-    frames: int = 24,
-    start: int = 0,
-    stride: int = 1,
-    width: int | None = 512,
-    height: int | None = 512,
-    resize: str = "stretch",
+    frames: int = ClipSettings.frames,
+    start: int = ClipSettings.start,
+    stride: int = ClipSettings.stride,
+    width: int | None = ClipSettings.width,
+    height: int | None = ClipSettings.height,
+    resize: str = ClipSettings.resize,
 ) -> VideoClip:
     """Decode `frames` frames of a video, every `stride`-th from frame `start` (counted from 0), at one size.
 
@@ -138,12 +139,12 @@ def clip_bytes(frames: int, width: int, height: int) -> int:
 
 def probe_clip(
     path: str | os.PathLike,
-    frames: int = 24,
-    start: int = 0,
-    stride: int = 1,
-    width: int = 512,
-    height: int = 512,
-    resize: str = "stretch",
+    frames: int = ClipSettings.frames,
+    start: int = ClipSettings.start,
+    stride: int = ClipSettings.stride,
+    width: int = ClipSettings.width,
+    height: int = ClipSettings.height,
+    resize: str = ClipSettings.resize,
 ) -> VideoInfo:
     """Predict the result of :func:`load_video` for the same arguments, or raise its error, by decoding the first frame.
 
