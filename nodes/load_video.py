@@ -45,8 +45,8 @@ class LoadVideo(io.ComfyNode):
         clip = host.load_clip(
             video, frames=frames, start=start, stride=stride, width=width, height=height, resize=resize
         )
-        if len(clip.frames) < frames:
-            host.show_on_node(f"{video} breaks off: {len(clip.frames)} of {frames} frames could be read.")
+        missing = f"{video} breaks off: {len(clip.frames)} of {frames} frames could be read."
+        host.advise(missing if len(clip.frames) < frames else "")
         return io.NodeOutput(clip.frames, clip.fps, len(clip.frames))
 
     @classmethod

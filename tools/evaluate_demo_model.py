@@ -30,7 +30,7 @@ def sample(pipeline: Pipeline, words: list[Words], seed: int, steps: int, guidan
     """Return pictures [n, 96, 96, 3] in 0..1, one per caption."""
     (nothing,) = pipeline.encode_prompts([""])
     context = torch.cat(pipeline.encode_prompts([w.caption for w in words]))
-    side = SIZE // pipeline.pixels_per_latent
+    side = SIZE // pipeline.vae_scale_factor
     shape = (len(words), pipeline.unet.config.in_channels, 1, side, side)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(context)
     video_unet = pipeline.inflate(attention="spatial", temporal_attention=False)

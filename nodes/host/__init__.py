@@ -1,6 +1,7 @@
 """The room that knows ComfyUI: its folders, model patcher, memory manager, progress, interruption and server."""
 
 from . import routes  # noqa: F401  (adds them to ComfyUI's server)
+from .advice import advise
 from .comfy_model import encode_prompt
 from .ddim import invert, sample
 from .demo_model import load_demo_model
@@ -12,12 +13,13 @@ from .live import live_run, stops
 from .previews import Previews
 from .scoring import clip_models, score_results, shown_table
 from .tuning import TunedVideo, tune_model
-from .videos import input_path, input_videos, load_clip, show_on_node, shown_video, time_changed
+from .videos import input_path, input_videos, load_clip, shown_video, time_changed
 from .word_mask import mask_of_words, shown_mask
 
 __all__ = [
     "Previews",
     "TunedVideo",
+    "advise",
     "apply_tuned",
     "clip_models",
     "encode_prompt",
@@ -39,7 +41,6 @@ __all__ = [
     "sample",
     "sampled_prompts",
     "score_results",
-    "show_on_node",
     "shown_mask",
     "shown_table",
     "shown_video",

@@ -12,7 +12,8 @@ _advised: set[str] = set()
 
 
 def advise(sentence: str) -> None:
-    """Show a sentence on the node that is executing, and log it; "" takes away that of an earlier run."""
+    """Show a sentence on the node that is executing, in the page that queued it, and log it; "" takes away that of an
+    earlier run."""
     node = get_executing_context().node_id
     if sentence:
         logging.warning("Tune-A-Video: %s", sentence)
@@ -21,4 +22,4 @@ def advise(sentence: str) -> None:
         _advised.discard(node)
     else:
         return
-    PromptServer.instance.send_progress_text(sentence, node)
+    PromptServer.instance.send_progress_text(sentence, node, PromptServer.instance.client_id)

@@ -37,17 +37,17 @@ _LONGEST_SIDE = 512
 class Previews:
     """The previews that the user asked for."""
 
-    every: int = 0
+    every: int
     """Tuning steps from one preview to the next; 0 for none."""
-    steps: int = 10
+    steps: int
     """DDIM steps of a preview."""
-    positive: list | None = None
+    positive: list | None
     """CONDITIONING to render the clip with; None for the prompt it is tuned with."""
-    negative: list | None = None
+    negative: list | None
     """CONDITIONING of the empty prompt; None for the prompt it is tuned with."""
-    vae: VAE | None = None
+    vae: VAE | None
     """Decodes the clips; None for ComfyUI's own latent previews, which are rough."""
-    fps: float = 8.0
+    fps: float
 
     def check(self, latents: Tensor) -> None:
         """Raise ValueError when the previews of a clip with these latents cannot be decoded."""

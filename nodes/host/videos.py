@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import folder_paths
-from comfy_execution.utils import get_executing_context
-from server import PromptServer
 
 from ... import tav_core
 from ...tav_core.errors import short
@@ -70,13 +68,6 @@ def load_clip(video: str, **choice: Any) -> tav_core.VideoClip:
     path = input_path(video)
     with named(path, video):
         return tav_core.load_video(path, **choice)
-
-
-def show_on_node(text: str) -> None:
-    """Show a line of text on the node that is running, in the page that queued it."""
-    context = get_executing_context()
-    if context:
-        PromptServer.instance.send_progress_text(text, context.node_id, PromptServer.instance.client_id)
 
 
 def clip_facts(video: str, **choice: Any) -> dict:

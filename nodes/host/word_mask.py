@@ -12,7 +12,8 @@ from torch import Tensor
 from ... import tav_core
 from ...tav_core.diffusion.word_mask import named
 from ...tav_core.network.structure import find_blocks
-from .comfy_model import latents_of, schedule_of, vae_scale_factor
+from ...tav_core.pictures.image import darkened
+from .comfy_model import encode_prompt, latents_of, schedule_of, vae_scale_factor
 from .ddim import run_loop
 from .inflation import inflation_of
 
@@ -43,7 +44,6 @@ def mask_of_words(
     if not names:
         raise ValueError("No words were given: name what the mask should cover, with words of the clip's prompt.")
     tokens = tav_core.word_tokens(_ids(clip, prompt), [_word_ids(clip, word) for word in names])
-    positive = clip.encode_from_tokens_scheduled(clip.tokenize(prompt))
     seen: list[Tensor] = []
 
     def run(predict: Callable, clean: Tensor, on_step: Callable) -> Tensor:
@@ -51,7 +51,8 @@ def mask_of_words(
         seen.append(tav_core.word_map(predict, blocks, schedule, clean, {}, tokens, steps, on_step))
         return clean
 
-    run_loop(model, {"positive": positive}, 1.0, latent["samples"], schedule_of(model).timesteps(steps), run)
+    conds = {"positive": encode_prompt(clip, prompt)}
+    run_loop(model, conds, 1.0, latent["samples"], schedule.timesteps(steps), run)
     height, width = (side * vae_scale_factor(model) for side in latents.shape[-2:])
     return tav_core.mask_from_map(seen[0], height, width, threshold, growth, feather)
 
@@ -59,7 +60,7 @@ def mask_of_words(
 def shown_mask(images: Tensor, mask: Tensor) -> Tensor:
     """Darken images ``[f, h, w, 3]`` outside of their masks."""
     mask = F.interpolate(mask[:, None], images.shape[1:3], mode="bilinear")
-    return images[..., :3] * rearrange(0.25 + 0.75 * mask, "f 1 h w -> f h w 1").to(images)
+    return darkened(images[..., :3], rearrange(mask, "f 1 h w -> f h w").to(images))
 
 
 def _ids(clip: CLIP, text: str) -> list[int]:

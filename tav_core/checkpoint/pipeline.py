@@ -88,8 +88,8 @@ class Pipeline:
         return pipeline
 
     @property
-    def pixels_per_latent(self) -> int:
-        """Return the VAE scale factor: side of the picture area that one latent stands for, 8 in Stable Diffusion."""
+    def vae_scale_factor(self) -> int:
+        """Return the pixels, wide and high, that one latent stands for: 8 in Stable Diffusion."""
         config = self.vae.config
         levels = config.get("block_out_channels") or config["encoder_block_out_channels"]
         return 2 ** (len(levels) - 1)

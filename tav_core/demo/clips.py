@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .figures import VERBS, Pose, pose
+from .figures import VERBS
 from .world import Scene, Words, draw, random_scene
 
 PAN = {verb: 3.0 if verb == "running" else 0.0 for verb in VERBS}
@@ -44,8 +44,3 @@ def draw_clip(words: Words, frames: int = 12, seed: int = 0, cycles: float = 1.0
     """
     pictures = np.stack([draw(scene) for scene in clip_scenes(words, frames, seed, cycles)])
     return torch.from_numpy(pictures).float() / 255
-
-
-def clip_poses(words: Words, frames: int = 12, seed: int = 0, cycles: float = 1.0) -> list[Pose]:
-    """Return the pose of every frame of a clip; arguments as for clip_scenes."""
-    return [pose(words.verb, s.phase[0], s.facing) for s in clip_scenes(words, frames, seed, cycles)]

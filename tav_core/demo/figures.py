@@ -35,11 +35,6 @@ class Pose:
     lean: float = 0.0
     lift: float = 0.0
 
-    @property
-    def angles(self) -> tuple[float, ...]:
-        """Return all eight limb angles and the lean, for comparing poses."""
-        return (*self.thighs, *self.shins, *self.arms, *self.forearms, self.lean)
-
 
 def pose(verb: str, phase: float, facing: int = 1) -> Pose:
     """Return the pose of a verb's cycle.

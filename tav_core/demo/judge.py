@@ -225,7 +225,7 @@ def _limbs(readings: list[Reading]) -> Tensor:
 
 
 def _correlation(limbs: Tensor, sources: Tensor) -> float:
-    """Return the distance of two clips' limbs over the frames, those that move more counting more."""
+    """Return the correlation of two clips' limbs over the frames, those that move more counting more."""
     a, b = (rearrange(value, "f p c -> f (p c)") for value in (limbs, sources))
     a, b = a - a.mean(dim=0), b - b.mean(dim=0)
     return float((a * b).sum() / (a.norm() * b.norm() + 1e-9))

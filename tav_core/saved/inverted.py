@@ -27,7 +27,7 @@ def save_inverted(
 
     Raises:
         ValueError: another ending.
-        OSError: it cannot be written, for want of space for one.
+        OSError: it cannot be written, because the disk is full for example.
     """
     tensors = {"inverted": inverted.float(), "clean": clean.float()}
     if trajectory:

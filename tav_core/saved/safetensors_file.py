@@ -45,7 +45,7 @@ def save_tensors(path: str | os.PathLike, tensors: dict[str, Tensor], kind: str,
 
     Raises:
         ValueError: another ending, or a value is NaN or infinite.
-        OSError: it cannot be written, for want of space for one.
+        OSError: it cannot be written, because the disk is full for example.
     """
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"Tensors are written as .safetensors, not as {Path(path).name!r}: change the ending.")

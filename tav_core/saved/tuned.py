@@ -16,6 +16,7 @@ from ..errors import short
 from ..network.casting import PRECISIONS
 from ..network.projection import UP
 from ..network.structure import architecture
+from ..network.tuned_weights import PUBLISHED_MODULES
 from ..network.video_unet import VideoUNet
 from ..pictures.image import to_pil
 from .safetensors_file import STATE, TUNED, opened, save_tensors
@@ -25,7 +26,7 @@ FORMAT_VERSION = 2
 PREVIEW_SIZE = 256
 """Longest side of a preview frame in pixels."""
 _PRECISIONS = (torch.float64, *PRECISIONS.values())
-_LEARNED = (".attn1.to_q.", ".attn2.to_q.", ".attn_temp.", ".norm_temp.")
+_LEARNED = tuple(f".{module}." for module in (*PUBLISHED_MODULES, "norm_temp"))
 
 
 def save_tuned(

@@ -113,9 +113,7 @@ def motion_overlap(frames: Tensor, source: Tensor) -> float:
     Raises:
         ValueError: a video has fewer than two frames.
     """
-    count = min(len(frames), len(source))
-    if count < 2:
-        raise ValueError("Motion needs at least two frames, but a video has only one: give longer videos.")
+    count = frames_in_common(frames, source)
     height, width = (max(1, round(side * _OVERLAP_SIDE / max(frames.shape[1:3]))) for side in frames.shape[1:3])
     changes = []
     for video in (frames, source):
@@ -126,6 +124,18 @@ def motion_overlap(frames: Tensor, source: Tensor) -> float:
     if not all(norms):
         return 0.0 if any(norms) else 100.0
     return 100 * float(a @ b) / (norms[0] * norms[1])
+
+
+def frames_in_common(first: Tensor, second: Tensor) -> int:
+    """Return the number of frames of the shorter of two videos.
+
+    Raises:
+        ValueError: fewer than two, in which nothing can move.
+    """
+    count = min(len(first), len(second))
+    if count < 2:
+        raise ValueError("Motion needs at least two frames, but a video has only one: give longer videos.")
+    return count
 
 
 def psnr(frames: Tensor, reference: Tensor) -> float:

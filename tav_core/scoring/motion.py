@@ -11,6 +11,8 @@ from einops import rearrange
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from .metrics import frames_in_common
+
 _SIDE = 256
 """Longer side in pixels at which optical flow is measured: enough for motion, without detail."""
 MISSING_OPENCV = (
@@ -48,9 +50,7 @@ def motion_fidelity(source: Tensor, result: Tensor) -> float:
     """
     if find_spec("cv2") is None:
         raise ValueError(MISSING_OPENCV)
-    frames = min(len(source), len(result))
-    if frames < 2:
-        raise ValueError("Motion needs at least two frames, but a video has only one: give longer videos.")
+    frames = frames_in_common(source, result)
     height, width = result.shape[1:3]
     scale = _SIDE / max(height, width)
     size = max(32, round(height * scale)), max(32, round(width * scale))

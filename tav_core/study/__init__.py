@@ -3,3 +3,6 @@
 folder.py finds the videos, rating.py makes the questions, answers.py stores the answers, server.py and page/ show them
 in a browser on this machine, report.py evaluates them. None of them needs torch.
 """
+
+PORT = 8765
+"""Port of the page where none is chosen."""

@@ -14,10 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from ..errors import short
 from ..files import parse_json
+from . import PORT
 from .rating import Study, UnknownName
 
 HOST = "127.0.0.1"
-PORT = 8765
 _LAST_PORT = 65535
 _PAGE = Path(__file__).parent / "page"
 _FILES = {
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             content = path.read_bytes()
         except OSError as error:  # its message names the file, and with it the system
-            raise OSError("A video of this pair can no longer be read: tell whoever runs the study.") from error
+            raise OSError("A video of this pair is not readable any more: report it to the organiser.") from error
         self._send(content, "video/webm" if path.suffix == ".webm" else "video/mp4")
 
     def _send_json(self, values: dict, status: HTTPStatus = HTTPStatus.OK) -> None:

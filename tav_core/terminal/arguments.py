@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .session import Session
 
 _SETTINGS_NOTE = "Any key of the YAML can be given as --set KEY=VALUE, e.g. --set validation_data.num_inv_steps=20."
+DEVICES = "auto (default: CUDA or the CPU), cpu, cuda:1, mps, xpu"
+"""Help of the flag that chooses the device."""
 _ALSO_SETS = {
     "train_data.n_sample_frames": "validation_data.video_length",
     "train_data.width": "validation_data.width",
@@ -271,7 +273,7 @@ def add_general(parser: argparse.ArgumentParser) -> None:
     flag(group, "--output", "output_dir", metavar="FOLDER", help="where results go (default: outputs)")
     flag(group, "--tokenizer", "tokenizer_path", metavar="FOLDER", help="vocab.json and merges.txt for a single file")
     flag(group, "--seed", "seed", metavar="N", help="of all random numbers")
-    flag(group, "--device", "device", metavar="NAME", help="auto (default: CUDA or the CPU), cpu, cuda:1, mps, xpu")
+    flag(group, "--device", "device", metavar="NAME", help=DEVICES)
     flag(
         group,
         "--precision",

@@ -12,7 +12,7 @@ from ..diffusion.masks import latent_mask
 from ..diffusion.word_mask import mask_from_map, named, word_map, word_tokens
 from ..files import replacing
 from ..pictures.contact_sheet import contact_sheet, shown_frames
-from ..pictures.image import to_pil
+from ..pictures.image import darkened, to_pil
 from ..video.reading import load_video, probe_video
 from .rendering import progress_bar, showing_windows, stepping
 from .session import Session
@@ -29,7 +29,7 @@ def latent_mask_of(session: Session, clean: Tensor) -> Tensor | None:
     Raises:
         FileNotFoundError, ValueError: the file cannot be used, or a word is not in the clip's prompt.
     """
-    data, scale = session.config.validation_data, session.pipeline.pixels_per_latent
+    data, scale = session.config.validation_data, session.pipeline.vae_scale_factor
     if not (data.mask or data.keep or data.change):
         return None
     height, width = (side * scale for side in clean.shape[-2:])
@@ -83,7 +83,7 @@ def words_mask(session: Session, clean: Tensor, words: str) -> Tensor:
             steps,
             stepping(bar, None),
         )
-    height, width = (side * pipeline.pixels_per_latent for side in clean.shape[-2:])
+    height, width = (side * pipeline.vae_scale_factor for side in clean.shape[-2:])
     return mask_from_map(seen, height, width, data.mask_threshold, data.mask_grow)
 
 
@@ -101,6 +101,6 @@ def write_mask(session: Session) -> None:
             to_pil(picture[..., None].expand(-1, -1, 3)).save(partial)
     frames = torch.stack(list(session.clip_frames()))
     shown = shown_frames(len(frames))
-    darkened = frames * (0.25 + 0.75 * mask[..., None])
-    contact_sheet(folder / MASK_SHEET, [frames[shown], darkened[shown]], [session.config.train_data.prompt, words])
+    rows = [frames[shown], darkened(frames[shown], mask[shown])]
+    contact_sheet(folder / MASK_SHEET, rows, [session.config.train_data.prompt, words])
     tqdm.write(f"{mask.mean():.0%} of the picture may change: {folder / MASK}, shown on the clip in {MASK_SHEET}.")

@@ -179,5 +179,5 @@ def _noise_shape(session: Session) -> tuple[int, ...]:
     frames = video.video_length or tuned.get("frames") or clip.n_sample_frames or session.clip_info.frames
     height = video.height or tuned.get("height") or clip.height
     width = video.width or tuned.get("width") or clip.width
-    scale = session.pipeline.pixels_per_latent
+    scale = session.pipeline.vae_scale_factor
     return 1, session.pipeline.unet.config.in_channels, frames, height // scale, width // scale

@@ -24,7 +24,7 @@ def pipeline():
 
 def test_the_model_is_small_and_in_stable_diffusions_layout(pipeline):
     assert sum(file.stat().st_size for file in MODEL.rglob("*")) + WEIGHTS.stat().st_size < 20e6
-    assert pipeline.pixels_per_latent == 8
+    assert pipeline.vae_scale_factor == 8
     expected = torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
     torch.testing.assert_close(
         pipeline.schedule.alphas_cumprod.float(), (1 - expected).cumprod(0), rtol=1e-3, atol=1e-5

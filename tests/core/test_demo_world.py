@@ -64,12 +64,17 @@ def test_frames_of_a_clip_share_all_but_the_pose_and_the_path():
     assert draw_clip(Words("man", "waving", "snow"), 3).shape == (3, 96, 96, 3)
 
 
+def angles(verb: str, phase: float, facing: int = 1) -> tuple[float, ...]:
+    seen = pose(verb, phase, facing)
+    return (*seen.thighs, *seen.shins, *seen.arms, *seen.forearms, seen.lean)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_poses_close_their_cycle_and_mirror(verb):
-    assert pose(verb, 0.0).angles == pytest.approx(pose(verb, 1.0).angles)
-    steps = [np.abs(np.subtract(pose(verb, i / 24).angles, pose(verb, (i + 1) / 24).angles)).max() for i in range(24)]
+    assert angles(verb, 0.0) == pytest.approx(angles(verb, 1.0))
+    steps = [np.abs(np.subtract(angles(verb, i / 24), angles(verb, (i + 1) / 24))).max() for i in range(24)]
     assert max(steps) < 0.6
-    assert sorted(np.abs(pose(verb, 0.2, 1).angles)) == pytest.approx(sorted(np.abs(pose(verb, 0.2, -1).angles)))
+    assert sorted(np.abs(angles(verb, 0.2, 1))) == pytest.approx(sorted(np.abs(angles(verb, 0.2, -1))))
 
 
 def test_judge_reads_drawn_pictures(pictures, scenes):

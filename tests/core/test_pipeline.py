@@ -92,7 +92,7 @@ def test_tiny_autoencoder(tmp_path: Path):
     one, other = Pipeline.load(folder, "cpu"), Pipeline.load(file, "cpu", tokenizer=folder / "tokenizer")
     latents = one.encode_video(FRAMES)
     assert latents.shape == (1, 4, 5, 2, 3)
-    assert one.pixels_per_latent == other.pixels_per_latent == 8
+    assert one.vae_scale_factor == other.vae_scale_factor == 8
     torch.testing.assert_close(other.encode_video(FRAMES), latents)
     torch.testing.assert_close(other.decode_video(latents), one.decode_video(latents))
 

@@ -1,7 +1,7 @@
 // Playback of videos as sprite sheets: every frame can be shown at once and exactly, and several videos stay in step.
 
 /** All frames of a video in one decoded picture, row by row. */
-export class SpriteSheet {
+class SpriteSheet {
     /**
      * @param bitmap the picture
      * @param layout number of frames and columns, width and height of a frame in the picture

@@ -14,9 +14,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     args.flag(parser, "--learning-rate", "learning_rate", metavar="X", help=f"default {LEARNING_RATE:g}")
     args.flag(parser, "--output", "output_dir", metavar="FOLDER", help="where results go (default: outputs/demo)")
     args.flag(parser, "--seed", "seed", metavar="N", help="of all random numbers")
-    args.flag(
-        parser, "--device", "device", metavar="NAME", help="auto (default: CUDA or the CPU), cpu, cuda:1, mps, xpu"
-    )
+    args.flag(parser, "--device", "device", metavar="NAME", help=args.DEVICES)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any other setting of a run")
 
 

@@ -51,9 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     group.add_argument(
         "--output", metavar="FOLDER", help="where scores.json and scores.png go (default: that of --run, or outputs)"
     )
-    group.add_argument(
-        "--device", default="auto", metavar="NAME", help="auto (default: CUDA or the CPU), cpu, cuda:1, mps, xpu"
-    )
+    group.add_argument("--device", default="auto", metavar="NAME", help=args.DEVICES)
 
 
 def run(arguments: Namespace) -> None:

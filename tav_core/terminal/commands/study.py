@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from contextlib import closing, suppress
 
+from ...study import PORT
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
@@ -15,7 +17,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--report", action="store_true", help="evaluate the answers instead of asking for more")
     parser.add_argument(
-        "--port", type=int, default=8765, metavar="N", help="of the page, on this machine (default 8765)"
+        "--port", type=int, default=PORT, metavar="N", help=f"of the page, on this machine (default {PORT})"
     )
 
 
