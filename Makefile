@@ -2,7 +2,7 @@
 # make check              what to run between two edits: ruff and the quick tests of the core
 # make test               all tests that this machine allows
 # make pictures           take the pictures of the README and the help pages anew, from the browser tests
-# make run CONFIG=...     tune on a clip and render it with other words, from a YAML file (see configs/)
+# make run CONFIG=...     tune on a clip and render it with other prompts, from a YAML file (see configs/)
 # make clean              remove what the above installed
 #
 # Each sets up its own virtual environment in .venv first. TORCH says what pip installs as torch, for another release or

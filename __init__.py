@@ -1,4 +1,4 @@
-"""Tune-A-Video for ComfyUI: learn the motion of one video, and render it again with other words."""
+"""Tune-A-Video for ComfyUI: learn the motion of one video, and render it again with another prompt."""
 
 from __future__ import annotations
 

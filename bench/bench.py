@@ -29,10 +29,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import tav_core
 from tav_core.files import replacing
 from tav_core.network import patches
+from tav_core.network.casting import PRECISIONS
 from tav_core.terminal.session import peak_memory
 
 WAYS = ("ours", "published")
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class PublishedVideoUNet(tav_core.VideoUNet):
@@ -78,7 +78,7 @@ def build(args: argparse.Namespace) -> tav_core.VideoUNet:
 
     published = args.way == "published"
     unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
-    unet = unet.to(args.device, torch.float32 if published else DTYPES[args.precision]).eval()
+    unet = unet.to(args.device, torch.float32 if published else PRECISIONS[args.precision]).eval()
     video_unet = (PublishedVideoUNet if published else tav_core.VideoUNet)(unet, kernel=args.kernel).attach()
     if published and args.device == "cpu":
         video_unet.kernel = spelled_out_attention
@@ -97,7 +97,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     context = torch.randn(1, 77, 768, device=device)
     encode_seconds: list[float] = []
     if published:
-        vae, text = encoders(device, DTYPES[args.precision])
+        vae, text = encoders(device, PRECISIONS[args.precision])
         pixels = torch.rand(args.frames, 3, args.size, args.size, device=device).to(vae.dtype)
         tokens = torch.zeros(1, 77, dtype=torch.long, device=device)
 
@@ -126,7 +126,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     autocast = published and args.precision != "fp32"
     figures = {}
     with (
-        torch.autocast(device, DTYPES[args.precision]) if autocast else nullcontext(),
+        torch.autocast(device, PRECISIONS[args.precision]) if autocast else nullcontext(),
         set_checkpoint_early_stop(not published),
     ):
         tav_core.tune(video_unet, schedule, latents, context, settings, on_step=on_step)
@@ -134,7 +134,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     figures["of it encoding, s"] = sum(encode_seconds[1:]) / args.steps
     figures["peak memory tuning, GB"] = _peak(device)
     if args.part == "all":
-        with torch.autocast(device, DTYPES[args.precision]) if autocast else nullcontext():
+        with torch.autocast(device, PRECISIONS[args.precision]) if autocast else nullcontext():
             figures["inversion step, s"] = _seconds(
                 device, lambda steps: tav_core.ddim_invert(video_unet, schedule, latents, context, steps), args.steps
             )
@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--size", type=int, default=128, help="width and height of the frames in pixels")
-    parser.add_argument("--precision", default="fp32", choices=list(DTYPES))
+    parser.add_argument("--precision", default="fp32", choices=list(PRECISIONS))
     parser.add_argument("--kernel", default="sdpa", choices=["sdpa", "xformers"])
     parser.add_argument("--steps", type=int, default=3, help="steps to time, after one that warms up")
     parser.add_argument("--no-checkpointing", action="store_true", help="keep all activations")

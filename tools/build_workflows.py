@@ -18,7 +18,8 @@ from workflow_texts import NOTES, TITLES
 from workflow_writer import Node, Output, Workflow
 
 from tav_core.demo import LEARNING_RATE, STEPS
-from tav_core.demo.demo import VARIATION, demo_config
+from tav_core.demo.demo import CLIP, EDITS, VARIATION, demo_config
+from tav_core.experiments.ablation_rows import ROWS
 
 FOLDER = Path(__file__).parents[1] / "workflows"
 TEMPLATES: dict[str, Callable[[Workflow], None]] = {}
@@ -26,6 +27,10 @@ TEMPLATES: dict[str, Callable[[Workflow], None]] = {}
 DEMO_TUNE = {"steps": STEPS, "learning_rate": LEARNING_RATE, "gradient_checkpointing": False, "preview_every": 40}
 DEMO_STEPS = demo_config().validation_data.num_inference_steps
 DEMO_GUIDANCE = demo_config().validation_data.guidance_scale
+DEMO_EDITS = dict(
+    zip(("another figure", "another place", "a red shirt", "another style"), (words.caption for words in EDITS))
+)
+"""Title -> caption."""
 
 
 def template(name: str) -> Callable[[Callable[[Workflow], None]], None]:
@@ -54,15 +59,6 @@ def _demo_edit(w: Workflow, note: str) -> tuple[Start, Node, Node, Output, Node]
     compare = s.compare("the clip\ntuned on the clip\nthe same prompt, not tuned", 540, result, plain)
     return s, edit_node, tuned, result, compare
 
-
-DEMO_EDITS = {
-    "another figure": "a man is jumping in the park",
-    "another place": "a panda is jumping in the snow",
-    "a red shirt": "a panda, wearing a red shirt, is jumping in the park",
-    "another style": "a panda is jumping in the park, sketch style",
-}
-DEMO_SUBJECT = "panda"
-"""The words of the demo clip's caption that name its subject."""
 
 @template("1 Start here, no checkpoint needed")
 def _start(w: Workflow) -> None:
@@ -180,14 +176,14 @@ def _controlnet(w: Workflow) -> None:
 
 
 ABLATION = {
-    "A: each frame alone": ("spatial", False, False),
-    "B: each frame alone, tuned": ("spatial", False, True),
-    "C: sparse-causal, untuned": ("sparse_causal", False, False),
-    "D: full method": ("sparse_causal", True, True),
-    "E: factorised, tuned": ("spatial", True, True),
-    "F: first frame, tuned": ("first_frame", True, True),
+    "A: each frame alone": ROWS[0],
+    "B: each frame alone, tuned": ROWS[1],
+    "C: sparse-causal, untuned": ROWS[2],
+    "D: full method": ROWS[3],
+    "E: factorised, tuned": ROWS[4],
+    "F: first frame, tuned": ROWS[5],
 }
-"""Attention, temporal attention, tuned."""
+"""Short title -> row of the ablation."""
 
 
 @template("8 What each part does, with scores")
@@ -199,12 +195,12 @@ def _ablation(w: Workflow) -> None:
     empty = s.prompt("Empty prompt", "", collapsed=True)
     w.column("3 · Six networks", 270)
     models = {
-        name: s.inflate(name, height=144, attention=attention, temporal_attention=temporal)
-        for name, (attention, temporal, _) in ABLATION.items()
+        name: s.inflate(name, height=144, attention=row.attention, temporal_attention=row.temporal_attention)
+        for name, row in ABLATION.items()
     }
     w.column("4 · Tune and render", 225)
-    for name, (_, _, tuned) in ABLATION.items():
-        if tuned:
+    for name, row in ABLATION.items():
+        if row.tuned:
             models[name] = w.add("TAVOneShotTune", f"{name[0]}: tune", collapsed=True, model=models[name],
                                  latent=s.latents, positive=caption, fps=s.fps)["model"]  # fmt: skip
     noises = {name: s.invert(model, empty, name[0]) for name, model in models.items()}
@@ -230,7 +226,7 @@ def _masked_edit(w: Workflow, note: str, edit: str, keep_subject: bool) -> None:
     w.column("4 · What may change", 280)
     mask = w.add(
         "TAVMaskFromPrompt", model=tuned, clip=s.text_encoder, latent=s.latents, prompt=s.clip["caption"],
-        words=DEMO_SUBJECT, grow=0 if keep_subject else 8, images=s.images, height=560, change=True,
+        words=CLIP.figure, grow=0 if keep_subject else 8, images=s.images, height=560, change=True,
     )["MASK"]  # fmt: skip
     if keep_subject:
         mask = w.add("InvertMask", collapsed=True, mask=mask)["MASK"]

@@ -21,7 +21,7 @@ from tav_core.demo.demo import CLIP, EDITS, FRAMES, MODEL, SEED, demo_config
 from tav_core.diffusion.masks import blur
 from tav_core.diffusion.word_mask import named
 from tav_core.pictures.contact_sheet import contact_sheet
-from tav_core.pictures.image import to_pil
+from tav_core.pictures.image import darkened, to_pil
 
 ROOT = Path(__file__).parents[1]
 HELP, WORKFLOWS = ROOT / "web" / "docs" / "images", ROOT / "workflows"
@@ -85,11 +85,6 @@ def sheet(name: str, rows: dict[str, Tensor]) -> None:
     """Write a help page's picture: a row of frames per label."""
     chosen = torch.linspace(0, FRAMES - 1, SHOWN).round().long()
     contact_sheet(HELP / name, [_larger(video[chosen], SCALE) for video in rows.values()], list(rows))
-
-
-def darkened(clip: Tensor, mask: Tensor) -> Tensor:
-    """Darken a clip outside of a mask, as Video Mask from Prompt does."""
-    return clip * (0.25 + 0.75 * mask[..., None])
 
 
 def thumbnail(name: str, clip: Tensor, edit: Tensor) -> None:

@@ -1,8 +1,8 @@
 """Settings of the clip, of tuning and of sampling: their defaults, ranges and help, each in this one place
 (Tune-A-Video, section 4).
 
-The terminal's YAML and flags and the inputs of the nodes are made from these fields. A setting that is new here
-becomes, without further code, a key of the YAML, a flag and an input of One-Shot Tune.
+The terminal's YAML and flags and the inputs of the nodes are made from these fields. A field that is new in
+:class:`OwnTuneSettings` becomes, without further code, a key of the YAML, a flag and an input of One-Shot Tune.
 """
 
 from __future__ import annotations
