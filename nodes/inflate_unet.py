@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..tav_core import ATTENTION_MODES
-from ..tav_core.diffusion.settings import LONG
+from ..tav_core.diffusion.settings import INFLATE, LONG
 from . import host
 from .schema_compat import advanced, search_aliases
 from .setting_inputs import setting_input
@@ -27,24 +26,8 @@ class InflateUNet(io.ComfyNode):
             "itself is not changed: other branches of the graph use it as before.",
             inputs=[
                 io.Model.Input("model", tooltip="The MODEL of a checkpoint, with or without LoRAs."),
-                io.Combo.Input(
-                    "attention",
-                    options=list(ATTENTION_MODES),
-                    default="sparse_causal",
-                    tooltip="What a frame sees: the first and the previous frame (sparse_causal, published), itself "
-                    "(spatial), the first, the previous, or all frames (full, slow).",
-                ),
-                io.Boolean.Input(
-                    "temporal_attention",
-                    default=True,
-                    tooltip="Add temporal attention, which learns the motion. It does nothing before tuning.",
-                ),
-                io.Boolean.Input(
-                    "joint_norm",
-                    default=True,
-                    **advanced(),
-                    tooltip="Normalise over all frames together (published). Off: each frame by itself.",
-                ),
+                *(setting_input(INFLATE[name]) for name in ("attention", "temporal_attention")),
+                setting_input(INFLATE["joint_norm"], **advanced()),
                 *(setting_input(LONG[name], optional=True, **advanced()) for name in ("window", "overlap")),
             ],
             outputs=[io.Model.Output(tooltip="The video model: KSampler, LoRAs and ControlNet work on it.")],

@@ -17,6 +17,7 @@ from comfy.weight_adapter import LoRAAdapter
 from torch import Tensor, nn
 
 from ... import tav_core
+from ...tav_core.diffusion.settings import InflateSettings
 from ...tav_core.network.projection import DOWN, UP, WEIGHT, Change, combined
 from ...tav_core.network.structure import in_channels
 from .comfy_model import PREFIX, check_weights, compute_dtype_of, fingerprint_of, plain_weights, schedule_of
@@ -166,7 +167,9 @@ def apply_tuned(model: ModelPatcher, state: dict[str, Tensor], metadata: dict, s
     check_weights(model)
     temporal = any(".attn_temp." in name for name in state)
     inflation = model.get_attachment(KEY) or Inflation(
-        metadata.get("attention", "sparse_causal"), temporal, metadata.get("joint_norm", True)
+        metadata.get("attention", InflateSettings.attention),
+        temporal,
+        metadata.get("joint_norm", InflateSettings.joint_norm),
     )
     if inflation.changes:
         raise ValueError("This MODEL is tuned already: connect the checkpoint's MODEL or that of Inflate UNet.")

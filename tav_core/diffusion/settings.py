@@ -1,4 +1,4 @@
-"""Settings of the clip, of tuning and of sampling: their defaults, ranges and help, each in this one place
+"""Settings of the clip, the network, tuning and sampling: their defaults, ranges and help, each in this one place
 (Tune-A-Video, section 4).
 
 The terminal's YAML and flags and the inputs of the nodes are made from these fields. A field that is new in
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from ..choices import EXTENSION_MODES, LARGEST_SIDE, RESIZE_MODES, TIMESTEP_SPACINGS
+from ..choices import ATTENTION_MODES, EXTENSION_MODES, LARGEST_SIDE, RESIZE_MODES, TIMESTEP_SPACINGS
 
 _SIDE = {"min": 64, "max": 4096, "step": 8}
 _RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
@@ -79,6 +79,22 @@ class ClipSettings:
         "distorts it.",
         among=RESIZE_MODES,
     )
+
+
+@dataclass
+class InflateSettings:
+    """Settings of the video network; the defaults are the published ones."""
+
+    attention: str = setting(
+        "sparse_causal",
+        "What a frame sees: the first and the previous frame (sparse_causal, published), itself (spatial), the first, "
+        "the previous, or all frames (full, slow).",
+        among=ATTENTION_MODES,
+    )
+    temporal_attention: bool = setting(
+        True, "Add temporal attention, which learns the motion. It does nothing before tuning."
+    )
+    joint_norm: bool = setting(True, "Normalise over all frames together (published). Off: each frame by itself.")
 
 
 @dataclass(kw_only=True)
@@ -270,6 +286,8 @@ class LongVideoSettings:
 
 CLIP = {each.name: each for each in fields(ClipSettings)}
 """The fields of :class:`ClipSettings` by name."""
+INFLATE = {each.name: each for each in fields(InflateSettings)}
+"""The fields of :class:`InflateSettings` by name."""
 TUNE = {each.name: each for each in fields(TuneSettings)}
 """The fields of :class:`TuneSettings` by name."""
 OWN_TUNE = {each.name: each for each in fields(OwnTuneSettings)}

@@ -230,7 +230,7 @@ def add_tuning(parser: argparse.ArgumentParser) -> Any:
 def add_tuning_of_one(parser: argparse.ArgumentParser) -> None:
     """Add the flags of tuning one network, and of resuming it."""
     group = add_tuning(parser)
-    _add_attention(group, "frames that a frame attends to (default sparse_causal)")
+    _add_attention(group)
     switch(group, "--no-temporal-attention", "temporal_attention", False, "leave temporal attention out")
     switch(group, "--per-frame-norm", "joint_norm", False, "group norms over each frame alone")
     flag(group, "--save-every", "checkpointing_steps", metavar="N", help="save the state every N steps")
@@ -255,7 +255,7 @@ def add_tuned(parser: argparse.ArgumentParser) -> None:
     _add_attention(group, "attention mode with --untuned; otherwise that of the tuned weights")
 
 
-def _add_attention(group: Any, help: str) -> None:
+def _add_attention(group: Any, help: str = "") -> None:
     flag(group, "--attention", "attention", choices=ATTENTION_MODES, help=help)
 
 

@@ -14,9 +14,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
-from ..choices import ATTENTION_MODES, LARGEST_SIDE
+from ..choices import LARGEST_SIDE
 from ..diffusion.settings import (
     CLIP,
+    INFLATE,
     LONG,
     OWN_TUNE,
     SAMPLE,
@@ -137,10 +138,10 @@ class Config(OwnTuneSettings):
     enable_xformers_memory_efficient_attention: bool = False
     seed: int = like(TUNE["seed"])
 
-    attention: str = setting("sparse_causal", among=ATTENTION_MODES)
-    """Ours, like all that follow. The attention mode."""
-    temporal_attention: bool = True
-    joint_norm: bool = True
+    attention: str = like(INFLATE["attention"])
+    """Ours, like all that follow."""
+    temporal_attention: bool = like(INFLATE["temporal_attention"])
+    joint_norm: bool = like(INFLATE["joint_norm"])
     device: str = "auto"
     """``auto`` (CUDA where there is one), or a torch device such as ``cpu`` or ``cuda:1``."""
     tokenizer_path: str | None = None
