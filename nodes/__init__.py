@@ -19,7 +19,7 @@ from .tuned_files import LoadTuned, SaveTuned
 
 
 class TuneAVideoExtension(ComfyExtension):
-    """Lists the nodes of this pack for ComfyUI."""
+    """List the nodes of this pack for ComfyUI."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         host.register_model_folder()

@@ -13,7 +13,7 @@ from .schema_compat import search_aliases
 
 
 class CompareVideos(io.ComfyNode):
-    """Videos side by side on the node, and as one IMAGE batch."""
+    """Show videos side by side on the node, and as one IMAGE batch."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -11,7 +11,7 @@ from .setting_inputs import setting_input
 
 
 class DDIMInvert(io.ComfyNode):
-    """DDIM inversion: the clip's latents become noise that keeps its layout and motion."""
+    """Invert a clip by DDIM: its latents become noise that keeps its layout and motion."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -16,7 +16,7 @@ FPS = 8.0
 
 
 class LoadDemoModel(io.ComfyNode):
-    """A small Stable Diffusion that comes with the pack."""
+    """Load the small Stable Diffusion that comes with the pack."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -42,7 +42,7 @@ class LoadDemoModel(io.ComfyNode):
 
 
 class DemoClip(io.ComfyNode):
-    """A drawn clip of the world that the demo model knows."""
+    """Draw a clip of the world that the demo model knows."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

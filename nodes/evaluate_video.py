@@ -11,7 +11,7 @@ from .schema_compat import advanced, search_aliases
 
 
 class EvaluateVideo(io.ComfyNode):
-    """Scores of up to eight videos as a table."""
+    """Score up to eight videos in a table."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -11,7 +11,7 @@ from .setting_inputs import setting_input
 
 
 class ExtendVideoLatent(io.ComfyNode):
-    """Makes inverted latents longer, so that the video goes on after the clip."""
+    """Make inverted latents longer, so that the video goes on after the clip."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -11,7 +11,7 @@ from .setting_inputs import setting_input
 
 
 class InflateUNet(io.ComfyNode):
-    """Makes the frames of a batch attend to each other, as the frames of one video."""
+    """Make the frames of a batch attend to each other, as the frames of one video."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -11,7 +11,7 @@ from .setting_inputs import setting_input
 
 
 class LoadVideo(io.ComfyNode):
-    """A clip from the input folder as an IMAGE batch, picked by start, stride and count."""
+    """Read a clip from the input folder as an IMAGE batch, picked by start, stride and count."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -11,7 +11,7 @@ from .setting_inputs import setting_input
 
 
 class MaskFromPrompt(io.ComfyNode):
-    """One mask per frame, from the attention of the video model."""
+    """Find one mask per frame, from the attention of the video model."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -33,7 +33,7 @@ Tuned = io.Custom("TAV_TUNED")
 
 
 class OneShotTune(io.ComfyNode):
-    """Tunes the query projections and the temporal attention on the clip's latents."""
+    """Tune the query projections and the temporal attention on the clip's latents."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -11,7 +11,7 @@ from .setting_inputs import setting_input
 
 
 class SampleVideo(io.ComfyNode):
-    """DDIM sampling from the inverted clip, as published."""
+    """Sample a video by DDIM from the inverted clip, as published."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -12,7 +12,7 @@ from .schema_compat import newer, search_aliases
 
 
 class SaveTuned(io.ComfyNode):
-    """Writes what One-Shot Tune learned into the model folder tune_a_video."""
+    """Write what One-Shot Tune learned into the model folder tune_a_video."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -67,7 +67,7 @@ class SaveTuned(io.ComfyNode):
 
 
 class LoadTuned(io.ComfyNode):
-    """Puts a saved motion on a checkpoint."""
+    """Put a saved motion on a checkpoint."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -177,7 +177,7 @@ class _Prediction:
 
 
 class _Loop(comfy.samplers.Sampler):
-    """Runs a loop of the core as a sampler of ComfyUI."""
+    """Run a loop of the core as a sampler of ComfyUI."""
 
     def __init__(self, run: Callable, steps: int) -> None:
         self.run, self.steps = run, steps

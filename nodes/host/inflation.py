@@ -27,7 +27,7 @@ from .windows import FrameBatch, WindowedSampling
 
 @dataclass(frozen=True)
 class Inflation:
-    """Makes a MODEL a video model: a wrapper that ComfyUI calls around every call of the U-Net.
+    """Make a MODEL a video model: a wrapper that ComfyUI calls around every call of the U-Net.
 
     The overrides are on the network during that call only, so other branches of a graph find it unchanged.
     """

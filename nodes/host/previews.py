@@ -60,7 +60,7 @@ class Previews:
 
 
 class PreviewSampler:
-    """Renders the clip with the weights as they are, the way DDIM Invert and Sample Video would, in fewer steps.
+    """Render the clip with the weights as they are, the way DDIM Invert and Sample Video would, in fewer steps.
 
     The clip is inverted with the empty prompt and sampled with the preview's prompt, both with the current weights.
     No random number is drawn, so the tuning continues as if nothing had been sampled.

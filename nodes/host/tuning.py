@@ -40,7 +40,7 @@ tunings = TuningCache()
 
 @dataclass(frozen=True)
 class TunedVideo:
-    """Carried by the type TAV_TUNED: the tuned weights by published name, and the metadata of their file."""
+    """Hold what the type TAV_TUNED carries: the tuned weights by published name, and the metadata of their file."""
 
     state: dict[str, Tensor]
     metadata: dict

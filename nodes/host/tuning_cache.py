@@ -39,7 +39,7 @@ class CachedTuning:
 
 
 class TuningCache:
-    """Holds the last tuning of each node of each workflow, up to 2.5 GB in all and always the newest.
+    """Hold the last tuning of each node of each workflow, up to 2.5 GB in all and always the newest.
 
     ComfyUI's "unload models and execution cache" clears it.
     """

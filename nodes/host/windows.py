@@ -65,7 +65,7 @@ class FrameBatch:
 
 
 class WaitingControl:
-    """Takes the place of a ControlNet in a CONDITIONING, and computes it for one window at a time.
+    """Take the place of a ControlNet in a CONDITIONING, and compute it for one window at a time.
 
     Args:
         control: the last of a chain of ControlNets.

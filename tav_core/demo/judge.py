@@ -1,4 +1,4 @@
-"""Reads pictures of the drawn world: who is in them, in which pose, where, in which clothes and in which style.
+"""Read pictures of the drawn world: who is in them, in which pose, where, in which clothes and in which style.
 
 A small convolutional network, trained by tools/train_demo_judge.py on drawn pictures, whose truth is known, blurred,
 faded and noisy as a small model's pictures are. It knows nothing of captions, of clips or of the demo model.

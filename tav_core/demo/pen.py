@@ -61,7 +61,7 @@ def lit(colour: Colour, light: float) -> Colour:
 
 
 class Pen:
-    """Draws on a square canvas measured in pixels of the finished picture.
+    """Draw on a square canvas measured in pixels of the finished picture.
 
     Args:
         size: width and height of the finished picture.

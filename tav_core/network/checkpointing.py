@@ -25,7 +25,7 @@ LARGEST_SAVED = 256 << 20
 
 
 class SelectiveCheckpointing:
-    """Checkpoints modules of a network and saves chosen outputs inside them."""
+    """Checkpoint modules of a network and save chosen outputs inside them."""
 
     def __init__(self) -> None:
         self._mode: AbstractContextManager = nullcontext()

@@ -113,7 +113,7 @@ class _Mp4:
 
 
 class _Gif:
-    """Writes a GIF in two passes: frames are put into a temporary file while their palette is made."""
+    """Write a GIF in two passes: frames are put into a temporary file while their palette is made."""
 
     def __init__(self, path: str, size: tuple[int, int], fps: Fraction) -> None:
         self._path, self._size, self._fps = path, size, fps

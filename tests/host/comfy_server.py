@@ -118,7 +118,7 @@ class ComfyServer:
         ]  # fmt: skip
         variables = environment()
         if "comfyui-workflow-templates==0.1." in (self.install.folder / "requirements.txt").read_text():
-            # ComfyUI of that time does not start beside a later templates package, which keeps no files of its own
+            # such a ComfyUI does not start beside a later templates package, which keeps no files of its own
             package = self.folder / "stand-ins" / "comfyui_workflow_templates"
             (package / "templates").mkdir(parents=True, exist_ok=True)
             (package / "templates" / "index.json").write_text("[]")
