@@ -176,7 +176,7 @@ def apply_tuned(model: ModelPatcher, state: dict[str, Tensor], metadata: dict, s
     video_unet = inflation.video_unet(model.model.diffusion_model, inflation.temporal_attention)
     video_unet.load_tuned_state_dict(state, strength)
     changes: dict[str, Change] = {}
-    for name, own_name in video_unet.projection_names().items():
+    for name, own_name in video_unet.tuned.projection_names().items():
         key = f"{PREFIX}{own_name}"
         if f"{name}.{UP}" in state:
             changes[key] = state[f"{name}.{DOWN}"].float(), state[f"{name}.{UP}"].float()

@@ -135,7 +135,7 @@ def _tuned(
     """
     changes: dict[str, Change] = {}
     state = {name: tensor for name, tensor in learned.items() if "_temp." in name}
-    for name, (own_name, change) in video_unet.projection_changes().items():
+    for name, (own_name, change) in video_unet.tuned.projection_changes().items():
         key = f"{PREFIX}{own_name}"
         changes[key] = change
         in_all = combined(inflation.changes.get(key), change, 1.0)

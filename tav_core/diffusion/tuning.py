@@ -274,7 +274,7 @@ def _prepared(video_unet: VideoUNet, settings: TuneSettings, device: torch.devic
     video_unet.gradient_checkpointing = settings.gradient_checkpointing
     _leave_inference_mode(video_unet.unet)
     try:
-        with video_unet.constant_context():
+        with video_unet.text_cache.constant():
             yield
     finally:
         video_unet.compute_dtype, video_unet.gradient_checkpointing = before

@@ -115,9 +115,13 @@ class TunedWeights:
 
     @torch.no_grad()
     def projection_changes(self) -> dict[str, tuple[str, Change]]:
+        """Return (the network's own name of its weight, the change of it) of every projection in the tuned state, by
+        published name without its ending; the change is ``[out, in]`` or its low-rank factors (down, up)."""
         return {name: (own, self._projections[name].change()) for name, own in self.projection_names().items()}
 
     def projection_names(self) -> dict[str, str]:
+        """Return the network's own name of the weight of every projection in the tuned state, by published name without
+        its ending."""
         own = {f"{b.published_name}.{m}": f"{b.name}.{m}.weight" for b in self.blocks for m in _PROJECTIONS}
         return {name: own[name] for name in self._named_in_state()}
 

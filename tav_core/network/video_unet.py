@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import torch
 from einops import rearrange, repeat
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from . import patches
 from .attention import Kernel, attention_kernel, check_mode
 from .overrides import Overrides
-from .projection import Change
 from .state import VideoState
 from .structure import (
     checkpointed_modules,
@@ -216,20 +215,6 @@ class VideoUNet(VideoState):
                 strength is out of range.
         """
         self.tuned.load_state_dict(state, strength)
-
-    def projection_names(self) -> dict[str, str]:
-        """Return the network's own name of the weight of every projection in the tuned state, by published name without
-        its ending."""
-        return self.tuned.projection_names()
-
-    def projection_changes(self) -> dict[str, tuple[str, Change]]:
-        """Return (the network's own name of its weight, the change of it) of every projection in the tuned state, by
-        published name without its ending; the change is ``[out, in]`` or its low-rank factors (down, up)."""
-        return self.tuned.projection_changes()
-
-    def constant_context(self) -> AbstractContextManager[None]:
-        """Keep cross-attention keys and values within this context, while calls pass the same text embeddings."""
-        return self.text_cache.constant()
 
     def _check_attached(self) -> None:
         if getattr(self.unet, _INFLATED, None) is not self:

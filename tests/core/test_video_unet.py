@@ -135,7 +135,7 @@ def test_a_constant_context_is_projected_once_and_forgotten(unet, monkeypatch):
         return [len(tokens) for module, tokens in seen if module is video_unet.blocks[0].module.attn2.to_k]
 
     seen.clear()
-    with video_unet.constant_context():
+    with video_unet.text_cache.constant():
         for _ in range(2):
             assert torch.equal(video_unet(x, timesteps, context), fresh)
         assert rows() == [2]  # once per video, not per frame or call
