@@ -107,7 +107,7 @@ class ClipPreview {
         const hint = t("The clip is stretched from {width} × {height}: choose crop or pad to keep its shapes. ", source)
         const size = bytes < 1e9 ? "" : t(" · {size} GB of memory", { size: (bytes / 1e9).toFixed(1) })
         this.line.replaceChildren(clip.frames < wanted ? less : "", describe(clip), size, from)
-        if (stretches) this.line.append(h("small.tav-hint", {}, hint))
+        if (stretches) this.line.append(h("small", {}, hint))
     }
 
     show(sheet, fps) {
