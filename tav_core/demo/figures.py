@@ -72,7 +72,7 @@ def pose(verb: str, phase: float, facing: int = 1) -> Pose:
             0.02 * abs(swing),
         )
     else:
-        raise ValueError(f"unknown verb {verb!r}; expected one of {', '.join(VERBS)}.")
+        raise ValueError(f"The verb {verb!r} is unknown: choose one of {', '.join(VERBS)}.")
     return found if facing > 0 else _mirrored(found, swap=True)
 
 

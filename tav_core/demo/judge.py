@@ -181,7 +181,7 @@ def compare(edited: Tensor, source: Tensor, words: Words, source_words: Words) -
         ValueError: the clips have different numbers of frames.
     """
     if len(edited) != len(source):
-        raise ValueError(f"the edited clip has {len(edited)} frames and its source {len(source)}; they must match.")
+        raise ValueError(f"The edited clip has {len(edited)} frames, its source {len(source)}: give as many of both.")
     ours, theirs = read(edited), read(source)
     verdicts = [reading.right(words) for reading in ours]
     limbs, sources = _limbs(ours), _limbs(theirs)

@@ -27,6 +27,7 @@ from ..errors import check_text
 from ..files import file_name, parse_json
 from ..terminal.config import Config
 from ..terminal.run_folder import CONFIG
+from ..text_table import counted
 
 SOURCE = "source"
 
@@ -170,4 +171,5 @@ def _warn_of_others(folder: Path, systems: Iterable[str], prompts: dict[str, str
         if path.suffix in VIDEO_ENDINGS and path.relative_to(folder / system).with_suffix("").as_posix() not in prompts
     ]
     if others:
-        warnings.warn(f"{len(others)} videos have no prompt and are left out, such as {others[0]}.", stacklevel=2)
+        left_out = f"{counted(len(others), 'video')} without a prompt"
+        warnings.warn(f"Left out: {left_out}, such as {others[0]}.", stacklevel=2)

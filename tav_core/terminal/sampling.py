@@ -17,6 +17,7 @@ from ..diffusion.extension import extend
 from ..files import file_name
 from ..pictures.contact_sheet import contact_sheet, shown_frames
 from ..saved.inverted import load_inverted, save_inverted
+from ..text_table import counted
 from ..video.writing import FASTEST, SLOWEST, stream_videos
 from .config import Config
 from .edits import latent_mask_of
@@ -99,8 +100,8 @@ def sample(
     check_prompts(session)
     if inverted and inverted.steps not in (None, data.num_inference_steps):
         warnings.warn(
-            f"The clip was inverted in {inverted.steps} steps and is sampled in {data.num_inference_steps}: use the "
-            "same number to keep its motion best.",
+            f"The clip was inverted in {counted(inverted.steps, 'step')} and is sampled in {data.num_inference_steps}: "
+            "use the same number to keep its motion best.",
             stacklevel=2,
         )
     fps = inverted.fps if inverted else session.tuned_metadata.get("fps") or _clip_fps(session)

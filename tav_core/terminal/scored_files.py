@@ -10,6 +10,7 @@ from pathlib import Path
 from ..diffusion.settings import ClipSettings
 from ..files import file_name
 from ..scoring.scores import VideoResult
+from ..text_table import counted
 from ..video.reading import load_video, probe_video
 from .config import Config
 from .run_folder import CONFIG
@@ -54,8 +55,8 @@ def read_result(
     note = ""
     if there != len(frames):
         note = (
-            f"{name} has {len(frames)} frames, {Path(source.path).name} has {there}: motion is compared over "
-            f"{compared} of them, the source's from frame {source.start} in steps of {source.stride}."
+            f"{name} has {counted(len(frames), 'frame')}, {Path(source.path).name} has {there}: motion is compared "
+            f"over {compared} of them, the source's from frame {source.start} in steps of {source.stride}."
         )
     return VideoResult(name, frames, prompt, clip.frames), note
 
@@ -83,7 +84,7 @@ def source_of_run(folder: str | os.PathLike) -> SourceClip | None:
 def _config_of_run(folder: Path) -> Config:
     runs = sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))
     if runs and not (folder / CONFIG).exists():
-        raise FileNotFoundError(f"{folder} holds {len(runs)} runs: give one of them, such as {runs[0]}.")
+        raise FileNotFoundError(f"{folder} holds {counted(len(runs), 'run')}: give one of them, such as {runs[0]}.")
     return Config.read(folder / CONFIG)
 
 

@@ -54,7 +54,7 @@ def test_results_are_found_in_the_layout(folder):
     assert {clip.source for clip in read_results(folder).clips} == {folder / "source.mp4"}
     (folder / "prompts.json").unlink()
     (folder / "prompts.csv").write_text('name,prompt\ncat.mp4,"a cat, cartoon style"\n', encoding="utf-8-sig")
-    with pytest.warns(UserWarning, match="3 videos have no prompt"):
+    with pytest.warns(UserWarning, match="3 videos without a prompt"):
         (clip,) = read_results(folder).clips
     assert (clip.name, clip.prompt) == ("cat", "a cat, cartoon style")
 

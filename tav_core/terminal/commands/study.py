@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from contextlib import closing, suppress
 
 from ...study import PORT
+from ...text_table import counted
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def run(arguments: Namespace) -> None:
 
     with closing(Study(read_results(arguments.results))) as study, StudyServer(study, arguments.port) as server:
         print(
-            f"{len(study.results.systems)} systems, {len(study.results.clips)} prompts: "
+            f"{len(study.results.systems)} systems, {counted(len(study.results.clips), 'prompt')}: "
             f"{study.total} questions to each rater, at {server.url}\n"
             f"Answers are added to {study.log.path}; the same command with --report evaluates them. Ctrl-C ends.",
             flush=True,
