@@ -3,7 +3,7 @@
 When pictures are asked for, it runs with its own settings.
 """
 
-from workflow_page import PICTURES, WATCH
+from workflow_page import LOAD_SECONDS, PICTURES
 
 STEPS, PREVIEW_EVERY, SEEN = (120, 40, 85) if PICTURES else (6, 3, 1)
 POINTS = "() => document.querySelector('.tav-tune .tav-raw')?.getAttribute('d').split('L').length ?? 0"
@@ -37,13 +37,12 @@ def test_four_edits_without_a_checkpoint(server, page):
     page.picture(f"{HELP}/load_demo_model.png", "Load Demo Model", "VAE Encode")
     page.picture(f"{HELP}/demo_clip_node.png", "Demo Clip")
     page.picture(f"{HELP}/inflate_unet.png", "Inflate UNet")
-    page.page.evaluate(WATCH)
-    page.queue()
+    prompt = page.queue()
     page.page.evaluate(LOOK, "TAVOneShotTune")
-    page.wait_until(f"() => ({POINTS})() >= {SEEN}", seconds=240)
+    page.wait_until(f"() => ({POINTS})() >= {SEEN}", seconds=LOAD_SECONDS)
     page.picture("docs/images/demo_graph_during.png", "What the clip shows", "One-Shot Tune", above=56)
     page.picture(f"{HELP}/one_shot_tune.png", "One-Shot Tune")
-    end = page.page.evaluate("() => window.ended")
+    end = page.end_of(prompt)
     assert end[0] == "execution_success", end[1]
     page.page.evaluate(LOOK, "TAVOneShotTune")
     page.wait_until(f"() => ({POINTS})() === {STEPS}")

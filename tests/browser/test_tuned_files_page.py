@@ -23,11 +23,16 @@ NOTICE = "tuned on another checkpoint"
 INTO_SUBGRAPH = "() => { app.graph.convertToSubgraph(new Set(app.graph.nodes)) }"
 ASKED_ON_REFRESH = """async paths => {
     await new Promise(done => setTimeout(done, 1000)) // what opening the workflow asks for
-    performance.clearResourceTimings()
+    const { fetchApi } = app.api
+    const asked = []
+    app.api.fetchApi = function (route, ...rest) {
+        asked.push(route)
+        return fetchApi.call(this, route, ...rest)
+    }
     await app.extensionManager.command.execute('Comfy.RefreshNodeDefinitions')
     await new Promise(done => setTimeout(done, 1000))
-    const asked = performance.getEntriesByType('resource').map(({ name }) => name)
-    return paths.map(path => asked.filter(name => name.includes(path)).length)
+    app.api.fetchApi = fetchApi
+    return paths.map(path => asked.filter(route => route.startsWith(path)).length)
 }"""
 
 
@@ -51,10 +56,10 @@ def renderer(page, request) -> Iterator[str]:
     """Switch to each of the two renderers."""
     with page.renderer(request.param):
         if RENDERERS[request.param]:
-            page.reload()
+            page.reload(kept=False)
         yield request.param
     if RENDERERS[request.param]:
-        page.reload()
+        page.reload(kept=False)
 
 
 def test_the_chosen_file_is_shown(page, files, renderer):
@@ -81,7 +86,6 @@ def run(page, graph: Graph, type: str) -> None:
 
 def reload(page, type: str) -> None:
     """Load the page anew, and look at a node."""
-    page.page.wait_for_timeout(1000)  # ComfyUI keeps what was changed after a moment
     page.reload()
     page.page.evaluate(LOOK, type)
 

@@ -113,6 +113,10 @@ OPEN_TEMPLATE = """async ([pack, name]) => {
     const answer = await fetch(`/api/workflow_templates/${pack}/${encodeURIComponent(name)}.json`)
     await app.loadGraphData(await answer.json(), true, true, name, { openSource: 'template' })
 }"""
+TUNING = """() => {
+    const { left, top, right, bottom } = document.querySelector('.tav-tune').getBoundingClientRect()
+    return [left, top, right, bottom]
+}"""
 VIEW = """() => {
     const { nodes } = app.graph
     const boxes = nodes.map(node => [node.title, ...node.boundingRect])
@@ -134,8 +138,7 @@ def test_every_template_opens_large_enough_and_without_overlaps(page, renderer):
                 assert page.template_titles() == names
             for name in names:
                 page.page.evaluate(OPEN_TEMPLATE, [page.pack, name])  # as the template browser does
-                page.page.wait_for_timeout(1000)  # ComfyUI fits the view, and nodes get their contents
-                view = page.page.evaluate(VIEW)
+                view = page.settled(VIEW)  # ComfyUI fits it, and nodes get their contents
                 assert view["zoom"] >= 0.6 and view["overlapping"] == [], (name, view)
     finally:
         page.page.set_viewport_size({"width": 1600, "height": 900})
@@ -148,10 +151,8 @@ def test_curve_and_buttons_of_a_tuning_are_in_sight_on_a_small_screen(page, rend
         with page.renderer(renderer):
             page.page.evaluate(OPEN_TEMPLATE, [page.pack, "1 Start here, no checkpoint needed"])
             page.wait_for_selector(".tav-tune")
-            page.page.wait_for_timeout(1000)
-            box = page.page.locator(".tav-tune").bounding_box()
-            assert box["x"] > 0 and box["x"] + box["width"] < 1280
-            assert box["y"] > 0 and box["y"] + box["height"] < 720
+            left, top, right, bottom = page.settled(TUNING)
+            assert left > 0 and right < 1280 and top > 0 and bottom < 720
     finally:
         page.page.set_viewport_size({"width": 1600, "height": 900})
 
@@ -159,8 +160,8 @@ def test_curve_and_buttons_of_a_tuning_are_in_sight_on_a_small_screen(page, rend
 def test_the_app_shows_a_prompt_and_no_graph(page):
     page.open_template("2 Start here without a graph.app")
     page.page.get_by_text("tuning steps").wait_for()
-    assert page.page.get_by_text("prompt", exact=True).is_visible()
-    assert not page.page.locator("#graph-canvas").is_visible()
+    page.page.get_by_text("prompt", exact=True).wait_for()
+    page.page.locator("#graph-canvas").wait_for(state="hidden")
     page.page.evaluate("() => app.extensionManager.command.execute('Comfy.ToggleLinear')")
     page.page.locator("#graph-canvas").wait_for()
     assert page.own_errors() == []
@@ -220,7 +221,7 @@ SAY = "async ([module, all]) => { const { t } = await import(module); return all
 def test_nodes_speak_the_language_of_the_page(page):
     page.set_setting("Comfy.Locale", "zh")
     try:
-        page.reload()
+        page.reload(kept=False)
         page.page.evaluate("() => app.graph.add(window.added = LiteGraph.createNode('TAVOneShotTune'))")
         assert page.page.evaluate("() => [added.title, added.widgets[0].label]") == ["单视频微调", "步数"]
         assert page.page.evaluate("() => added.outputs.map(output => output.localized_name)[2]") == "损失曲线"
@@ -228,9 +229,9 @@ def test_nodes_speak_the_language_of_the_page(page):
         said = page.page.evaluate(SAY, [f"/extensions/{page.pack}/js/i18n.js", said_on_our_elements()])
         assert [words for words in said if not re.search("[\u4e00-\u9fff]", words)] == []
         page.open_template("1 Start here, no checkpoint needed")
+        page.wait_until(f"() => ({NOTE})().startsWith('## 从这里开始')")
         titles = page.page.evaluate("() => [...app.graph.groups, ...app.graph.nodes].map(({ title }) => title)")
         assert [title for title in titles if title.isascii()] == []
-        assert page.page.evaluate(NOTE).startswith("## 从这里开始")
     finally:
         page.set_setting("Comfy.Locale", "en")
-        page.reload()
+        page.reload(kept=False)

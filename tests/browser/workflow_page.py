@@ -6,7 +6,8 @@ The README and the help pages show pictures that these tests take where they com
 
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,15 +16,24 @@ from comfy_install import REPOSITORY
 
 PICTURES = bool(os.environ.get("SCREENSHOTS"))
 SECONDS = 1000  # Playwright counts in milliseconds
-CLICK_SECONDS = 15  # for what the page does by itself
-RUN_SECONDS = 60  # for what may have to wait for the server
-LOAD_SECONDS = 180  # for the page itself: hundreds of files, slow on a busy machine
+WAIT_SECONDS = 120  # for anything: a busy machine takes ten times as long, and a test that passes waits for nothing
+LOAD_SECONDS = 300  # for the page itself, which is hundreds of files, and for the end of a run
 RENDERERS = {"classic": False, "vue": True}
 FIRST_WITH_ELEMENTS = (1, 30)
 """Before this frontend the Vue renderer, then an experiment, leaves out every element that a pack puts on a node."""
 
 READY = """() => !!(window.app?.graph && LiteGraph.registered_node_types['TAVLoadVideo']
-    && app.extensionManager?.workflow?.activeWorkflow)"""  # the last: workflows of before are back
+    && app.extensionManager?.workflow?.activeWorkflow
+    && !app.extensionManager.spinner)"""  # the last two: workflows of before are back
+STILL = """addEventListener('DOMContentLoaded', () => {
+    const style = document.createElement('style')
+    style.textContent = `[role=dialog], [data-testid=dialog-overlay], .p-dialog-mask, .p-overlay-mask {
+        animation: none !important; transition: none !important }`
+    document.head.append(style)
+})"""
+"""What lies over the page goes at once: when a file is dropped while the cover of the drop before fades out, ComfyUI
+(frontend 1.49) takes away the new cover in place of the old, which stays."""
+DIALOGS = "[data-testid=dialog-overlay], .p-dialog-mask"
 SET = """async ([type, values]) => {
     await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))  // what was set before is drawn
     for (const node of app.graph.nodes.filter(node => node.type === type))
@@ -48,6 +58,7 @@ NEW_GRAPH = """async types => {
         app.graph.add(node)
         left += node.size[0] + 60
     }
+    await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))) // elements of before are gone
 }"""
 SET_NODE = """([number, values]) => {
     for (const [name, value] of Object.entries(values)) {
@@ -56,10 +67,16 @@ SET_NODE = """([number, values]) => {
         widget.callback?.(value)
     }
 }"""
-WATCH = """() => { window.ended = new Promise(done => {
+WATCH = """() => {
+    if (window.endings) return
+    window.endings = {} // by prompt: the end of a run before this may still be under way
     for (const kind of ['execution_success', 'execution_error', 'execution_interrupted'])
-        app.api.addEventListener(kind, event => done([kind, event.detail]), { once: true })
-}) }"""
+        app.api.addEventListener(kind, ({ detail }) => window.endings[detail.prompt_id] = [kind, detail])
+}"""
+MOMENT = "() => new Promise(done => setTimeout(() => requestAnimationFrame(done), 100))"
+A_SECOND = "() => new Promise(done => setTimeout(done, 1000))"  # by the page's clock: its timers of before are over
+KEPT = """() => [localStorage, sessionStorage].flatMap(Object.values)
+    .some(text => text.includes((app.rootGraph ?? app.graph).serialize().id))"""
 THUMBNAILS = """() => [...document.querySelectorAll('[role=dialog] img')]
     .filter(image => image.naturalWidth === 512).length > 3"""  # those in sight, the others load on scrolling
 DROP = """async address => {
@@ -91,8 +108,14 @@ LOOK = """([titles, above]) => {
     return { x: 0, y: 0, width: width * ds.scale, height: height * ds.scale }
 }"""
 MENUS = "#graph-canvas-container > .z-999 { opacity: 0 !important }"
-SHOWN = """type => app.graph.nodes.filter(node => node.type === type)
-    .map(node => [...(node.imgs ?? []), ...(node.videoContainer?.querySelectorAll('video') ?? [])].map(it => it.src))"""
+SHOWN = """type => {
+    const node = app.graph.nodes.find(node => node.type === type)
+    const elements = [...(node.imgs ?? []), ...(node.videoContainer?.querySelectorAll('video') ?? [])]
+    const shown = elements.map(element => element.src)
+    const files = Object.values(app.nodeOutputs[node.id] ?? {}).flat().flatMap(({ filename }) => filename ?? [])
+    const all = files.every(name => shown.some(address => address.includes(encodeURIComponent(name))))
+    return files.length && all ? shown : null
+}"""
 
 
 class WorkflowPage:
@@ -109,8 +132,9 @@ class WorkflowPage:
 
     def _open(self) -> None:
         self.page = self.browser.new_page(viewport={"width": 1600, "height": 900})
-        self.page.set_default_timeout(CLICK_SECONDS * SECONDS)
+        self.page.set_default_timeout(WAIT_SECONDS * SECONDS)
         self.page.set_default_navigation_timeout(LOAD_SECONDS * SECONDS)
+        self.page.add_init_script(STILL)
         self.page.on("console", self._keep)
         self.page.on("pageerror", lambda error: self.errors.append((error.message, error.stack or "")))
         settings = {
@@ -126,8 +150,11 @@ class WorkflowPage:
         self.wait_until(READY, seconds=LOAD_SECONDS)
 
     def renew(self) -> None:
-        """Open a fresh page if a test failed on this one, which may have left a dialog or a run behind."""
+        """Close a dialog that the test before left open; open a fresh page if it failed, and may have left more."""
         if not self.stale:
+            if self.page.locator(DIALOGS).count():
+                self.page.keyboard.press("Escape")
+                self.page.locator(DIALOGS).first.wait_for(state="hidden")
             return
         self.page.request.post(f"{self.url}/api/interrupt")
         self.page.request.post(f"{self.url}/api/queue", data={"clear": True})
@@ -136,13 +163,28 @@ class WorkflowPage:
         self.errors.clear()
         self._open()
 
-    def wait_until(self, expression: str, *, arg: Any = None, seconds: float = RUN_SECONDS) -> None:
-        """Wait until a function of the page is true, as long as a run may take."""
+    def wait_until(self, expression: str, *, arg: Any = None, seconds: float = WAIT_SECONDS) -> None:
+        """Wait until a function of the page is true."""
         self.page.wait_for_function(expression, arg=arg, timeout=seconds * SECONDS)
 
-    def wait_for_selector(self, selector: str, state: str = "visible", seconds: float = RUN_SECONDS) -> None:
-        """Wait for an element, as long as a run may take."""
+    def wait_for_selector(self, selector: str, state: str = "visible", seconds: float = WAIT_SECONDS) -> None:
+        """Wait for an element."""
         self.page.wait_for_selector(selector, state=state, timeout=seconds * SECONDS)
+
+    def expect(self, read: Callable[[], Any], value: Any) -> None:
+        """Wait until `read` returns this. Raises AssertionError with what it returned last."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while (seen := read()) != value and time.monotonic() < deadline:
+            self.page.wait_for_timeout(100)
+        assert seen == value
+
+    def settled(self, expression: str, arg: Any = None) -> Any:
+        """Return what a function of the page returns, once it has been the same for a second of the page's own time."""
+        seen = []
+        while len(seen) < 10 or seen[-10:] != seen[-1:] * 10:
+            self.page.evaluate(MOMENT)
+            seen.append(self.page.evaluate(expression, arg))
+        return seen[-1]
 
     def _keep(self, message: Any) -> None:
         if message.type == "error":
@@ -172,7 +214,7 @@ class WorkflowPage:
     def _browse_templates(self) -> Any:
         self.page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
         dialog = self.page.get_by_role("dialog")
-        dialog.get_by_text(self.pack).first.click(timeout=RUN_SECONDS * SECONDS)  # it lists hundreds of others, too
+        dialog.get_by_text(self.pack).first.click()  # it lists hundreds of others, too
         self.wait_until(THUMBNAILS)
         return dialog
 
@@ -180,7 +222,7 @@ class WorkflowPage:
         """Drop a file of ComfyUI's on an empty canvas, and wait for the workflow that it brings."""
         self.page.evaluate("() => app.graph.clear()")
         self.page.evaluate(DROP, address)
-        self.wait_until("() => app.graph.nodes.some(node => node.type === 'TAVSampleVideo')")
+        self.wait_until("() => app.graph.nodes.length && !app.extensionManager.spinner")
 
     def drop_workflow(self, name: str) -> None:
         """Open a workflow of this pack by dropping its file."""
@@ -207,18 +249,35 @@ class WorkflowPage:
 
         Raises AssertionError with ComfyUI's answer when it refuses the graph.
         """
+        return self.end_of(self.queue())
+
+    def queue(self, button: bool = True) -> str:
+        """Press Run, or its keys, with which the mouse stays where it is; returns the id of ComfyUI's prompt.
+
+        Raises AssertionError with ComfyUI's answer when it refuses the graph.
+        """
         self.page.evaluate(WATCH)
-        self.queue()
-        return tuple(self.page.evaluate("() => window.ended"))
-
-    def queue(self) -> None:
-        """Press Run. Raises AssertionError with ComfyUI's answer when it refuses the graph."""
         with self.page.expect_response("**/api/prompt") as answer:
-            self.page.get_by_test_id("queue-button").click()
+            if button:
+                self.page.get_by_test_id("queue-button").click()
+            else:
+                self.page.keyboard.press("Control+Enter")
         assert answer.value.ok, answer.value.text()
+        return answer.value.json()["prompt_id"]
 
-    def reload(self) -> None:
-        """Load the page anew, as F5 does."""
+    def end_of(self, prompt: str) -> tuple[str, dict]:
+        """Wait for the end of a run; returns the name of ComfyUI's last event and what came with it."""
+        self.wait_until("prompt => window.endings[prompt]", arg=prompt, seconds=LOAD_SECONDS)
+        return tuple(self.page.evaluate("prompt => window.endings[prompt]", prompt))
+
+    def reload(self, kept: bool = True) -> None:
+        """Load the page anew, as F5 does, once ComfyUI has kept the workflow, which it does a moment after a change.
+
+        kept: False for a workflow that need not be there afterwards; ComfyUI keeps no empty one.
+        """
+        if kept:
+            self.page.evaluate(A_SECOND)
+            self.wait_until(KEPT)
         self.page.reload()
         self.wait_until(READY, seconds=LOAD_SECONDS)
 
@@ -255,7 +314,7 @@ class WorkflowPage:
             self.page.screenshot(path=REPOSITORY / path, clip=area, style=MENUS, **quality)
 
     def shown(self, type: str) -> list[str]:
-        """Return the addresses of the images and videos that the one node of a type shows, waiting for the first.
+        """Return the addresses of the images and videos that the one node of a type shows, once they are its last ones.
 
         The node comes in sight, as some versions of the page load nothing for others.
         """
@@ -263,8 +322,8 @@ class WorkflowPage:
             self.page.evaluate(
                 "type => app.canvas.centerOnNode(app.graph.nodes.find(node => node.type === type))", type
             )
-            self.wait_until(f"type => ({SHOWN})(type)[0].length > 0", arg=type)
-            return self.page.evaluate(SHOWN, type)[0]
+            self.wait_until(SHOWN, arg=type)
+            return self.page.evaluate(SHOWN, type)
 
     @contextmanager
     def _view_kept(self) -> Iterator[None]:
