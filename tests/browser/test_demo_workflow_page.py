@@ -33,14 +33,12 @@ def test_four_edits_without_a_checkpoint(server, page):
         page.set("TAVOneShotTune", preview_steps=2)
         page.set("TAVDDIMInvert", steps=2)
         page.set("TAVSampleVideo", steps=2)
-    page.picture("docs/images/demo_graph_before.png", "Load Demo Model", "One-Shot Tune", above=56)
     page.picture(f"{HELP}/load_demo_model.png", "Load Demo Model", "VAE Encode")
     page.picture(f"{HELP}/demo_clip_node.png", "Demo Clip")
     page.picture(f"{HELP}/inflate_unet.png", "Inflate UNet")
     prompt = page.queue()
     page.page.evaluate(LOOK, "TAVOneShotTune")
     page.wait_until(f"() => ({POINTS})() >= {SEEN}", seconds=LOAD_SECONDS)
-    page.picture("docs/images/demo_graph_during.png", "What the clip shows", "One-Shot Tune", above=56)
     page.picture(f"{HELP}/one_shot_tune.png", "One-Shot Tune")
     end = page.end_of(prompt)
     assert end[0] == "execution_success", end[1]
@@ -57,7 +55,6 @@ def test_four_edits_without_a_checkpoint(server, page):
     page.page.get_by_title("Play or pause (space)").click()
     page.page.locator(".tav-compare .tav-bar input").fill("5")
     assert page.page.evaluate(FRAME) == "6 / 12"
-    page.picture("docs/images/demo_graph_after.jpg", "Compare Videos")
     page.page.evaluate(NARROW, "TAVCompareVideos")
     page.picture(f"{HELP}/compare_videos.jpg", "Compare Videos")
     page.page.get_by_role("button", name="Wipe").click()

@@ -64,6 +64,8 @@ def tuned(page) -> None:
     assert_opened_whole(page)
     page.page.get_by_text("24 frames · 12 fps · 2 s · 512 \u00d7 512").wait_for(state="attached")
     page.picture("web/docs/images/load_video.png", "Load Video (Tune-A-Video)")
+    page.picture("docs/images/five_steps.png", "How it works", "Load Video (Tune-A-Video)", "Inflate UNet",
+                 "One-Shot Tune", "DDIM Invert", "Sample Video", above=56)  # fmt: skip
     run_small(page)
     page.picture("web/docs/images/save_tuned.png", "Save Tuned Video Model")
 
