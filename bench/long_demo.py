@@ -11,7 +11,8 @@ change from frame to frame at the seams of windows over that inside windows; "to
 frames at once, where nothing but the motion changes there.
 extend: the inverted clip is extended and sampled with the edited prompt. Right: frames that show what the prompt says,
 in all, and in the first, middle and last third. Repeats: PSNR of each frame to that one period of the mode later
-(mirror: forward and back, others: one clip): high where the video loops.
+(mirror: forward and back, others: one clip): high where the video loops. Moves: how far the figure's limbs move in the
+frames behind the clip's, as a share of those in the clip's.
 """
 
 from __future__ import annotations
@@ -111,6 +112,12 @@ def windows(demo: TunedDemo, name: str, window: int, overlap: int) -> Figures:
     }
 
 
+def movement(video: Tensor, own: int) -> float:
+    """Return the spread of the figure's joints over the frames behind the first ``own`` ones, over that in these."""
+    points = torch.stack([reading.points for reading in read(video)])
+    return float(points[own:].std(dim=0).mean() / points[:own].std(dim=0).mean())
+
+
 def extended(demo: TunedDemo, name: str, mode: str, autoregressive: bool, frames: int) -> Figures:
     window, overlap = demo.args.window, demo.args.overlap
     demo.set_window(window, overlap)
@@ -133,6 +140,7 @@ def extended(demo: TunedDemo, name: str, mode: str, autoregressive: bool, frames
         **{part: float(some.mean()) for part, some in zip(("first", "middle", "last"), right.tensor_split(3))},
         "steadiness": tav_core.steadiness(video),
         "drift": drift(video),
+        "moves": movement(video, len(demo.source)),
         "seams": seam_ratio(video, window),
         "repeats, dB": tav_core.psnr(video[:-period], video[period:]) if len(video) > period else float("nan"),
         "s per frame": seconds / frames,

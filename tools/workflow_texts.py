@@ -84,9 +84,9 @@ NOTES = {
     ),
     "poor long clip": (
         "- out of memory: a window of 8, overlap 7\n- quicker, less faithful: bypass One-Shot Tune (**Ctrl B**), "
-        "attention *first_frame*\n- the motion should not turn back: mode `loop` or `noise`",
+        "attention *first_frame*\n- the motion should not turn back: mode `loop`",
         "- 显存不足：window 8，overlap 7\n- 更快但不够忠实：绕过单视频微调（**Ctrl B**），attention 选 *first_frame*\n"
-        "- 不想让运动倒放：mode 选 `loop` 或 `noise`",
+        "- 不想让运动倒放：mode 选 `loop`",
     ),
     "controlnet": (
         "## With ControlNet\n\nThe tuned motion and the clip's edges together: ControlNet holds every frame to the "

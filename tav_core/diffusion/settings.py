@@ -279,7 +279,7 @@ class LongVideoSettings:
     extension: str = setting(
         "mirror",
         "How the video goes on after the clip: forward and back, from the beginning again, or with new noise that "
-        "shares what the frames of the clip share.",
+        "shares what the frames of the clip share, and hardly moves.",
         among=EXTENSION_MODES,
     )
 
