@@ -18,12 +18,12 @@ from ..choices import ATTENTION_MODES, EXTENSION_MODES, LARGEST_SIDE, RESIZE_MOD
 
 _SIDE = {"min": 64, "max": 4096, "step": 8}
 _RULES: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
-    "among": (lambda value, choices: value in choices, "one of"),
-    "least": (operator.ge, "at least"),
-    "above": (operator.gt, "above"),
-    "below": (operator.lt, "below"),
-    "most": (operator.le, "at most"),
-    "multiple": (lambda value, of: value % of == 0, "a multiple of"),
+    "among": (lambda value, choices: value in choices, "one of {}"),
+    "least": (operator.ge, "at least {}"),
+    "above": (operator.gt, "above {}"),
+    "below": (operator.lt, "below {}"),
+    "most": (operator.le, "at most {}"),
+    "multiple": (lambda value, of: value % of == 0, "a multiple of {}"),
 }
 
 
@@ -55,7 +55,7 @@ def check(name: str, value: Any, rules: Mapping[str, Any]) -> Any:
     for rule, (holds, wanted) in _RULES.items():
         if rule in rules and not holds(value, bound := rules[rule]):
             shown = ", ".join(bound) if rule == "among" else bound
-            raise ValueError(f"{name} is {reprlib.repr(value)}, but must be {wanted} {shown}.")
+            raise ValueError(f"{name} is {reprlib.repr(value)}, but must be {wanted.format(shown)}.")
     return value
 
 

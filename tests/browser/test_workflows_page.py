@@ -199,22 +199,6 @@ def said_on_our_elements() -> list[str]:
 
 
 NOTE = "() => app.graph.nodes.find(node => node.type === 'MarkdownNote').widgets[0].value"
-def said_by_the_server() -> list[str]:
-    """Return the server's sentences that the page translates, cut at the values in them."""
-    source = (REPOSITORY / "web" / "js" / "i18n.js").read_text(encoding="utf-8")
-    sentences = re.findall(r'"([^"]+)":', source.split("const SERVER")[1].split("\n}")[0])
-    return [part.strip() for sentence in sentences for part in re.split(r"{\w+}", sentence) if len(part) > 12]
-
-
-def server_sources() -> str:
-    """Return the sources of the core and the nodes with the parts of their strings joined, and values left out."""
-    files = [file for room in ("tav_core", "nodes") for file in (REPOSITORY / room).rglob("*.py")]
-    return re.sub(r'"\s+f?"', "", " ".join(file.read_text(encoding="utf-8") for file in files))
-
-
-def test_sentences_that_are_translated_are_those_of_the_server():
-    sources = server_sources()
-    assert [part for part in said_by_the_server() if part not in sources] == []
 
 
 SAY = "async ([module, all]) => { const { t } = await import(module); return all.map(words => t(words)) }"
@@ -237,3 +221,47 @@ def test_nodes_speak_the_language_of_the_page(page):
     finally:
         page.set_setting("Comfy.Locale", "en")
         page.reload(kept=False)
+
+
+WRONGLY_TRANSLATED = """async folder => {
+    const [{ fromServer }, { CORE }, { NODES }] = await Promise.all(
+        ['server_messages', 'zh/core', 'zh/nodes'].map(name => import(`${folder}/${name}.js`)))
+    const filled = text => text.replace(/{\\w+}/g, '7')
+    const all = Object.entries({ ...CORE, ...NODES }).map(pair => pair.map(filled))
+    return all.filter(([english, chinese]) => fromServer(english) !== chinese)
+}"""
+
+
+def shown_errors(page):
+    """Open ComfyUI's error panel with its details, and return it; older pages show a dialog by themselves."""
+    to_panel = page.page.get_by_test_id("error-overlay-see-errors")
+    shown = page.page.get_by_test_id("properties-panel").or_(page.page.get_by_role("dialog"))
+    to_panel.or_(page.page.get_by_role("dialog")).wait_for()
+    if to_panel.is_visible():
+        to_panel.click()
+        details = shown.locator("[aria-controls^=execution-item-detail]")
+        shown.get_by_test_id("runtime-error-panel").or_(details).first.wait_for()
+        for button in details.all():
+            button.click()
+    return shown
+
+
+def test_errors_come_in_the_language_of_the_page(page):
+    """One that the core raises in a run, and one by which a node refuses its inputs before."""
+    inputs = {"video": "man-skiing.mp4", "start": 99, "stride": 1, "frames": 2, "width": 64, "height": 64}
+    loaded = {"class_type": "TAVLoadVideo", "inputs": {**inputs, "resize": "pad"}}
+    page.open_graph({"1": loaded, "2": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}}})
+    page.set_setting("Comfy.Locale", "zh")
+    try:
+        assert page.page.evaluate(WRONGLY_TRANSLATED, f"/extensions/{page.pack}/js") == []
+        assert page.run()[0] == "execution_error"
+        shown_errors(page).get_by_text("man-skiing.mp4 有 48 帧").first.wait_for()
+        page.page.keyboard.press("Escape")
+        page.set("TAVLoadVideo", video="missing.mp4")
+        with pytest.raises(AssertionError, match="There is no video missing"):  # in English from the server
+            page.queue()
+        shown_errors(page).get_by_text("input 文件夹中没有视频 missing.mp4").first.wait_for()
+        assert page.own_errors() == []
+    finally:
+        page.page.keyboard.press("Escape")
+        page.set_setting("Comfy.Locale", "en")

@@ -5,9 +5,10 @@ import { app } from "../../../scripts/app.js"
 import { addStyle, h } from "./dom.js"
 import { chain, widgetOf } from "./graph.js"
 import { growInputs } from "./growing_inputs.js"
-import { fromServer, t } from "./i18n.js"
+import { t } from "./i18n.js"
 import { onOutput } from "./node_outputs.js"
 import { addPanel } from "./node_panel.js"
+import { fromServer } from "./server_messages.js"
 
 const HEIGHT = 110 // of the panel in pixels
 

@@ -97,31 +97,6 @@ const CHINESE = {
     "The file has no metadata; it may be a published one.": "文件不含元数据；可能是已发布的模型文件。",
 }
 
-const SERVER = {
-    "{file} has {count} {unit}, which gives {available} with start {start} and stride {stride}, but {frames} were requested: request fewer frames, or lower start or stride.":
-        "{file} 有 {count} 帧，start 为 {start}、stride 为 {stride} 时只有 {available} 帧，但要求 {frames} 帧：请减少帧数，或调小 start 或 stride。",
-    "There is no video {video} in the input folder: upload it or choose another.": "input 文件夹中没有视频 {video}：请上传或另选一个。",
-    "No video is chosen: upload one, or drop one on the node.": "未选择视频：请上传，或拖到节点上。",
-    "Starts over, because of another {changed}.": "重新开始，因为这些输入变了：{changed}。",
-    "Motion fidelity is measured with OpenCV, which is not installed: run {command} in the Python environment that this runs in.":
-        "运动保真度需要 OpenCV，尚未安装：请在运行环境中执行 {command}。",
-}
-/** The server's sentences that are seen most, with values in braces; the others stay English. */
-const PATTERNS = Object.entries(SERVER).map(([english, translation]) => {
-    const pattern = english.replace(/[.*+?^$()|[\]\\]/g, "\\$&").replace(/{(\w+)}/g, "(?<$1>.+?)")
-    return [new RegExp(`^${pattern}$`), translation]
-})
-
-/** Return a sentence of the server in the user's language, if it is one of those that are translated. */
-export function fromServer(sentence) {
-    if (!chinese()) return sentence
-    for (const [pattern, translation] of PATTERNS) {
-        const { groups } = sentence.match(pattern) ?? {}
-        if (groups || pattern.test(sentence)) return translation.replace(/{(\w+)}/g, (_, name) => groups[name])
-    }
-    return sentence
-}
-
 /** Return true if ComfyUI is set to Chinese. */
 export const chinese = () => app.extensionManager.setting.get("Comfy.Locale") === "zh"
 

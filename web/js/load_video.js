@@ -4,11 +4,12 @@ import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
 import { addStyle, h } from "./dom.js"
 import { chain, widgetOf } from "./graph.js"
-import { fromServer, t } from "./i18n.js"
+import { t } from "./i18n.js"
 import { inputValue } from "./linked_values.js"
 import { addPanel } from "./node_panel.js"
 import { Playback, clear, fit, readSpriteSheet } from "./player.js"
 import { BAR_STYLE, PlayerBar, iconButton } from "./player_bar.js"
+import { fromServer } from "./server_messages.js"
 
 const NODE = "TAVLoadVideo"
 const CHOICE = ["video", "start", "stride", "frames", "width", "height", "resize"]

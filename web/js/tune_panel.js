@@ -2,8 +2,9 @@
 
 import { addStyle, h } from "./dom.js"
 import { FILM_HEIGHT, FILM_STYLE, Filmstrip } from "./filmstrip.js"
-import { fromServer, t } from "./i18n.js"
+import { t } from "./i18n.js"
 import { CURVE_STYLE, LossCurve, runningMean, short } from "./loss_curve.js"
+import { fromServer } from "./server_messages.js"
 
 const HEIGHT = 190 // of the panel without previews: the same before, during and after a run
 

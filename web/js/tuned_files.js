@@ -8,6 +8,7 @@ import { t } from "./i18n.js"
 import { inputValue } from "./linked_values.js"
 import { onOutput } from "./node_outputs.js"
 import { addPanel } from "./node_panel.js"
+import { fromServer } from "./server_messages.js"
 
 const HEIGHT = 104 // of the panel in pixels, without a notice
 const NOTICE = 44
@@ -70,6 +71,7 @@ class FilePanel {
             return this.show({ error: t(name ? NOT_THERE : "No motion is saved yet.", { name }) })
         const answer = await api.fetchApi(`/tune_a_video/tuned?name=${encodeURIComponent(name)}`)
         const metadata = await answer.json()
+        if (metadata.error) metadata.error = fromServer(metadata.error)
         if (this.node.graph && this.name === name) this.show(metadata)
     }
 
@@ -103,7 +105,7 @@ function showFile(node) {
     const panel = new FilePanel(node)
     const height = () => HEIGHT + (panel.notice.textContent ? NOTICE : 0)
     addPanel(node, "about", panel.root, height, () => shown.delete(panel))
-    onOutput(node, "tav_notice", ([name, notice]) => panel.warn({ name, text: notice }))
+    onOutput(node, "tav_notice", ([name, notice]) => panel.warn({ name, text: fromServer(notice) }))
 
     const update = () => panel.update()
     chain(panel.choice, "callback", update)
