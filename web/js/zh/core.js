@@ -1,7 +1,7 @@
 // What the method says in Chinese, by the English sentence with values in braces: the rooms of tav_core that nodes call.
 
 export const CORE = {
-    "unknown verb {verb}; expected one of {verbs}.": "未知的动作 {verb}；应为以下之一：{verbs}。",
+    "The verb {verb} is unknown: choose one of {verbs}.": "未知的动作 {verb}：请选择以下之一：{verbs}。",
     "{caption} is not a caption of the drawn world; expected one like '{example}' with {figures}; {verbs}; {places}; shirts {colours}; styles {styles}.":
         "{caption} 不是演示世界的描述；应类似 '{example}'，可用的词：{figures}；{verbs}；{places}；上衣颜色 {colours}；画风 {styles}。",
 
