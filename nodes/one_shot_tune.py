@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from .. import tav_core
-from ..tav_core.diffusion.settings import OWN_TUNE, TUNE
+from ..tav_core.diffusion.settings import OWN_TUNE, PRESETS, TUNE
 from . import host
 from .schema_compat import advanced, newer, search_aliases
 from .setting_inputs import setting_input
@@ -100,6 +100,15 @@ class OneShotTune(io.ComfyNode):
                     setting_input(setting, optional=True, **_OWN_HELP.get(name, {}), **advanced())
                     for name, setting in OWN_TUNE.items()
                 ),
+                io.Combo.Input(
+                    "preset",
+                    options=[*PRESETS, "custom"],
+                    default="published",
+                    optional=True,
+                    tooltip="Sets steps and learning_rate: as published, or quick, in a third of the steps at three "
+                    "times the rate. Those two inputs are what counts; with other values, this shows custom.",
+                    extra_dict={"tav_presets": PRESETS},
+                ),
             ],
             outputs=[
                 io.Model.Output(display_name="model", tooltip="The tuned video model, an ordinary MODEL."),
@@ -122,6 +131,7 @@ class OneShotTune(io.ComfyNode):
         preview: io.Conditioning.Type | None = None,
         negative: io.Conditioning.Type | None = None,
         vae: io.Vae.Type | None = None,
+        preset: str = "published",  # for the page, which sets the inputs above by it
         **settings: Any,
     ) -> io.NodeOutput:
         if settings.get("rank", 0) < 0:

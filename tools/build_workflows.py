@@ -24,7 +24,13 @@ from tav_core.experiments.ablation_rows import ROWS
 FOLDER = Path(__file__).parents[1] / "workflows"
 TEMPLATES: dict[str, Callable[[Workflow], None]] = {}
 """File name -> what writes it."""
-DEMO_TUNE = {"steps": STEPS, "learning_rate": LEARNING_RATE, "gradient_checkpointing": False, "preview_every": 40}
+DEMO_TUNE = {
+    "steps": STEPS,
+    "learning_rate": LEARNING_RATE,
+    "preset": "custom",
+    "gradient_checkpointing": False,
+    "preview_every": 40,
+}
 DEMO_STEPS = demo_config().validation_data.num_inference_steps
 DEMO_GUIDANCE = demo_config().validation_data.guidance_scale
 DEMO_EDITS = dict(

@@ -204,6 +204,13 @@ class TuneSettings(OwnTuneSettings):
         return self.learning_rate * decay
 
 
+PRESETS = {
+    "published": {name: getattr(TuneSettings, name) for name in ("steps", "learning_rate")},
+    "quick": {"steps": 165, "learning_rate": 9e-5},
+}
+"""Settings of tuning by the name of a recipe: as published, and in a third of the steps (docs/recipes.md)."""
+
+
 @dataclass
 class SampleSettings:
     """Settings of DDIM inversion and sampling; the defaults are the published ones."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..choices import ATTENTION_MODES, EXTENSION_MODES, RESIZE_MODES
-from ..diffusion.settings import OWN_TUNE
+from ..diffusion.settings import OWN_TUNE, PRESETS
 from ..errors import short
 from ..files import check_writable, only_user
 from .config import Config, parse_yaml, setting_names, setting_of
@@ -49,7 +49,9 @@ def given_values(arguments: argparse.Namespace) -> dict[str, Any]:
         ValueError: ``--set`` without a value, or with a value that is not YAML.
     """
     names = set(setting_names())
-    given = {name: value for name, value in vars(arguments).items() if name in names}
+    preset = PRESETS.get(getattr(arguments, "preset", None))
+    given = {"max_train_steps": preset["steps"], "learning_rate": preset["learning_rate"]} if preset else {}
+    given |= {name: value for name, value in vars(arguments).items() if name in names}
     for clip, video in _ALSO_SETS.items():
         if clip in given:
             given[video] = given[clip]
@@ -220,6 +222,8 @@ def add_clip(parser: argparse.ArgumentParser) -> None:
 def add_tuning(parser: argparse.ArgumentParser) -> Any:
     """Add the flags of every tuning; returns their group, to which more can be added."""
     group = parser.add_argument_group("tuning")
+    recipes = (f"{name}: {each['steps']} steps at {each['learning_rate']:g}" for name, each in PRESETS.items())
+    group.add_argument("--preset", choices=list(PRESETS), help=f"steps and learning rate; {', '.join(recipes)}")
     flag(group, "--steps", "max_train_steps", metavar="N")
     flag(group, "--learning-rate", "learning_rate", metavar="X")
     for each in (each for each in fields(Config) if each.name in OWN_TUNE):

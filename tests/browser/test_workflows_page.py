@@ -21,6 +21,19 @@ RANKS = """() => app.graph.nodes.filter(node => node.type === 'TAVOneShotTune').
     node.widgets.find(widget => widget.name === 'rank').value)"""
 
 
+PRESET = """(chosen) => {
+    const node = app.graph.nodes.find(node => node.type === 'TAVOneShotTune')
+    const [preset, steps, rate] = ['preset', 'steps', 'learning_rate'].map(name =>
+        node.widgets.find(widget => widget.name === name))
+    const set = (widget, value) => { widget.value = value; widget.callback?.(value) }
+    const seen = [preset.value]
+    set(preset, chosen)
+    seen.push([steps.value, rate.value], preset.value)
+    set(steps, 7)
+    return [...seen, preset.value]
+}"""
+
+
 def use_small_settings(page) -> None:
     page.set("TAVLoadVideo", frames=FRAMES, width=SIZE, height=SIZE)
     page.set("TAVOneShotTune", steps=2)
@@ -107,6 +120,8 @@ def test_a_workflow_saved_with_version_0_1_0_keeps_its_values_and_runs(server, p
     for node in json.loads(Path(file).read_text())["nodes"]:
         expected = [value for value in node.get("widgets_values", []) if value != "image"]  # the upload button's
         assert loaded[f"{node['id']} {node['type']}"][: len(expected)] == expected, node["type"]
+    assert page.page.evaluate(PRESET, "quick") == ["published", [165, 9e-5], "quick", "custom"]
+    page.set("TAVOneShotTune", preset="published")
     assert page.page.evaluate(RANKS) == [0]  # whole weights, where a new node leaves the rank to the checkpoint
     run_small(page)
 

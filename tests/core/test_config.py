@@ -1,5 +1,6 @@
 """The configuration of a run: its file, its defaults, and the settings made from it."""
 
+from argparse import ArgumentParser
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 pytest.importorskip("diffusers")
 
 import tav_core
+from tav_core.terminal import arguments
+from tav_core.terminal.commands import tune
 from tav_core.terminal.config import Config
 from tav_core.terminal.session import Session
 
@@ -28,6 +31,14 @@ def test_the_learning_rate_is_scaled_by_what_would_be_a_batch(cli_world: Path):
     batch = {"scale_lr": True, "train_batch_size": 2, "gradient_accumulation_steps": 3}
     session = Session(Config(pretrained_model_path=str(cli_world / "model"), **batch))
     assert session.settings.learning_rate == pytest.approx(6 * 3e-5)
+
+
+def test_flags_win_over_a_preset():
+    parser = ArgumentParser()
+    tune.add_arguments(parser)
+    for flags, expected in (([], (165, 9e-5)), (["--steps", "100"], (100, 9e-5))):
+        read = arguments.read_config(parser.parse_args(["--preset", "quick", *flags]))
+        assert (read.max_train_steps, read.learning_rate) == expected
 
 
 def test_large_seeds_stay_as_they_are(tmp_path: Path):

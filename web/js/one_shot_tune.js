@@ -135,6 +135,24 @@ for (const kind of ["step", "preview", "end"]) {
 api.addEventListener("executed", ({ detail }) => showResult(detail))
 api.addEventListener("reconnected", refresh)
 
+/** Let the preset set the inputs that it stands for, and show which one they hold; return a function that does. */
+function followPreset(node) {
+    const preset = widgetOf(node, "preset")
+    const presets = Object.entries(node.constructor.nodeData.input.optional.preset[1].tav_presets)
+    const inputs = Object.keys(presets[0][1]).map((name) => widgetOf(node, name))
+    const show = () => {
+        const held = presets.find(([, values]) => inputs.every(({ name, value }) => value === values[name]))
+        preset.value = held?.[0] ?? "custom"
+    }
+    chain(preset, "callback", (chosen) => {
+        const values = presets.find(([name]) => name === chosen)?.[1] ?? {}
+        for (const input of inputs) if (input.name in values) input.value = values[input.name]
+        show()
+    })
+    for (const input of inputs) chain(input, "callback", show)
+    return show
+}
+
 app.registerExtension({
     name: "TuneAVideo.OneShotTune",
 
@@ -147,7 +165,9 @@ app.registerExtension({
             growToContent(node)
         }
         chain(every, "callback", expect)
+        const showPreset = followPreset(node)
         chain(node, "onConfigure", ({ widgets_values: values }) => {
+            showPreset()
             const rank = widgetOf(node, "rank")
             if (values && values.length <= node.widgets.indexOf(rank)) rank.value = 0 // saved before there were ranks
             expect()
