@@ -178,9 +178,9 @@ def tables(done: dict[str, dict[int, dict]]) -> str:
             values = [at(done[name], point, figure) for point in points]
             lines.append(line(RECIPES[name].label, [interval(v) if len(v) else "" for v in values]))
     if "published" in done:
-        for point in (p for p in points if p <= last / 3):
+        for point in (p for p in points if p <= last / 3 or p == last):
             lines += ["", *head(f"after {point} steps, less published after {last}", CURVES)]
-            for name in curves:
+            for name in (n for n in done if n != "published") if point == last else curves:
                 pairs = [(at(done[name], point, f), at(done["published"], last, f)) for f in CURVES]
                 lines.append(line(RECIPES[name].label, [difference(*pair) for pair in pairs]))
     return "\n".join(lines)
@@ -217,7 +217,7 @@ def draw_curves(done: dict[str, dict[int, dict]], path: Path) -> None:
         panel.set(title=title, xlabel="tuning steps", xscale="log", xticks=ticks, xticklabels=ticks)
         panel.minorticks_off()
         panel.grid(alpha=0.3)
-    panels[0, 0].legend(fontsize=8)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(shown))
     with replacing(path) as partial:
         figure.savefig(partial, dpi=90)
     plt.close(figure)
