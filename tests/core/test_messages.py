@@ -14,6 +14,7 @@ pytest.importorskip("diffusers")
 pytest.importorskip("transformers")
 
 from cli_runs import settings
+from study_server import serving
 
 import tav_core
 from tav_core.files import parse_json
@@ -122,19 +123,11 @@ def test_long_names_in_files_are_shortened(tmp_path: Path):
 @pytest.fixture
 def study(tmp_path: Path):
     """Serve a study; yield its server."""
-    import threading
-
-    from tav_core.study.server import StudyServer
-
     for system in ("ours", "theirs"):
         tav_core.save_video(tmp_path / system / "a.mp4", torch.rand(2, 16, 16, 3), 8)
     (tmp_path / "prompts.json").write_text(json.dumps({"a": "a cat"}))
-    with StudyServer(Study(read_results(tmp_path)), port=0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(tmp_path) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_another_pages_answers_and_broken_ones_are_refused(study):

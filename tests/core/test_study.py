@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import threading
 from dataclasses import asdict
 from http.client import HTTPConnection
 from pathlib import Path
@@ -12,6 +11,7 @@ import av
 import pytest
 import torch
 import yaml
+from study_server import serving
 
 import tav_core
 from tav_core import save_video
@@ -194,13 +194,8 @@ def test_a_line_that_is_no_answer_is_named(tmp_path):
 
 @pytest.fixture
 def server(folder):
-    study = Study(read_results(folder))
-    with StudyServer(study, port=0) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(folder) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def call(server, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, str, bytes]:

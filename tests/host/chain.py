@@ -57,6 +57,13 @@ class Chain(Graph):
             start_at_step=0, end_at_step=10000, return_with_leftover_noise="disable",
         )  # fmt: skip
 
+    def hinted(self, control: list, hint: list) -> Node:
+        """Add a ControlNet to both prompts."""
+        return self.add(
+            "ControlNetApplyAdvanced", positive=self.words[0], negative=self.empty[0], control_net=control,
+            image=hint, strength=1.0, start_percent=0.0, end_percent=1.0,
+        )  # fmt: skip
+
     def save(self, latent: list) -> Node:
         return self.add("SaveLatent", samples=latent, filename_prefix="test")
 

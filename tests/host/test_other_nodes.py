@@ -16,10 +16,7 @@ def test_controlnet_steers_each_frame_by_its_own_hint(server, clip):
     first_edges = graph.add("ImageFromBatch", image=edges[0], batch_index=0, length=1)
 
     def controlled(hint: list) -> Node:
-        conds = graph.add(
-            "ControlNetApplyAdvanced", positive=graph.words[0], negative=graph.empty[0], control_net=network[0],
-            image=hint, strength=1.0, start_percent=0.0, end_percent=1.0,
-        )  # fmt: skip
+        conds = graph.hinted(network[0], hint)
         return graph.add(
             "TAVSampleVideo", model=model, latent=noise, positive=conds[0], negative=conds[1], steps=3, guidance=3.0
         )

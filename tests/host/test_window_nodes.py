@@ -23,10 +23,7 @@ def test_windows_render_what_all_frames_at_once_do(server, graph):
     few = graph.add("ImageFromBatch", image=edges[0], batch_index=0, length=3)  # repeated over the frames
 
     def sampled(model: list, hint: list) -> Node:
-        conds = graph.add(
-            "ControlNetApplyAdvanced", positive=graph.words[0], negative=graph.empty[0], control_net=network[0],
-            image=hint, strength=1.0, start_percent=0.0, end_percent=1.0,
-        )  # fmt: skip
+        conds = graph.hinted(network[0], hint)
         return graph.add(
             "KSampler", model=model, seed=7, steps=1, cfg=3.0, sampler_name="euler", scheduler="normal",
             positive=conds[0], negative=conds[1], latent_image=graph.latents[0], denoise=1.0,

@@ -63,10 +63,7 @@ def tuned_with_two_prompts(graph):
 
 def previewed_with_a_hint(graph):
     net = graph.add("ControlNetLoader", control_net_name="hint.safetensors")
-    hinted = graph.add(
-        "ControlNetApplyAdvanced", positive=graph.words[0], negative=graph.empty[0], control_net=net[0],
-        image=graph.video[0], strength=1.0, start_percent=0.0, end_percent=1.0,
-    )  # fmt: skip
+    hinted = graph.hinted(net[0], graph.video[0])
     return graph.tune(graph.inflate()[0], preview_every=1, preview=hinted[0], negative=graph.empty[0])
 
 
