@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
-from networks import small_unet, tune
+from networks import SCHEDULE, small_unet, tune
 from numbered_clips import flat, write
 from PIL import Image
 
@@ -87,6 +90,31 @@ class BrokenPromise(Exception):
     """Raised when reading a clip does not give what probing it promised."""
 
 
+def sample_masked(path: Path) -> None:
+    """Read an inverted clip, and sample from it with its trajectory; a network that predicts nothing will do."""
+    noise, _, _, trajectory = load_inverted(path)
+    if trajectory is not None:
+        kept = {"mask": torch.zeros(1, 1, 1, 1, 1), "trajectory": trajectory}
+        steps = len(trajectory) - 1
+        latents = tav_core.ddim_sample(_predict_nothing, SCHEDULE, noise, {}, None, steps, guidance_scale=1, **kept)
+        assert latents.shape == noise.shape
+
+
+def _predict_nothing(latents: torch.Tensor, _timestep: int) -> torch.Tensor:
+    return torch.zeros_like(latents)
+
+
+def read_mask(path: Path) -> None:
+    """Read a picture as ``--mask`` does: alone, and as a folder of one."""
+    folder = path.parent / "masks"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    shutil.copy(path, folder / f"0{path.suffix}")
+    for place in (folder, path):
+        mask = tav_core.load_video(place, tav_core.probe_video(place).frames, width=64, height=48).frames
+        assert mask.isfinite().all() and mask.min() >= 0 and mask.max() <= 1
+
+
 def files(folder: Path) -> Iterator[tuple[bytes, str, Callable[[Path], None]]]:
     """Yield every kind of file that is written or read, and its reader."""
     video_unet, result = tune(small_unet(), steps=1)
@@ -101,7 +129,23 @@ def files(folder: Path) -> Iterator[tuple[bytes, str, Callable[[Path], None]]]:
     }
     tav_core.save_tuned(folder / "tuned.safetensors", video_unet.tuned_state_dict(), metadata)
     tav_core.save_tune_state(folder / "state.safetensors", result.state)
-    save_inverted(folder / "inverted.safetensors", torch.rand(1, 4, 3, 8, 6), torch.rand(1, 4, 3, 8, 6), {"fps": 8.0})
+    low_rank, low_result = tune(small_unet(), steps=1, rank=2)
+    tav_core.save_tuned(folder / "low_rank.safetensors", low_rank.tuned_state_dict(), {**metadata, "rank": 2})
+    tav_core.save_tune_state(folder / "low_rank_state.safetensors", low_result.state)
+    trajectory = [torch.rand(1, 4, 3, 8, 6) for _ in range(4)]
+    for name, kept in (("inverted", None), ("trajectory", trajectory)):
+        save_inverted(folder / f"{name}.safetensors", trajectory[-1], trajectory[0], {"fps": 8.0}, kept)
+    half = np.repeat(np.array([[0, 255]], np.uint8), 32, axis=1).repeat(48, axis=0)
+    mask = Image.fromarray(half)
+    transparent = Image.new("RGBA", mask.size, "white")
+    transparent.putalpha(mask)
+    masks = {
+        "grey.png": mask, "alpha.png": transparent, "palette.png": mask.convert("P"), "grey.jpg": mask,
+        "grey.tif": mask, "deep.png": Image.fromarray(half.astype(np.uint16) * 257), "alpha.webp": transparent,
+        "grey.bmp": mask,
+    }  # fmt: skip
+    for name, picture in masks.items():
+        picture.save(folder / name)
     Config().save(folder / "config.yaml")
     answer = Answer("2026-01-01T00:00:00+00:00", "anna", "cat", "a cat", "quality", "ours", "theirs", "ours")
     (folder / "answers.jsonl").write_text(f"{json.dumps(vars(answer))}\n" * 5)
@@ -113,8 +157,8 @@ def files(folder: Path) -> Iterator[tuple[bytes, str, Callable[[Path], None]]]:
         state, _ = tav_core.load_tuned(path)
         tav_core.inflate(small_unet()).load_tuned_state_dict(state)
 
-    def resume(path: Path) -> None:
-        tune(small_unet(), steps=2, state=tav_core.load_tune_state(path))
+    def resume(path: Path, rank: int = 0) -> None:
+        tune(small_unet(), steps=2, rank=rank, state=tav_core.load_tune_state(path))
 
     def study(path: Path) -> None:
         results = path.parent / f"results{path.suffix}"
@@ -125,7 +169,9 @@ def files(folder: Path) -> Iterator[tuple[bytes, str, Callable[[Path], None]]]:
         read_results(results)
 
     readers = {
-        "tuned.safetensors": load_tuned, "state.safetensors": resume, "inverted.safetensors": load_inverted,
+        "tuned.safetensors": load_tuned, "state.safetensors": resume, "inverted.safetensors": sample_masked,
+        "low_rank.safetensors": load_tuned, "low_rank_state.safetensors": partial(resume, rank=2),
+        "trajectory.safetensors": sample_masked, **dict.fromkeys(masks, read_mask),
         "config.yaml": Config.read, "answers.jsonl": read_answers, "prompts.json": study, "prompts.csv": study,
     }  # fmt: skip
     for name, reader in readers.items():

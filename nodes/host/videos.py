@@ -27,16 +27,20 @@ PREVIEW_SIDE = 320  # the longer side of a frame in the preview on Load Video, i
 
 
 def input_videos() -> list[str]:
-    """List the videos in the input folder, and its folders of pictures, whose names end in "/"."""
+    """List the videos in the input folder, and its folders of pictures, whose names end in "/"; what must not be read
+    is left out, as an error here would take the node off ComfyUI's list."""
     root = Path(folder_paths.get_input_directory())
-    names = []
-    for path in root.iterdir():
+    offered = [path for path in root.iterdir() if not path.name.startswith(".") and _is_offered(path)]
+    return sorted(f"{path.name}/" if path.is_dir() else path.name for path in offered)
+
+
+def _is_offered(path: Path) -> bool:
+    try:
         if path.is_dir():
-            if path.name != _MASKS and any(file.suffix.lower() in PICTURES for file in path.iterdir()):
-                names.append(f"{path.name}/")
-        elif path.suffix.lower() in tav_core.VIDEO_ENDINGS or is_animated_webp(path):
-            names.append(path.name)
-    return sorted(name for name in names if not name.startswith("."))
+            return path.name != _MASKS and any(file.suffix.lower() in PICTURES for file in path.iterdir())
+        return path.suffix.lower() in tav_core.VIDEO_ENDINGS or is_animated_webp(path)
+    except OSError:
+        return False
 
 
 def input_path(video: str) -> Path:

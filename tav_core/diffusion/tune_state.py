@@ -84,7 +84,8 @@ class TuneState:
                 "others: resume with the checkpoint and the trainable modules that it was saved with."
             )
         saved = {key for values in self.optimizer.values() for key in values}
-        if saved and ("exp_avg" in saved) != isinstance(optimizer, torch.optim.AdamW):
+        adamw = isinstance(optimizer, torch.optim.AdamW)
+        if saved and ("exp_avg" in saved) != adamw:
             raise ValueError(
                 f"The saved tuning state does not come from the optimizer {type(optimizer).__name__.lower()!r}: resume "
                 "with the optimizer that it was saved with, or start anew."
@@ -94,7 +95,8 @@ class TuneState:
             raise ValueError(f"The saved tuning state contains NaN or infinite values (in {damaged}): start anew.")
         for name, parameter in parameters.items():
             values = self.optimizer.get(name, {})
-            _check_moments(name, parameter, values)
+            if saved:
+                _check_moments(name, parameter, values, adamw)
             with torch.no_grad():
                 parameter.copy_(self.weights[name])
             for key, value in values.items():
@@ -115,11 +117,11 @@ def _as_tensors(values: dict) -> dict[str, Tensor]:
     return {key: torch.as_tensor(value).to("cpu", copy=True) for key, value in values.items()}
 
 
-def _check_moments(name: str, parameter: nn.Parameter, values: dict[str, Tensor]) -> None:
-    """Refuse moments of another shape: the optimizers' kernels would read beyond them."""
+def _check_moments(name: str, parameter: nn.Parameter, values: dict[str, Tensor], adamw: bool) -> None:
+    """Refuse missing moments, and those of another shape: the optimizers' kernels would read beyond them."""
     moments = [values[key] for key in ("exp_avg", "exp_avg_sq", "state1", "state2") if key in values]
-    fits = all(moment.shape == parameter.shape for moment in moments)
-    if "exp_avg" in values:
+    fits = bool(values) and all(moment.shape == parameter.shape for moment in moments)
+    if adamw:
         fits &= values.keys() == {"step", "exp_avg", "exp_avg_sq"} and values["step"].shape == ()
         fits &= all(value.dtype == torch.float32 for value in values.values())
     if not fits:

@@ -51,7 +51,7 @@ def load_inverted(path: str | os.PathLike) -> tuple[Tensor, Tensor, dict, list[T
         inverted, clean = (file.get_tensor(name) for name in ("inverted", "clean"))
         between = file.get_tensor("between") if "between" in file.keys() else None  # noqa: SIM118
     fits = inverted.ndim == 5 and inverted.shape == clean.shape and {inverted.dtype, clean.dtype} == {torch.float32}
-    if not fits or not inverted.isfinite().all():
+    if not fits or not (inverted.isfinite().all() and clean.isfinite().all()):
         raise ValueError(f"{path} holds no latents [b, c, f, h, w] of a clip: invert the clip again.")
     if between is None:
         return inverted, clean, metadata, None

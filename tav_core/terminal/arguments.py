@@ -184,7 +184,7 @@ def add_edits(parser: argparse.ArgumentParser) -> None:
         "--mask",
         f"{data}.mask",
         metavar="FILE",
-        help="picture, video or folder of pictures, white where the video may change",
+        help="picture, video or folder of pictures, white where the video may change (opaque, if of one colour)",
     )
     flag(group, "--feather", f"{data}.feather", metavar="PIXELS")
     flag(group, "--structure", f"{data}.structure", metavar="X")

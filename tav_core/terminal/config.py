@@ -74,7 +74,7 @@ class ValidationData:
     """Save every step of the inversion, which masks need; with a mask in the configuration it is kept anyway."""
     structure: float = like(SAMPLE["structure"])
     mask: str = ""
-    """A picture, video or folder of pictures, white where the video may change."""
+    """A picture, video or folder of pictures, white where the video may change (opaque, if of one colour)."""
     keep: str = ""
     """Words of the clip's prompt: what they name is protected."""
     change: str = ""

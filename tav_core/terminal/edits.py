@@ -44,7 +44,7 @@ def latent_mask_of(session: Session, clean: Tensor) -> Tensor | None:
 
 
 def read_mask(session: Session, path: Path, frames: int, height: int, width: int) -> Tensor:
-    """Read a mask ``[1 or f, h, w]``, white where the video may change.
+    """Read a mask ``[1 or f, h, w]``, white where the video may change, or opaque, if it is of one colour.
 
     A picture is for all frames. A video or a folder of pictures has one for each frame of the edit, or one for each of
     the clip's file, of which the same are taken.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
@@ -27,6 +29,7 @@ def picture_of(
     Raises:
         ValueError: swscale cannot resize it so.
     """
+    frame = _seen(frame)
     inner_width, inner_height = width, height
     if resize != "stretch":
         shown_width, shown_height = display_size(frame, timeline.pixel_aspect)
@@ -69,13 +72,30 @@ def picture_of(
     return np.ascontiguousarray(picture)
 
 
+def _seen(frame: av.VideoFrame) -> av.VideoFrame:
+    """Return the alpha as greys of a frame of one colour that is not opaque, as some masks are; others as they are."""
+    if not any(component.is_alpha for component in frame.format.components):
+        return frame
+    pixels = frame.to_ndarray(format="rgba").reshape(-1, 4)
+    alpha = pixels[:, 3]
+    if (pixels[:, :3] != pixels[0, :3]).any() or (alpha == 255).all():
+        return frame
+    greys = np.repeat(alpha.reshape(frame.height, frame.width, 1), 3, axis=2)
+    return av.VideoFrame.from_ndarray(greys, "rgb24")
+
+
 def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """Return how to turn a frame upright: whether to transpose it, and then whether to mirror it horizontally and
     vertically; the nearest quarter turn for a display matrix that is not one."""
-    matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
-    if matrix is None:
-        return False, False, False
     # (x, y) is shown at (a x + c y, b x + d y)
-    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    try:
+        matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+    except ValueError:  # PyAV 18 does not know all that FFmpeg 8 gives, such as EXIF; it would be mirrored at most
+        turn = math.radians(frame.rotation)
+        a, b, c, d = math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
+    else:
+        if matrix is None:
+            return False, False, False
+        a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
     sideways = abs(b) + abs(c) > abs(a) + abs(d)
     return (True, c < 0, b < 0) if sideways else (False, a < 0, d < 0)

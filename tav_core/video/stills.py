@@ -68,10 +68,12 @@ def frames_of(path: str | os.PathLike) -> Iterator[av.VideoFrame]:
     for file in _pictures(path):
         with _opened(file) as image:
             try:
-                frame = _eight_bits(ImageOps.exif_transpose(image)).convert("RGB")
+                picture = _eight_bits(ImageOps.exif_transpose(image))
+                alpha = picture.has_transparency_data
+                pixels = np.asarray(picture.convert("RGBA" if alpha else "RGB"))
             except _DAMAGED as error:
                 raise _unreadable(file, error) from None
-        yield av.VideoFrame.from_image(frame)
+        yield av.VideoFrame.from_ndarray(pixels, "rgba" if alpha else "rgb24")
 
 
 def _opened(file: Path) -> Image.Image:

@@ -56,14 +56,24 @@ def bitsandbytes(monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", optim)
 
 
-@pytest.mark.parametrize("damage", [{"exp_avg": torch.zeros(3)}, {"exp_avg_sq": None}, {"step": torch.ones(2)}])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"exp_avg": torch.zeros(3)},
+        {"exp_avg": None},
+        {"exp_avg_sq": None},
+        {"step": torch.ones(2)},
+        {"step": None, "exp_avg": None, "exp_avg_sq": None},
+    ],
+)
 def test_moments_that_do_not_fit_are_refused(damage):
-    """The optimizer's kernel would read beyond them."""
+    """The optimizer's kernel would read beyond them, or start that parameter anew."""
     video_unet, result = tune(small_unet(), 1)
     values = next(iter(result.state.optimizer.values()))
-    values |= damage
-    if None in damage.values():
-        del values["exp_avg_sq"]
+    for key, value in damage.items():
+        values[key] = value
+        if value is None:
+            del values[key]
     with pytest.raises(ValueError, match=r"state is damaged .what it holds for .* does not fit.: start anew"):
         tune(video_unet, 2, state=result.state)
 

@@ -253,6 +253,11 @@ def test_damaged_latents_are_told(tmp_path):
     save_inverted(path, torch.ones(1, 4, 2, 3, 3), torch.ones(1, 4, 3, 3, 3), {})
     with pytest.raises(ValueError, match=r"holds no latents .b, c, f, h, w. of a clip: invert the clip again"):
         load_inverted(path)
+    save_inverted(path, torch.ones(1, 4, 3, 3, 3), torch.full((1, 4, 3, 3, 3), 7.0), {})
+    seven, nan = (torch.tensor(value).numpy().tobytes() for value in (7.0, torch.nan))
+    path.write_bytes(path.read_bytes().replace(seven, nan))  # the clip's, to which a mask returns
+    with pytest.raises(ValueError, match="holds no latents"):
+        load_inverted(path)
     tav_core.save_tuned(path, {"x": torch.ones(1)}, {})
     with pytest.raises(ValueError, match="holds no inverted latents: give the file that"):
         load_inverted(path)

@@ -119,6 +119,39 @@ def test_pictures_of_16_bits_keep_their_greys(tmp_path):
         load_video(tmp_path, 1)
 
 
+def test_photos_are_upright(tmp_path):
+    """PyAV 18 fails on the EXIF data that FFmpeg 8 gives with a frame."""
+    photo = np.zeros((64, 64, 3), np.uint8)
+    photo[:32, :32] = 255
+    orientation = Image.Exif()
+    for number, corner in ((1, (0, 0)), (3, (1, 1)), (6, (0, 1)), (8, (1, 0))):
+        orientation[0x112] = number
+        Image.fromarray(photo).save(tmp_path / "photo.jpg", exif=orientation)
+        for path in (tmp_path / "photo.jpg", tmp_path):
+            frame = load_video(path, 1, width=64, height=64).frames[0, ..., 0]
+            quarters = frame.reshape(2, 32, 2, 32).mean((1, 3))
+            assert divmod(int(quarters.argmax()), 2) == corner, (number, path)
+
+
+def test_a_picture_of_one_colour_shows_its_alpha(tmp_path):
+    """As masks have it that are painted on a transparent layer."""
+    levels = np.zeros((48, 64), np.uint8)
+    levels[:, 32:] = 200
+    picture = Image.new("RGBA", (64, 48), "white")
+    for name, alpha in (("2.png", levels), ("3.png", 0 * levels), ("4.png", 0 * levels + 255)):
+        picture.putalpha(Image.fromarray(alpha))
+        picture.save(tmp_path / name)
+    coloured = Image.fromarray(np.dstack([levels, levels, levels, 255 - levels]))
+    coloured.save(tmp_path / "5.png")
+    frames = load_video(tmp_path, 4, width=64, height=48).frames
+    assert [[round(255 * float(v)) for v in frame[5, (5, 60), 0]] for frame in frames] == [
+        [0, 200], [0, 0], [255, 255], [0, 200],
+    ]  # fmt: skip
+    for number, frame in zip((2, 3, 4, 5), frames):
+        alone = load_video(tmp_path / f"{number}.png", 1, width=64, height=48).frames[0]
+        assert torch.equal(alone, frame)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_pipes_and_devices_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "a.mp4")

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import sys
 
 import pytest
 from comfy_install import REPOSITORY
@@ -63,3 +65,26 @@ def test_every_name_and_tooltip_is_translated(nodes):
 
 def test_comfyui_serves_the_translations(server):
     assert server.get("/i18n")["zh"]["nodeDefs"]["TAVOneShotTune"]["inputs"]["steps"]["name"] == "步数"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="takes root's permissions away by Linux's means")
+def test_what_must_not_be_read_takes_no_node_off_the_list(server):
+    """What the lists of choices are made from: files and folders in the folders of clips, motions and CLIP models."""
+    folders = [server.folder / name for name in ("input", "models/tune_a_video", "models/clip_vision")]
+    locked = []
+    for folder in folders:
+        (folder / "locked").mkdir(parents=True)
+        for name in ("locked/0.png", "locked/config.json", "locked/vocab.json", "locked.webp", "locked.safetensors"):
+            (folder / name).touch()
+        locked += [folder / "locked", folder / "locked.webp", folder / "locked.safetensors"]
+    for path in locked:
+        path.chmod(0)
+    try:
+        nodes = server.get("/probe/unprivileged")
+    finally:
+        for path in locked:
+            path.chmod(0o700)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert nodes.keys() == {name for name in server.object_info() if name.startswith("TAV")}
+    offered = nodes["TAVLoadVideo"]["input"]["required"]["video"][1]["options"]
+    assert not {"locked/", "locked.webp"} & set(offered)

@@ -13,6 +13,8 @@ from comfy.cli_args import args
 from comfy.patcher_extension import PatcherInjection
 from server import PromptServer
 
+from . import unprivileged  # noqa: F401  (adds its route)
+
 OVERRIDDEN = {"forward", "_conv_forward"}
 
 
