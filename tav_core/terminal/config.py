@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from ..choices import LARGEST_SIDE
+from ..diffusion.rules import check, like, setting
 from ..diffusion.settings import (
     CLIP,
     INFLATE,
@@ -25,9 +26,6 @@ from ..diffusion.settings import (
     WORD_MASK,
     OwnTuneSettings,
     TuneSettings,
-    check,
-    like,
-    setting,
 )
 from ..errors import check_text, short
 from ..files import write_text
