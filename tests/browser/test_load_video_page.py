@@ -112,13 +112,21 @@ def test_the_chosen_frames_play_and_are_told(node):
     assert node.own_errors() == []
 
 
-def test_a_wrong_choice_is_told_on_the_node(node):
+def test_a_wrong_choice_is_told_beside_what_there_is_to_choose_from(node):
+    count = node.page.locator(".tav-clip output")
     node.set_node(0, frames=5)
     wait_for_line(node, "grey.mp4 has 12 frames, which gives 4 with start 1 and stride 3, but 5 were requested")
-    assert not node.page.locator(".tav-clip canvas").is_visible()
-    node.set_node(0, frames=4)
-    wait_for_line(node, "4 frames")
-    assert node.page.locator(".tav-clip canvas").is_visible()
+    assert node.page.locator(".tav-clip.tav-wrong canvas").is_visible()
+    node.expect(lambda: count.inner_text().split(" / ")[1], "4")
+    node.set_node(0, start=20, stride=1)
+    wait_for_line(node, "grey.mp4 has 12 frames")
+    node.page.locator(".tav-clip .tav-bar input").fill("9")
+    assert count.get_attribute("title") == "frame 9 of the file"
+    node.page.get_by_role("button", name="End with this frame").click()
+    wait_for_line(node, "10 frames")
+    assert node.page.locator(".tav-clip.tav-wrong").count() == 0
+    node.set_node(0, frames=0)
+    wait_for_line(node, "12 frames")
 
 
 def test_the_clip_is_cut_at_the_frame_in_sight(node):

@@ -88,15 +88,32 @@ class ClipPreview {
         if (open) return this.without(t("No preview: {input} comes from another node.", { input: open[0] }))
         const query = new URLSearchParams(choice)
         const facts = await (await send(`/tune_a_video/clip?${query}`, { signal })).json()
-        if (facts.error) return this.fail(fromServer(facts.error))
+        if (facts.error) return this.reject(fromServer(facts.error), query, signal)
         this.describe(facts, Number(query.get("frames")))
+        await this.showFrames(facts.clip, query, signal)
+    }
 
+    /** Say what is wrong with the choice, and show all frames from its start, or else all of the file, to choose from. */
+    async reject(message, query, signal) {
+        const { start } = Object.fromEntries(query)
+        this.fail(message)
+        for (const instead of [{ start, frames: 0 }, { start: 0, frames: 0 }]) {
+            for (const [name, value] of Object.entries(instead)) query.set(name, value)
+            const { clip } = await (await send(`/tune_a_video/clip?${query}`, { signal })).json()
+            if (clip) return this.showFrames(clip, query, signal)
+        }
+    }
+
+    async showFrames(clip, query, signal) {
         const response = await send(`/tune_a_video/clip/frames?${query}`, { signal })
         if (response.headers.get("Content-Type") !== "image/jpeg") return this.fail(fromServer((await response.json()).error))
         const layout = {}
         for (const name of LAYOUT) layout[name] = Number(response.headers.get(`Sheet-${name}`))
-        const sheet = await readSpriteSheet(response, layout, [facts.clip.width, facts.clip.height])
-        if (!signal.aborted) this.show(sheet, facts.clip.fps)
+        const sheet = await readSpriteSheet(response, layout, [clip.width, clip.height])
+        if (signal.aborted) return
+        this.root.classList.remove("tav-without")
+        this.first = Number(query.get("start"))
+        this.show(sheet, clip.fps)
     }
 
     describe({ clip, source, bytes }, wanted) {
@@ -143,8 +160,7 @@ class ClipPreview {
     /** Let the clip start or end with the frame that is shown. */
     trim({ start, end }) {
         const { frame, count } = this.playback
-        const values = { frames: end ? frame + 1 : count - frame }
-        if (start) values.start = this.sourceFrame(frame)
+        const values = { start: this.sourceFrame(start ? frame : 0), frames: end ? frame + 1 : count - frame }
         for (const [name, value] of Object.entries(values)) {
             const widget = widgetOf(this.node, name)
             widget.value = value
@@ -154,8 +170,7 @@ class ClipPreview {
 
     /** Return the number in the file of a frame of the clip, counted from 0 like `start`. */
     sourceFrame(frame) {
-        const [start, stride] = ["start", "stride"].map((name) => Number(inputValue(this.node, name, updateAll)))
-        return start + frame * stride
+        return this.first + frame * Number(inputValue(this.node, "stride", updateAll))
     }
 
     /** Draw a frame in the size of the clip. */
