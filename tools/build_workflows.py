@@ -46,7 +46,7 @@ def template(name: str) -> Callable[[Callable[[Workflow], None]], None]:
 
 def _demo_edit(w: Workflow, note: str) -> tuple[Start, Node, Node, Output, Node]:
     """Edit one clip of the demo model, and render the same prompt without tuning beside it."""
-    s = Start(w, note, demo=True, height=330, width=286)
+    s = Start(w, note, demo=True, height=180, width=286, across=584)
     w.column("2 · Prompts", 258)
     caption = s.prompt("What the clip shows", s.clip["caption"], collapsed=True)
     edit_node = w.add("CLIPTextEncode", "What to render instead", text=DEMO_EDITS["another figure"], height=150,
@@ -62,7 +62,7 @@ def _demo_edit(w: Workflow, note: str) -> tuple[Start, Node, Node, Output, Node]
     plain = s.render(inflated, edit, empty, "not tuned", True, steps=DEMO_STEPS, guidance=DEMO_GUIDANCE,
                      variation=VARIATION)  # fmt: skip
     w.column("5 · Compare", 400)
-    compare = s.compare("the clip\ntuned on the clip\nthe same prompt, not tuned", 540, result, plain)
+    compare = s.compare("the clip\ntuned on the clip\nthe same prompt, not tuned", 610, result, plain)
     return s, edit_node, tuned, result, compare
 
 
@@ -82,10 +82,10 @@ def _app(w: Workflow) -> None:
 @template("3 Four edits from one tuning")
 def _four_edits(w: Workflow) -> None:
     s = Start(w, "four edits", demo=True, height=300, width=286)
+    inflated = s.inflate()
     w.column("2 · Learn the motion", 320)
     caption = s.prompt("What the clip shows", s.clip["caption"], collapsed=True)
     empty = s.prompt("Empty prompt", "", collapsed=True)
-    inflated = s.inflate()
     tuned = s.tune(inflated, caption, caption, empty, **DEMO_TUNE)["model"]
     w.column("3 · Prompts", 290)
     prompts = {
@@ -99,13 +99,13 @@ def _four_edits(w: Workflow) -> None:
         for title, prompt in prompts.items()
     ]  # fmt: skip
     w.column("5 · Compare", 620)
-    compare = s.compare("\n".join(["the clip", *DEMO_EDITS]), 540, *edits)
+    compare = s.compare("\n".join(["the clip", *DEMO_EDITS]), 740, *edits)
     s.save(compare["comparison"], "four_edits")
 
 
 @template("4 Edit your own clip (SD 1.5)")
 def _own_clip(w: Workflow) -> None:
-    s = Start(w, "own clip", height=290)
+    s = Start(w, "own clip", height=190, across=630)
     w.column("2 · Prompts", 290)
     caption = s.prompt("What the clip shows", "a man is skiing", change=True)
     edit = s.prompt("What to render instead", "spider man is skiing on the beach, cartoon style", change=True)
@@ -125,7 +125,7 @@ def _own_clip(w: Workflow) -> None:
 
 @template("5 Reuse a saved motion")
 def _reuse(w: Workflow) -> None:
-    s = Start(w, "reuse", checkpoint="dreamshaper_8.safetensors", height=300)
+    s = Start(w, "reuse", checkpoint="dreamshaper_8.safetensors", height=205, across=680)
     w.column("2 · Saved motion and LoRA", 340)
     lora = w.add("LoraLoaderModelOnly", model=s.model, lora_name="blindbox_V1Mix.safetensors", strength_model=0.8,
                  change=True)  # fmt: skip
@@ -141,7 +141,7 @@ def _reuse(w: Workflow) -> None:
 
 @template("6 A long clip, made longer")
 def _long_clip(w: Workflow) -> None:
-    s = Start(w, "long clip", height=330, frames=0, stride=1)
+    s = Start(w, "long clip", height=205, across=630, frames=0, stride=1)
     w.column("2 · Prompts", 290)
     caption = s.prompt("What the clip shows", "a man is skiing", change=True)
     edit = s.prompt("What to render instead", "spider man is skiing", change=True)
@@ -161,7 +161,7 @@ def _long_clip(w: Workflow) -> None:
 
 @template("7 With ControlNet")
 def _controlnet(w: Workflow) -> None:
-    s = Start(w, "controlnet", height=280)
+    s = Start(w, "controlnet", height=165, across=630)
     w.column("2 · Prompts and edges", 290)
     caption = s.prompt("What the clip shows", "a man is skiing", change=True)
     edit = s.prompt("What to render instead", "spider man is skiing", change=True)
@@ -169,13 +169,13 @@ def _controlnet(w: Workflow) -> None:
     edges = w.add("Canny", image=s.images, low_threshold=0.2, high_threshold=0.5)["IMAGE"]
     control = w.add("ControlNetLoader", control_net_name="control_v11p_sd15_canny_fp16.safetensors", height=86,
                     change=True)  # fmt: skip
-    held = w.add("ControlNetApplyAdvanced", positive=edit, negative=empty, control_net=control["CONTROL_NET"],
-                 image=edges, strength=0.6, end_percent=0.8)  # fmt: skip
-    w.note(NOTES["how firmly"][0], 96, "How firmly")
     w.column("3 · Learn the motion", 330)
     tuned = s.tune(s.inflate(), caption, edit, empty, preview_every=100)
     w.column("4 · Render", 270)
+    held = w.add("ControlNetApplyAdvanced", positive=edit, negative=empty, control_net=control["CONTROL_NET"],
+                 image=edges, strength=0.6, end_percent=0.8)  # fmt: skip
     result = s.render(tuned["model"], held["positive"], empty, negative=held["negative"])
+    w.note(NOTES["how firmly"][0], 96, "How firmly")
     w.column("5 · Compare", 520)
     s.compare("the clip\nwith ControlNet", 500, result)
     s.save(result, "with_controlnet")
@@ -194,7 +194,7 @@ ABLATION = {
 
 @template("8 What each part does, with scores")
 def _ablation(w: Workflow) -> None:
-    s = Start(w, "ablation", height=230, width=280)
+    s = Start(w, "ablation", height=170, width=280, across=550)
     w.column("2 · Prompts", 230)
     caption = s.prompt("What the clip shows", "a man is skiing", change=True)
     edit = s.prompt("What to render instead", "spider man is skiing on the beach, cartoon style", change=True)
@@ -213,7 +213,7 @@ def _ablation(w: Workflow) -> None:
     videos = {name: s.sample(models[name], noises[name], edit, empty, name[0], True) for name in ABLATION}
     results = [s.decode(video, name[0]) for name, video in videos.items()]
     w.column("5 · Compare", 430)
-    compare = s.compare("\n".join(["the clip", *ABLATION]), 680, *results)
+    compare = s.compare("\n".join(["the clip", *ABLATION]), 900, *results)
     s.save(compare["comparison"], "ablation")
     w.column("6 · Score", 330)
     numbered = {f"result_{i}": result for i, result in enumerate(results, 1)}
@@ -222,7 +222,7 @@ def _ablation(w: Workflow) -> None:
 
 def _masked_edit(w: Workflow, note: str, edit: str, keep_subject: bool) -> None:
     """Edit the demo clip inside or outside of the mask of its subject, and without a mask beside it."""
-    s = Start(w, note, demo=True, height=330, width=286)
+    s = Start(w, note, demo=True, height=210, width=286, across=584)
     w.column("2 · Prompts", 258)
     caption = s.prompt("What the clip shows", s.clip["caption"], collapsed=True)
     prompt = s.prompt("What to render instead", edit, height=120, change=True)
@@ -242,7 +242,7 @@ def _masked_edit(w: Workflow, note: str, edit: str, keep_subject: bool) -> None:
     result = s.decode(s.sample(tuned, noise, prompt, empty, None, False, DEMO_STEPS, DEMO_GUIDANCE, mask=mask))
     free = s.decode(s.sample(tuned, noise, prompt, empty, "no mask", True, DEMO_STEPS, DEMO_GUIDANCE), "no mask")
     w.column("6 · Compare", 370)
-    s.compare("the clip\nwith the mask\nwithout", 540, result, free)
+    s.compare("the clip\nwith the mask\nwithout", 700, result, free)
     s.save(result, "masked_edit")
 
 

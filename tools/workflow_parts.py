@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from workflow_texts import NOTES
 from workflow_writer import Node, Output, Workflow
 
-SAMPLE_HEIGHT = 440
+SAMPLE_HEIGHT = 512
 """Height of Sample Video, with room for the preview that ComfyUI shows while sampling."""
 CLIP = {"video": "man-skiing.mp4", "stride": 2, "frames": 24}
 SD15 = "v1-5-pruned-emaonly-fp16.safetensors"
@@ -16,11 +18,16 @@ class Start:
 
     def __init__(
         self, w: Workflow, note: str, *, demo: bool = False, checkpoint: str = SD15, height: int, width: int = 300,
-        **clip: int,
+        across: int = 0, **clip: int,
     ) -> None:  # fmt: skip
+        """Add them, and the note: `height` pixels high, above all columns within `across` pixels, or with 0 within the
+        first."""
         self.w = w
+        if across:
+            w.banner(NOTES[note][0], across, height)
         w.column("1 · Model and clip", width)
-        w.note(NOTES[note][0], height)
+        if not across:
+            w.note(NOTES[note][0], height)
         if demo:
             self.loader = w.add("TAVLoadDemoModel")
             self.clip = w.add("TAVDemoClip", change=True)
@@ -29,7 +36,11 @@ class Start:
             self.clip = w.add("TAVLoadVideo", change=True, **CLIP | clip)
         self.model, self.vae, self.text_encoder = self.loader["MODEL"], self.loader["VAE"], self.loader["CLIP"]
         self.images, self.fps = self.clip["images"], self.clip["fps"]
-        self.latents = w.add("VAEEncode", collapsed=True, pixels=self.images, vae=self.vae)["LATENT"]
+
+    @cached_property
+    def latents(self) -> Output:
+        """Encode the clip, in the column that first needs it."""
+        return self.w.add("VAEEncode", collapsed=True, pixels=self.images, vae=self.vae)["LATENT"]
 
     def prompt(self, title: str, text: str | Output, **look: bool | int) -> Output:
         """Add a prompt."""
@@ -81,4 +92,4 @@ class Start:
 
     def save(self, images: Output, name: str) -> Node:
         video = self.w.add("CreateVideo", collapsed=True, images=images, fps=self.fps)
-        return self.w.add("SaveVideo", video=video["VIDEO"], filename_prefix=f"video/{name}", height=340)
+        return self.w.add("SaveVideo", collapsed=True, video=video["VIDEO"], filename_prefix=f"video/{name}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 TITLE, SLOT, WIDGET, TEXT, BADGE = 30, 20, 28, 76, 24  # heights in pixels, those of the renderer that needs more
+ERROR = 28  # that a file is missing, under the node
 ADVANCED = 24
 """Height of the line that shows and hides advanced inputs."""
 GAP, BETWEEN_COLUMNS, GROUP_TITLE, GROUP_MARGIN = 16, 40, 40, 12
@@ -84,21 +85,29 @@ class Workflow:
         self._links: list[list] = []
         self._groups: list[dict] = []
         self._left = self._right = self._bottom = 0
-        self._width = 0
+        self._width = self._top = 0
+        self._banner = (0, 0)  # right end, and the top of the columns below it
         self._app: dict[str, list] = {}
 
     def column(self, title: str | None, width: int) -> None:
         """Begin a column of this width; with a title, a group around it."""
         self._left = self._right + BETWEEN_COLUMNS if self._nodes else 0
-        self._right, self._width, self._bottom = self._left + width, width, -GAP
+        self._top = self._banner[1] if self._left < self._banner[0] else 0
+        self._right, self._width, self._bottom = self._left + width, width, self._top - GAP
         if title:
             self._groups.append({"id": len(self._groups) + 1, "title": title, "color": "#3f789e", "flags": {}})
-            left, top = self._left - GROUP_MARGIN, -TITLE - GROUP_TITLE
+            left, top = self._left - GROUP_MARGIN, self._top - TITLE - GROUP_TITLE
             self._groups[-1]["bounding"] = [left, top, width + 2 * GROUP_MARGIN, 0]
 
     def space(self, pixels: int) -> None:
-        """Leave more room above the next node of the column."""
+        """Leave more room below the last node of the column."""
         self._bottom += pixels
+
+    def banner(self, text: str, width: int, height: int) -> None:
+        """Add the first note, above the columns that will begin within this width."""
+        self._left, self._width, self._bottom = -GROUP_MARGIN, width + 2 * GROUP_MARGIN, -GROUP_TITLE - GAP
+        self.note(text, height)
+        self._right, self._banner = -BETWEEN_COLUMNS, (width, self._bottom + GAP + GROUP_TITLE + TITLE)
 
     def note(self, text: str, height: int, title: str = "How it works") -> None:
         """Add a note in Markdown."""
@@ -146,6 +155,8 @@ class Workflow:
             content["flags"] = {"collapsed": True}
         height = height or _height(type, specs, len(slots) - len(values.keys() & set(slots)), len(node.outputs), values)
         self._place(content, 0 if collapsed else height, height)
+        if type == "TAVLoadTuned" or "models" in content["properties"]:
+            self.space(ERROR)
         return node
 
     def app(self, inputs: dict[str, tuple[Node, str]], outputs: list[Node]) -> None:
@@ -174,7 +185,7 @@ class Workflow:
 
     def _place(self, content: dict, taken: int, height: int = 0) -> None:
         """Put a node below those of its column, where it takes up `taken` pixels under its title."""
-        top = self._bottom + GAP + (TITLE if self._bottom > -GAP else 0)
+        top = self._bottom + GAP + (TITLE if self._bottom > self._top - GAP else 0)
         node = {"id": len(self._nodes) + 1, "pos": [self._left, top], "size": [self._width, height or taken]}
         node |= {"flags": {}, "order": len(self._nodes), "mode": 0, "inputs": [], "outputs": []} | content
         self._nodes.append(node)

@@ -33,7 +33,7 @@ def test_four_edits_without_a_checkpoint(server, page):
         page.set("TAVOneShotTune", preview_steps=2)
         page.set("TAVDDIMInvert", steps=2)
         page.set("TAVSampleVideo", steps=2)
-    page.picture(f"{HELP}/load_demo_model.png", "Load Demo Model", "VAE Encode")
+    page.picture(f"{HELP}/load_demo_model.png", "Load Demo Model", "Demo Clip")
     page.picture(f"{HELP}/demo_clip_node.png", "Demo Clip")
     page.picture(f"{HELP}/inflate_unet.png", "Inflate UNet")
     prompt = page.queue()

@@ -108,6 +108,11 @@ LOOK = """([titles, above]) => {
     return { x: 0, y: 0, width: width * ds.scale, height: height * ds.scale }
 }"""
 MENUS = "#graph-canvas-container > .z-999 { opacity: 0 !important }"
+OPEN_NODE = """type => {
+    const node = app.graph.nodes.find(node => node.type === type)
+    if (node.flags.collapsed) node.collapse()
+    app.canvas.centerOnNode(node)
+}"""
 SHOWN = """type => {
     const node = app.graph.nodes.find(node => node.type === type)
     const elements = [...(node.imgs ?? []), ...(node.videoContainer?.querySelectorAll('video') ?? [])]
@@ -316,12 +321,10 @@ class WorkflowPage:
     def shown(self, type: str) -> list[str]:
         """Return the addresses of the images and videos that the one node of a type shows, once they are its last ones.
 
-        The node comes in sight, as some versions of the page load nothing for others.
+        The node comes in sight and is opened, as some versions of the page load nothing for others.
         """
         with self._view_kept():
-            self.page.evaluate(
-                "type => app.canvas.centerOnNode(app.graph.nodes.find(node => node.type === type))", type
-            )
+            self.page.evaluate(OPEN_NODE, type)
             self.wait_until(SHOWN, arg=type)
             return self.page.evaluate(SHOWN, type)
 

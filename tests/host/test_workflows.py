@@ -79,6 +79,12 @@ def test_files_are_as_their_descriptions_say(server, object_info):
         if not (path := REPOSITORY / "workflows" / f"{name}.json").exists() or path.read_text("utf-8") != written
     ]
     assert differing == [] and len(WORKFLOWS) <= 10
+    graphs = [graph_shape(content(path)) for path in WORKFLOWS if not path.stem.endswith(".app")]
+    assert all(graph not in graphs[:i] for i, graph in enumerate(graphs)), "two are the same graph"
+
+
+def graph_shape(workflow: dict) -> tuple:
+    return sorted(node["type"] for node in workflow["nodes"]), len(workflow["links"])
 
 
 def small_graph(name: str, clip: str, object_info: dict) -> dict[str, dict]:

@@ -1,5 +1,5 @@
-// Template browser: this pack's workflows in the order of their names, with which the numbers in them begin; their notes
-// and titles in the language of the page.
+// Template browser: this pack's workflows in the order of their names, with which the numbers in them begin; opened, they
+// fill the window, with notes and titles in the language of the page.
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
@@ -16,6 +16,32 @@ api.getWorkflowTemplates = async function () {
     return templates
 }
 
+const MENUS = { left: 76, top: 92, right: 20, bottom: 8 } // pixels of the window that they take up
+let opened = false // from the template browser; a workflow of the user's opens as it was left
+const { loadGraphData } = app
+app.loadGraphData = async function (...args) {
+    opened = args[4]?.openSource === "template"
+    const hidden = !app.canvas.canvas.clientWidth // app mode; ComfyUI fits the view when the canvas is back
+    await loadGraphData.apply(this, args)
+    if (hidden && opened && rootGraph().extra.tune_a_video_zh) requestAnimationFrame(fillWindow)
+}
+
+/** Show the graph as large as fits between the menus: ComfyUI leaves a quarter of the window free around it. */
+function fillWindow() {
+    const { nodes, groups } = rootGraph()
+    const title = LiteGraph.NODE_TITLE_HEIGHT
+    const box = ({ pos: [x, y], size: [width, height], flags }) => [x, y - title, width, title + (flags.collapsed ? 0 : height)]
+    const boxes = [...nodes.map(box), ...groups.map(({ boundingRect }) => boundingRect)]
+    const left = Math.min(...boxes.map(([x]) => x)), right = Math.max(...boxes.map(([x, , width]) => x + width))
+    const top = Math.min(...boxes.map(([, y]) => y)), bottom = Math.max(...boxes.map(([, y, , height]) => y + height))
+    const { ds } = app.canvas
+    const width = innerWidth - MENUS.left - MENUS.right, height = innerHeight - MENUS.top - MENUS.bottom
+    ds.scale = Math.min(1, width / (right - left), height / (bottom - top))
+    ds.offset[0] = (MENUS.left + width / 2) / ds.scale - (left + right) / 2
+    ds.offset[1] = MENUS.top / ds.scale - top
+    app.canvas.setDirty(true, true)
+}
+
 app.registerExtension({
     name: "TuneAVideo.Templates",
 
@@ -23,6 +49,7 @@ app.registerExtension({
     afterConfigureGraph() {
         const { nodes, groups, extra } = rootGraph()
         const texts = extra.tune_a_video_zh
+        if (texts && opened) fillWindow()
         if (!texts || !chinese()) return
         for (const node of nodes) {
             node.title = texts[node.title] ?? node.title
