@@ -6,8 +6,8 @@ from workflow_page import PICTURES
 STEPS = 25 if PICTURES else 1
 INPUTS = """() => app.graph.nodes.find(node => node.type === 'TAVEvaluateVideo').inputs
     .filter(input => !input.widget).map(input => input.name)"""
-
 PANEL = "document.querySelector('.tav-scores')"
+STYLE = f"() => {{ const {{ userSelect, color }} = getComputedStyle({PANEL}); return [userSelect, color] }}"
 
 
 def test_how_well_the_demo_model_rebuilds_its_clip(page):
@@ -41,5 +41,12 @@ def test_how_well_the_demo_model_rebuilds_its_clip(page):
     ]  # fmt: skip
     assert page.page.evaluate(f"() => {PANEL}.querySelectorAll('td.tav-best').length") >= 1
     page.picture("web/docs/images/evaluate_video.png", "Evaluate Video")
+    selectable, dark = page.page.evaluate(STYLE)
+    assert selectable == "text"
+    page.set_setting("Comfy.ColorPalette", "light")
+    try:
+        page.wait_until(f"dark => ({STYLE})()[1] !== dark", arg=dark)
+    finally:
+        page.set_setting("Comfy.ColorPalette", "dark")
     page.expect(lambda: page.page.evaluate(INPUTS), ["source", "clip_vision", "result_1", "result_2", "result_3"])
     assert page.own_errors() == []

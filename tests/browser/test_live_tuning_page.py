@@ -36,6 +36,11 @@ STOP = """async () => {
     await fetch('/api/tune_a_video/stop', { method: 'POST', body: JSON.stringify({ run }) })
 }"""
 POINTS = "() => document.querySelector('.tav-tune .tav-raw')?.getAttribute('d').split('L').length ?? 0"
+VALIDATED = "() => document.querySelectorAll('.tav-tune .tav-curve .tav-dot').length"
+LARGER = """() => {
+    const [newest, first] = ['.tav-newest img', '.tav-strip img'].map(it => document.querySelector(it).clientHeight)
+    return newest > 2 * first
+}"""
 FILM = """() => [...document.querySelectorAll('.tav-strip button')]
     .map(frame => [frame.textContent, frame.querySelector('img').naturalWidth])"""
 
@@ -85,6 +90,9 @@ def test_curve_and_filmstrip(tuning):
     tuning.wait_until(f"() => ({POINTS})() === 8")
     tuning.wait_until(f"() => ({FILM})().every(([, width]) => width > 0)")
     assert [step for step, _ in tuning.page.evaluate(FILM)] == ["0", "3", "6", "8"]
+    assert tuning.page.locator(".tav-newest").inner_text() == "8" and tuning.page.evaluate(LARGER)
+    assert tuning.page.evaluate(VALIDATED) == 4  # the same steps, strong over the faint losses
+    assert "validation loss " in tuning.page.locator(".tav-tune").inner_text()
 
     tuning.page.locator(".tav-curve").hover()
     tip = tuning.page.locator(".tav-tip").filter(has_text=re.compile("^step "))
@@ -105,6 +113,7 @@ def test_curve_and_filmstrip(tuning):
     assert end[0] == "execution_success", end[1]
     wait_for(tuning, "done")
     tip.wait_for()
+    tuning.expect(tuning.page.locator(".tav-note").inner_text, "Starts over, because of another seed.")
     assert tuning.own_errors() == []
 
 
@@ -209,4 +218,9 @@ def test_reload_in_the_middle_then_stop_and_keep(page):
     page.reload()
     wait_for(page, "stopped")
     page.wait_until(f"points => ({POINTS})() >= points", arg=before)
+    page.page.get_by_role("button", name="Continue").click()
+    wait_for(page, "running")
+    page.page.locator(".tav-tune").get_by_text("continuing from step").wait_for()
+    page.page.get_by_role("button", name="Stop and keep").click()
+    wait_for(page, "stopped")
     assert page.own_errors() == []

@@ -18,6 +18,8 @@ const STYLE = `
 .tav-panel button:disabled { opacity: 0.5; cursor: default; }
 `
 
+addStyle("tav-panel-style", STYLE) // before those of the panels, which take precedence
+
 /**
  * Add a panel to a node. It is neither part of the saved workflow nor of the prompt.
  *
@@ -25,7 +27,6 @@ const STYLE = `
  * @param onRemove called when the node is removed, also together with its workflow
  */
 export function addPanel(node, name, element, minHeight, onRemove = () => {}) {
-    addStyle("tav-panel-style", STYLE)
     element.classList.add("tav-panel")
     const heightNow = () => (typeof minHeight === "function" ? minHeight() : minHeight)
     element.style.minHeight = `${heightNow()}px` // the Vue renderer asks the style sheet
