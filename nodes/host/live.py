@@ -47,7 +47,7 @@ class Run:
         self.validation: list[tuple[int, float]] = []
         """(step, validation loss), from step 0 on; see :mod:`tav_core.diffusion.validation`."""
         self.previews: list[dict] = []
-        """For each preview its step, and where /view finds the file."""
+        """For each preview its step (None: the clip itself), where /view finds the file, and a sprite sheet of it."""
         self._continued_from = 0
         self._learning_rate: float | None = None
         self._sampling = False
@@ -109,9 +109,10 @@ class Run:
             self._step_began = time.monotonic()
             self._preview_seconds.append(self._step_began - began)
 
-    def add_preview(self, step: int, filename: str, subfolder: str) -> None:
-        """Record a preview of the weights after ``step``, a file in ComfyUI's temporary folder."""
-        preview = {"step": step, "filename": filename, "subfolder": subfolder, "type": "temp"}
+    def add_preview(self, step: int | None, files: dict) -> None:
+        """Record a preview of the weights after ``step``, or the clip itself, by its files in ComfyUI's temporary
+        folder."""
+        preview = {"step": step, **files}
         self.previews = [p for p in self.previews if p["step"] != step] + [preview]
         _send("preview", {**self._names(), "preview": preview}, self._client)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import comfy.model_management
 import folder_paths
 import latent_preview
+import numpy as np
 import torch
 from einops import rearrange
 from PIL import Image
@@ -22,6 +23,7 @@ from .comfy_model import model_conds, schedule_of, vae_scale_factor
 from .folders import KEY
 from .live import Run
 from .tuning_cache import digest
+from .videos import shown_video
 
 if TYPE_CHECKING:
     from comfy.model_patcher import ModelPatcher
@@ -104,11 +106,12 @@ class PreviewSampler:
         """
         with self._run.sampling(), torch.no_grad():
             latents = self._sample()
-            if latents is not None:
-                path = Path(folder_paths.get_temp_directory()) / KEY / f"{self._run.id}_{step:06}.webp"
-                _write_clip(path, self._decode(rearrange(latents, "1 c f h w -> f c h w")), self._previews.fps)
-        if latents is not None:
-            self._run.add_preview(step, path.name, KEY)
+            if latents is None:
+                return
+            if not self._run.previews:
+                self._run.add_preview(None, self._write("clip", self._latents))
+            files = self._write(f"{step:06}", latents)
+        self._run.add_preview(step, files)
 
     def _sample(self) -> Tensor | None:
         network, schedule, steps = self._learner.video_unet, self._schedule, self._previews.steps
@@ -125,13 +128,20 @@ class PreviewSampler:
         comfy.model_management.throw_exception_if_processing_interrupted()
         return not self._run.stopping
 
-    def _decode(self, samples: Tensor) -> list[Image.Image]:
-        """Decode latents ``[f, c, h, w]`` in the scale of the U-Net."""
+    def _write(self, name: str, latents: Tensor) -> dict:
+        """Write latents ``[1, c, f, h, w]`` as a picture that moves and as a sprite sheet; return where they are."""
+        frames, fps = self._decode(rearrange(latents, "1 c f h w -> f c h w")), self._previews.fps
+        path = Path(folder_paths.get_temp_directory()) / KEY / f"{self._run.id}_{name}.webp"
+        _write_clip(path, [to_pil(frame) for frame in frames], fps)
+        return {"filename": path.name, "subfolder": KEY, "type": "temp", "video": shown_video(frames, fps, "")}
+
+    def _decode(self, samples: Tensor) -> Tensor:
+        """Decode latents ``[f, c, h, w]`` in the scale of the U-Net to frames ``[f, h, w, 3]`` in 0..1."""
         if self._previews.vae is None:
             return _rough_frames(samples, self._learner.model)
         frames = self._previews.vae.decode(self._learner.model.model.process_latent_out(samples))
         self._learner.load()  # the VAE may have taken its place
-        return [to_pil(frame) for frame in frames]
+        return frames
 
 
 def _write_clip(path: Path, frames: list[Image.Image], fps: float) -> None:
@@ -144,8 +154,8 @@ def _write_clip(path: Path, frames: list[Image.Image], fps: float) -> None:
         frames[0].save(partial, save_all=True, append_images=frames[1:], duration=duration, loop=0, quality=85)
 
 
-def _rough_frames(samples: Tensor, model: ModelPatcher) -> list[Image.Image]:
-    """Return frames as ComfyUI's own previews show latents, in the size of the clip."""
+def _rough_frames(samples: Tensor, model: ModelPatcher) -> Tensor:
+    """Return frames ``[f, h, w, 3]`` as ComfyUI's own previews show latents, in the size of the clip."""
     latent_format = model.model.latent_format
     previewer = latent_preview.get_previewer(samples.device, latent_format)
     if previewer is None:  # ComfyUI's previews are off, but these were asked for
@@ -153,4 +163,5 @@ def _rough_frames(samples: Tensor, model: ModelPatcher) -> list[Image.Image]:
         previewer = latent_preview.Latent2RGBPreviewer(factors, bias)
     size = [side * vae_scale_factor(model) for side in (samples.shape[-1], samples.shape[-2])]
     frames = (previewer.decode_latent_to_preview(samples[i : i + 1]) for i in range(len(samples)))
-    return [frame.resize(size, Image.Resampling.BICUBIC) for frame in frames]
+    shown = [np.asarray(frame.convert("RGB").resize(size, Image.Resampling.BICUBIC)) for frame in frames]
+    return torch.from_numpy(np.stack(shown)) / 255

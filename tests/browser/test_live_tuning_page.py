@@ -90,7 +90,7 @@ def test_curve_and_filmstrip(tuning):
     tuning.wait_until(f"() => ({POINTS})() === 8")
     tuning.wait_until(f"() => ({FILM})().every(([, width]) => width > 0)")
     assert [step for step, _ in tuning.page.evaluate(FILM)] == ["0", "3", "6", "8"]
-    assert tuning.page.locator(".tav-newest").inner_text() == "8" and tuning.page.evaluate(LARGER)
+    assert tuning.page.locator(".tav-big").all_inner_texts() == ["the clip", "8"] and tuning.page.evaluate(LARGER)
     assert tuning.page.evaluate(VALIDATED) == 4  # the same steps, strong over the faint losses
     assert "validation loss " in tuning.page.locator(".tav-tune").inner_text()
 
@@ -98,12 +98,17 @@ def test_curve_and_filmstrip(tuning):
     tip = tuning.page.locator(".tav-tip").filter(has_text=re.compile("^step "))
     tip.wait_for()
     tuning.page.locator(".tav-strip button").first.click()
-    caption = tuning.page.locator(".tav-large span")
+    caption, large = tuning.page.locator(".tav-turn span"), tuning.page.locator(".tav-large")
     tuning.expect(caption.inner_text, "before the first step")
+    tuning.expect(large.locator("figcaption").all_inner_texts, ["the clip", "before the first step"])
     # at the last, its button is disabled
-    for key, step in (("ArrowRight", 3), ("ArrowRight", 6), ("ArrowRight", 8), ("ArrowLeft", 6)):
+    for key, step in (("ArrowDown", 3), ("ArrowDown", 6), ("ArrowDown", 8), ("ArrowUp", 6)):
         tuning.page.keyboard.press(key)
         tuning.expect(caption.inner_text, f"after step {step}")
+    tuning.expect(large.locator("figcaption").all_inner_texts, ["the clip", "after step 6"])
+    tuning.page.keyboard.press("End")
+    tuning.expect(large.locator("output").inner_text, "2 / 2")
+    assert large.get_by_title("Save as a video").is_visible() and large.get_by_title("Speed").is_visible()
     tuning.page.keyboard.press("Escape")
     tuning.page.locator(".tav-large").wait_for(state="detached")  # browsers tell that a dialog closed a moment later
 

@@ -58,15 +58,19 @@ def test_more_steps_go_on_and_previews_change_nothing(server, clip):
     more, metadata, run = tune(server, clip, "more", steps=3, preview_every=2)
     assert run["continued_from"] == 2 and run["losses"] == losses and metadata["steps"] == 3
     assert equal(more, straight) and not run["note"]
-    assert [preview["step"] for preview in run["previews"]] == [0, 2, 3]
+    assert [preview["step"] for preview in run["previews"]] == [None, 0, 2, 3]  # the clip first
     assert [step for step, _ in run["validation"]] == [0, 2, 3]
     for preview in run["previews"]:
         shown = picture(server, preview)
         assert (shown.format, shown.n_frames, shown.size) == ("WEBP", FRAMES, (SIZE, SIZE))
+        sheet = preview["video"]["sheet"]
+        rows = -(-sheet["frames"] // sheet["columns"])
+        assert sheet["frames"] == FRAMES
+        assert picture(server, preview["video"]).size == (sheet["width"] * sheet["columns"], sheet["height"] * rows)
 
     again, _, run = tune(server, clip, "once more", steps=3, preview_every=1, negative=None, vae=None)
     assert run["continued_from"] == 3 and equal(again, straight)
-    assert [preview["step"] for preview in run["previews"]] == [3]
+    assert [preview["step"] for preview in run["previews"]] == [None, 3]
     assert picture(server, run["previews"][0]).n_frames == FRAMES
 
     graph = Chain(clip, demo=True)

@@ -134,7 +134,7 @@ export class LossCurve {
             const x = this.x(kept)
             shape("line", { class: "tav-kept", x1: x, x2: x, y1: TOP, y2: this.area.bottom }, this.svg)
         }
-        for (const { step } of this.run.previews) {
+        for (const { step } of this.run.previews.filter(({ step }) => step !== null)) {
             const x = this.x(step), y = this.area.bottom
             shape("path", { class: "tav-preview", d: `M${x} ${y - 4}L${x - 3} ${y + 2}L${x + 3} ${y + 2}Z` }, this.svg)
         }
