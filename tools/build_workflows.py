@@ -62,7 +62,7 @@ def _demo_edit(w: Workflow, note: str) -> tuple[Start, Node, Node, Output, Node]
     plain = s.render(inflated, edit, empty, "not tuned", True, steps=DEMO_STEPS, guidance=DEMO_GUIDANCE,
                      variation=VARIATION)  # fmt: skip
     w.column("5 · Compare", 400)
-    compare = s.compare("the clip\ntuned on the clip\nthe same prompt, not tuned", 610, result, plain)
+    compare = s.compare("the clip\ntuned on the clip\nthe same prompt, not tuned", 790, result, plain)
     return s, edit_node, tuned, result, compare
 
 
