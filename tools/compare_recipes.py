@@ -180,7 +180,8 @@ def tables(done: dict[str, dict[int, dict]]) -> str:
     if "published" in done:
         for point in (p for p in points if p <= last / 3 or p == last):
             lines += ["", *head(f"after {point} steps, less published after {last}", CURVES)]
-            for name in (n for n in done if n != "published") if point == last else curves:
+            others = [name for name in done if name != "published"]
+            for name in others if point == last else curves:
                 pairs = [(at(done[name], point, f), at(done["published"], last, f)) for f in CURVES]
                 lines.append(line(RECIPES[name].label, [difference(*pair) for pair in pairs]))
     return "\n".join(lines)

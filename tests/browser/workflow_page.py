@@ -31,8 +31,8 @@ STILL = """addEventListener('DOMContentLoaded', () => {
         animation: none !important; transition: none !important }`
     document.head.append(style)
 })"""
-"""What lies over the page goes at once: when a file is dropped while the cover of the drop before fades out, ComfyUI
-(frontend 1.49) takes away the new cover in place of the old, which stays."""
+"""Take away at once whatever lies over the page: when a file is dropped while the cover of the drop before fades out,
+ComfyUI (frontend 1.49) takes away the new cover in place of the old, which stays."""
 DIALOGS = "[data-testid=dialog-overlay], .p-dialog-mask"
 SET = """async ([type, values]) => {
     await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))  // what was set before is drawn

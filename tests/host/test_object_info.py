@@ -69,7 +69,7 @@ def test_comfyui_serves_the_translations(server):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="takes root's permissions away by Linux's means")
 def test_what_must_not_be_read_takes_no_node_off_the_list(server):
-    """What the lists of choices are made from: files and folders in the folders of clips, motions and CLIP models."""
+    """Lock files and folders of clips, motions and CLIP models, from which the lists of choices are made."""
     folders = [server.folder / name for name in ("input", "models/tune_a_video", "models/clip_vision")]
     locked = []
     for folder in folders:

@@ -145,8 +145,8 @@ function followPreset(node) {
         preset.value = held?.[0] ?? "custom"
     }
     chain(preset, "callback", (chosen) => {
-        const values = presets.find(([name]) => name === chosen)?.[1] ?? {}
-        for (const input of inputs) if (input.name in values) input.value = values[input.name]
+        const [, values] = presets.find(([name]) => name === chosen) ?? []
+        if (values) for (const input of inputs) input.value = values[input.name]
         show()
     })
     for (const input of inputs) chain(input, "callback", show)
